@@ -1,0 +1,34 @@
+# make              the program, build/linearity
+# make setup        install the distribution packages that are missing
+# make model        fetch the default model into models/ (92 MB, checked by SHA-256)
+# make quickstart   set-up, build, model, the main job on it, pictures: under 12 minutes on two cores
+# make test         set-up, build, all tests: under 6 minutes on two cores
+# make check-real   the long checks on the default model (its time is printed first)
+# make check-data DATA=DIR   the checks that need a folder of texts, tokenizers and trained models
+# make asan         the tests again under the address and undefined-behaviour sanitizers
+BUILD  ?= build
+OPT    ?= -O3                  # SIMD by run-time dispatch (target attributes), not -march=native: binaries move between machines
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+CFLAGS := -std=c17 -D_GNU_SOURCE $(OPT) -g -ffp-contract=off -fopenmp $(WARN)  # never -ffast-math: it deletes NaN checks
+PACKAGES := hdf5 yaml-0.1 jansson libpcre2-8 libutf8proc zlib libcrypto openblas
+CPPFLAGS := -I. -MMD -MP $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+LDLIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
+PYTHON ?= python3
+
+LIB   := $(wildcard core/*/*.c kernels/*.c kernels/cpu/*.c)
+TESTS := $(wildcard core/tests/test_*.c kernels/tests/test_*.c)
+OBJ   := $(LIB:%=$(BUILD)/obj/%.o)
+MAIN  := $(patsubst %,$(BUILD)/obj/%.o,$(wildcard experiments/*.c))
+TESTBIN := $(TESTS:%.c=$(BUILD)/tests/%)
+
+all: $(BUILD)/linearity
+$(BUILD)/linearity: $(MAIN) $(OBJ) ; $(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS)
+$(BUILD)/tests/%: $(BUILD)/obj/%.c.o $(OBJ) ; @mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lcmocka
+$(BUILD)/obj/%.c.o: %.c Makefile ; @mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) -c -o $@ $<
+
+clean: ; rm -rf $(BUILD)
+.PHONY: all setup model quickstart test check-real check-data asan clean
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

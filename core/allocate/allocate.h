@@ -1,0 +1,43 @@
+/*
+ * allocate.h - one choice per layer under a total size: exact multiple-choice knapsack
+ *
+ *     minimise  sum_l cost_l(j_l)    subject to    sum_l size_l(j_l) <= capacity    [whole bits]
+ *
+ * Dominated choices are dropped, the Lagrangian dual gives a lower bound and the multiplier, and a
+ * list dynamic program over partial sums (states sorted by size, dominated and bounded-out states
+ * dropped) is exact on whole bits.  Costs below 0 are set to 0 and counted.
+ */
+#ifndef CORE_ALLOCATE_ALLOCATE_H
+#define CORE_ALLOCATE_ALLOCATE_H
+
+#include <stdint.h>
+
+typedef struct {
+    int n_layers;
+    const char *const *layer;       /* [n_layers] names                                            */
+    const int64_t *weights;         /* [n_layers] number of weights                                */
+    int n_choices;                  /* total rows                                                  */
+    const int *row_layer;           /* [n_choices] layer of each row                               */
+    const char *const *row_name;    /* [n_choices] name of the choice                              */
+    const double *row_bits;         /* [n_choices] bits per weight incl. all overhead              */
+    const double *row_cost;         /* [n_choices] predicted loss, nats/token                      */
+} ChoiceTable;
+
+typedef struct {
+    double budget;                  /* average bits per weight asked for                           */
+    int64_t size, capacity;         /* whole bits used, and allowed                                */
+    double bits;                    /* size / total weights                                        */
+    double cost, lower_bound;       /* nats/token; cost = lower_bound where optimality is proven   */
+    int optimal, clamped;
+    int *row;                       /* [n_layers] chosen row of the table; free with allocation_free */
+} Allocation;
+
+/* weights x bits, to the nearest whole bit when within 1e-6 of one, otherwise rounded up. */
+int64_t choice_size(int64_t weights, double bits);
+
+/* ERR_ARGUMENT: empty, NaN or infinite entries, a layer without a choice (named).  ERR_BUDGET: names
+ * the least average that fits. */
+int  allocate(Allocation *out, const ChoiceTable *table, double budget);
+void allocation_free(Allocation *allocation);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * options.h - named, typed, bounded settings: one table row feeds the YAML reader, --help, the
+ * command line, the canonical text of a key, and the attributes of the results file
+ */
+#ifndef CORE_BASE_OPTIONS_H
+#define CORE_BASE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum {
+    OPTION_INTEGER, OPTION_NUMBER,
+    OPTION_SIZE,                    /* bytes: 8GiB, 512MiB, 1000000                          */
+    OPTION_TEXT,                    /* any string, a path for instance                       */
+    OPTION_ONE_OF,                  /* one of `words`, separated by |                        */
+    OPTION_FLAG                     /* yes/no/true/false                                     */
+} OptionType;
+
+typedef struct {
+    const char *name;               /* dotted: "noise.group"                                 */
+    OptionType type;
+    bool list;                      /* several values allowed: 1,2,3 on the command line     */
+    const char *initial;            /* the default as text, comma-separated; NULL: unset     */
+    double min, max;                /* inclusive, for numbers                                */
+    const char *words;              /* OPTION_ONE_OF: "gaussian|sign"                        */
+    const char *unit;               /* "weights", "nats/token", "" ...                       */
+    const char *meaning;            /* one line for --help                                   */
+} Option;
+
+typedef struct Options Options;     /* values for the rows of one table */
+
+/* The table ends with a row whose name is NULL and must outlive the Options. */
+Options *options_new(const Option *table);
+Options *options_copy(const Options *options);
+void     options_free(Options *options);
+
+/* Sets from text ("3", "[2, 3]" or "2,3" for lists); place says where the text stands ("a.yaml:3:7",
+ * "--set") and opens the message.  ERR_ARGUMENT: unknown name (with the nearest right one), wrong
+ * type, out of range (with the range). */
+int options_set(Options *options, const char *name, const char *text, const char *place);
+int options_append(Options *options, const char *name, const char *text, const char *place);    /* one more list element */
+void options_unset(Options *options, const char *name);
+
+bool options_is_set(const Options *options, const char *name);      /* has a value, default or given */
+bool options_is_given(const Options *options, const char *name);    /* given, not merely the default */
+int  options_count(const Options *options, const char *name);       /* values of a list; 0 or 1 otherwise */
+
+/* Values; asking for a name that is not in the table or has no value is a programming error. */
+int64_t     options_integer(const Options *options, const char *name);
+double      options_number(const Options *options, const char *name);
+const char *options_text(const Options *options, const char *name);        /* the word or text; borrowed */
+bool        options_flag(const Options *options, const char *name);
+int64_t     options_integer_at(const Options *options, const char *name, int index);
+double      options_number_at(const Options *options, const char *name, int index);
+const char *options_text_at(const Options *options, const char *name, int index);
+
+const Option *options_table(const Options *options);
+
+/* "bits=3,group=64": every set value in table order, numbers in their shortest exact form; lists as
+ * [a,b].  For keys and for showing.  The caller frees. */
+char *options_canonical(const Options *options);
+
+/* A table for --help: one line a row with name, type or words, default, range, unit, meaning. */
+char *options_help(const Option *table, const char *indent);
+
+#endif
