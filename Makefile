@@ -28,7 +28,15 @@ $(BUILD)/tests/%: $(BUILD)/obj/%.c.o $(OBJ) ; @mkdir -p $(@D)
 $(BUILD)/obj/%.c.o: %.c Makefile ; @mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) -c -o $@ $<
 
+# Paths that tests read; a test that lacks its file says aloud that it was skipped.
+export LINEARITY_MODEL ?= models/SmolLM2-135M-Instruct.Q4_1.gguf
+export LINEARITY_DATA ?= $(DATA)
+export LINEARITY_BINARY := $(BUILD)/linearity
+
+unit: $(BUILD)/linearity $(TESTBIN)
+	@failed=0; for t in $(TESTBIN); do echo "== $$t"; $$t || failed=1; done; exit $$failed
+
 clean: ; rm -rf $(BUILD)
-.PHONY: all setup model quickstart test check-real check-data asan clean
+.PHONY: all unit setup model quickstart test check-real check-data asan clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
