@@ -15,6 +15,8 @@ int err_set(int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';        /* quoted input must not reach the terminal's controls */
     memcpy(message, text, sizeof message);
     return code;
 }

@@ -21,7 +21,7 @@ typedef struct {
     OptionType type;
     bool list;                      /* several values allowed: 1,2,3 on the command line     */
     const char *initial;            /* the default as text, comma-separated; NULL: unset     */
-    double min, max;                /* inclusive, for numbers                                */
+    double min, max;                /* inclusive, for numbers; +-INFINITY: no limit           */
     const char *words;              /* OPTION_ONE_OF: "gaussian|sign"                        */
     const char *unit;               /* "weights", "nats/token", "" ...                       */
     const char *meaning;            /* one line for --help                                   */
@@ -36,10 +36,16 @@ void     options_free(Options *options);
 
 /* Sets from text ("3", "[2, 3]" or "2,3" for lists); place says where the text stands ("a.yaml:3:7",
  * "--set") and opens the message.  ERR_ARGUMENT: unknown name (with the nearest right one), wrong
- * type, out of range (with the range). */
+ * type, out of range (with the range), no value, the same value twice in a list. */
 int options_set(Options *options, const char *name, const char *text, const char *place);
-int options_append(Options *options, const char *name, const char *text, const char *place);    /* one more list element */
-void options_unset(Options *options, const char *name);
+
+/* One more element of a list, commas and all; the first one given replaces the default. */
+int options_append(Options *options, const char *name, const char *text, const char *place);
+void options_unset(Options *options, const char *name);             /* back to the default */
+
+/* Records that the table has no such name, with the nearest one or else the names of that level, and
+ * returns ERR_ARGUMENT. */
+int options_unknown(const Option *table, const char *name, const char *place);
 
 bool options_is_set(const Options *options, const char *name);      /* has a value, default or given */
 bool options_is_given(const Options *options, const char *name);    /* given, not merely the default */
@@ -48,7 +54,7 @@ int  options_count(const Options *options, const char *name);       /* values of
 /* Values; asking for a name that is not in the table or has no value is a programming error. */
 int64_t     options_integer(const Options *options, const char *name);
 double      options_number(const Options *options, const char *name);
-const char *options_text(const Options *options, const char *name);        /* the word or text; borrowed */
+const char *options_text(const Options *options, const char *name);        /* borrowed; of a number, its canonical text */
 bool        options_flag(const Options *options, const char *name);
 int64_t     options_integer_at(const Options *options, const char *name, int index);
 double      options_number_at(const Options *options, const char *name, int index);
@@ -60,7 +66,8 @@ const Option *options_table(const Options *options);
  * [a,b].  For keys and for showing.  The caller frees. */
 char *options_canonical(const Options *options);
 
-/* A table for --help: one line a row with name, type or words, default, range, unit, meaning. */
+/* A table for --help: a row each with name, words or range and unit, meaning and default, in aligned
+ * columns of 110 characters in all.  "..." marks lists.  The caller frees. */
 char *options_help(const Option *table, const char *indent);
 
 #endif
