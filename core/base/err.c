@@ -92,13 +92,10 @@ char *xstrdup(const char *s)
 
 char *xformat(const char *format, ...)
 {
-    va_list args, again;
+    char *text = NULL;
+    va_list args;
     va_start(args, format);
-    va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
-    char *text = xmalloc((size_t)n + 1);
-    vsnprintf(text, (size_t)n + 1, format, again);
-    va_end(again);
+    int n = vasprintf(&text, format, args);
     va_end(args);
-    return text;
+    return checked(n < 0 ? NULL : text, 1);
 }
