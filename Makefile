@@ -16,7 +16,7 @@ CPPFLAGS := -I. -MMD -MP $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LDLIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
 PYTHON ?= python3
 
-LIB   := $(wildcard core/*/*.c kernels/*.c kernels/cpu/*.c)
+LIB   := $(filter-out core/tests/%,$(wildcard core/*/*.c kernels/*.c kernels/cpu/*.c))
 TESTS := $(wildcard core/tests/test_*.c kernels/tests/test_*.c)
 OBJ   := $(LIB:%=$(BUILD)/obj/%.o)
 MAIN  := $(patsubst %,$(BUILD)/obj/%.o,$(wildcard experiments/*.c))
