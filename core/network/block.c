@@ -1,0 +1,183 @@
+/*
+ * block.c - one transformer block over all segments, with patched weights where asked
+ */
+#include <stdlib.h>
+
+#include "core/base/err.h"
+#include "core/network/internal.h"
+
+void layer_size(int64_t *rows, int64_t *cols, const ModelShape *s, WeightKind type)
+{
+    int64_t q = (int64_t)s->n_heads * s->head_dim, kv = (int64_t)s->n_kv_heads * s->head_dim;
+    *rows = type == WEIGHT_Q ? q : type == WEIGHT_K || type == WEIGHT_V ? kv
+          : type == WEIGHT_GATE || type == WEIGHT_UP ? s->feed_forward : s->width;
+    *cols = type == WEIGHT_O ? q : type == WEIGHT_DOWN ? s->feed_forward : s->width;
+}
+
+int64_t layer_floats(const ModelShape *shape, WeightKind type)
+{
+    int64_t rows, cols;
+    layer_size(&rows, &cols, shape, type);
+    return rows * cols;
+}
+
+int block_weights(Network *net, int block)
+{
+    if (net->plan.resident || net->streamed_block == block) return OK;
+    net->streamed_block = -1;
+    for (WeightKind type = 0; type < LAYER_TYPES; type++) {
+        int64_t rows, cols;
+        layer_size(&rows, &cols, net->shape, type);
+        float *host = xmalloc(sizeof *host * (size_t)(rows * cols));
+        int status = read_rows(host, net->model, type, block, rows, cols);
+        if (status == OK) net->kernels->upload(net->streamed[type], host, rows * cols);
+        free(host);
+        if (status != OK) return status;
+    }
+    net->streamed_block = block;
+    return OK;
+}
+
+const float *layer_weights(const Network *net, int block, WeightKind type)
+{
+    return net->plan.resident ? net->weight[block][type] : net->streamed[type];
+}
+
+static PatchMode patch_mode(const Patch *patch, int block, WeightKind type)
+{
+    return patch ? patch->mode(patch->context, model_layer_index(block, type)) : PATCH_NONE;
+}
+
+/* Weights that all windows share are made once, before the chunks. */
+static int make_shared(Network *net, int block, const Patch *patch)
+{
+    for (WeightKind type = 0; type < LAYER_TYPES; type++) {
+        if (patch_mode(patch, block, type) != PATCH_SHARED) continue;
+        int64_t rows, cols;
+        layer_size(&rows, &cols, net->shape, type);
+        TRY(read_rows(net->clean, net->model, type, block, rows, cols));
+        TRY(patch->weights(patch->context, net->patched_host, net->clean, model_layer_index(block, type), 0));
+        if (!net->shared[type]) net->shared[type] = net->kernels->alloc(rows * cols);
+        net->kernels->upload(net->shared[type], net->patched_host, rows * cols);
+    }
+    return OK;
+}
+
+/* The segments of a chunk as a batch whose rows start at 0 of the scratch. */
+typedef struct { Ragged batch; int64_t *offset; const int *window; int64_t rows; } Chunk;
+
+static int64_t chunk_init(Chunk *out, const Layout *layout, int first, int64_t limit)
+{
+    Chunk c = { .offset = xmalloc(sizeof *c.offset * (size_t)(layout->n - first)), .window = layout->window + first };
+    int n = 0;
+    while (first + n < layout->n && (n == 0 || c.rows + layout->length[first + n] <= limit)) {
+        c.offset[n] = c.rows;
+        c.rows += layout->length[first + n++];
+    }
+    c.batch = (Ragged){ n, layout->length + first, c.offset };
+    *out = c;
+    return n;
+}
+
+/* Makes the weights of windows [first, first + n) of the chunk side by side, a window a thread. */
+static int make_per_window(Network *net, const Chunk *chunk, int first, int n, int layer, int64_t floats, const Patch *patch)
+{
+    int status = OK;
+    char *sentence = NULL;
+#pragma omp parallel for schedule(dynamic) num_threads(kernels_threads())
+    for (int i = 0; i < n; i++) {
+        int code = patch->weights(patch->context, net->patched_host + i * floats, net->clean, layer, chunk->window[first + i]);
+        if (code == OK) continue;
+#pragma omp critical
+        if (!sentence) {
+            sentence = xstrdup(err_last());
+            status = code;
+        }
+    }
+    if (sentence) err_set(status, "%s", sentence);
+    free(sentence);
+    return status;
+}
+
+static int matmul_per_window(Network *net, float *out, const float *x, const float *bias, const Chunk *chunk,
+                             int block, WeightKind type, const Patch *patch)
+{
+    int64_t rows, cols;
+    layer_size(&rows, &cols, net->shape, type);
+    TRY(read_rows(net->clean, net->model, type, block, rows, cols));
+    if (!net->per_window) net->per_window = net->kernels->alloc(PATCH_BATCH * net->largest);
+    for (int first = 0; first < chunk->batch.n; first += PATCH_BATCH) {
+        int n = chunk->batch.n - first < PATCH_BATCH ? chunk->batch.n - first : PATCH_BATCH;
+        TRY(make_per_window(net, chunk, first, n, model_layer_index(block, type), rows * cols, patch));
+        net->kernels->upload(net->per_window, net->patched_host, n * rows * cols);
+        Ragged part = { n, chunk->batch.length + first, chunk->batch.offset + first };
+        net->kernels->matmul(out, rows, x, net->per_window, rows * cols, bias, &part, (int)cols, (int)rows);
+    }
+    return OK;
+}
+
+/* out = W x (+ bias) with the clean, the shared patched or each window's own W. */
+static int linear(Network *net, float *out, const float *x, const Chunk *chunk, int block, WeightKind type, const Patch *patch)
+{
+    static const int bias_of[LAYER_TYPES] = { [WEIGHT_Q] = WEIGHT_Q_BIAS, [WEIGHT_K] = WEIGHT_K_BIAS,
+                                              [WEIGHT_V] = WEIGHT_V_BIAS, [WEIGHT_O] = WEIGHT_O_BIAS };
+    const float *bias = bias_of[type] ? net->weight[block][bias_of[type]] : NULL;
+    PatchMode mode = patch_mode(patch, block, type);
+    if (mode == PATCH_PER_WINDOW) return matmul_per_window(net, out, x, bias, chunk, block, type, patch);
+    const float *w = mode == PATCH_SHARED ? net->shared[type] : layer_weights(net, block, type);
+    int64_t rows, cols;
+    layer_size(&rows, &cols, net->shape, type);
+    net->kernels->matmul(out, rows, x, w, 0, bias, &chunk->batch, (int)cols, (int)rows);
+    return OK;
+}
+
+static int attend(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch)
+{
+    const ModelShape *m = net->shape;
+    const Kernels *k = net->kernels;
+    Scratch *s = &net->scratch;
+    float **w = net->weight[block];
+    k->rms_norm(s->normed, x, w[WEIGHT_ATTENTION_NORM], chunk->rows, m->width, m->norm_epsilon);
+    TRY(linear(net, s->q, s->normed, chunk, block, WEIGHT_Q, patch));
+    TRY(linear(net, s->k, s->normed, chunk, block, WEIGHT_K, patch));
+    TRY(linear(net, s->v, s->normed, chunk, block, WEIGHT_V, patch));
+    if (w[WEIGHT_Q_NORM]) k->rms_norm(s->q, s->q, w[WEIGHT_Q_NORM], chunk->rows * m->n_heads, m->head_dim, m->norm_epsilon);
+    if (w[WEIGHT_K_NORM]) k->rms_norm(s->k, s->k, w[WEIGHT_K_NORM], chunk->rows * m->n_kv_heads, m->head_dim, m->norm_epsilon);
+    k->rotate(s->q, net->cosine, net->sine, &chunk->batch, NULL, m->n_heads, m->head_dim);
+    k->rotate(s->k, net->cosine, net->sine, &chunk->batch, NULL, m->n_kv_heads, m->head_dim);
+    k->attention(s->attended, s->q, s->k, s->v, &chunk->batch, &chunk->batch, m->n_heads, m->n_kv_heads, m->head_dim);
+    TRY(linear(net, s->added, s->attended, chunk, block, WEIGHT_O, patch));
+    k->add(x, s->added, chunk->rows * m->width);
+    return OK;
+}
+
+static int feed_forward(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch)
+{
+    const ModelShape *m = net->shape;
+    const Kernels *k = net->kernels;
+    Scratch *s = &net->scratch;
+    k->rms_norm(s->normed, x, net->weight[block][WEIGHT_FEED_FORWARD_NORM], chunk->rows, m->width, m->norm_epsilon);
+    TRY(linear(net, s->gate, s->normed, chunk, block, WEIGHT_GATE, patch));
+    TRY(linear(net, s->up, s->normed, chunk, block, WEIGHT_UP, patch));
+    k->swiglu(s->gate, s->gate, s->up, chunk->rows * m->feed_forward);
+    TRY(linear(net, s->added, s->gate, chunk, block, WEIGHT_DOWN, patch));
+    k->add(x, s->added, chunk->rows * m->width);
+    return OK;
+}
+
+int network_block(Network *net, float *x, const Layout *layout, int block, const Patch *patch)
+{
+    TRY(block_weights(net, block));
+    TRY(make_shared(net, block, patch));
+    int status = OK;
+    for (int first = 0; first < layout->n && status == OK;) {
+        Chunk chunk;
+        int n = (int)chunk_init(&chunk, layout, first, net->plan.chunk_rows);
+        float *rows = x + layout->offset[first] * net->shape->width;
+        status = attend(net, rows, &chunk, block, patch);
+        if (status == OK) status = feed_forward(net, rows, &chunk, block, patch);
+        free(chunk.offset);
+        first += n;
+    }
+    return status;
+}

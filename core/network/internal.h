@@ -1,0 +1,49 @@
+/*
+ * internal.h - what the files of core/network share
+ */
+#ifndef CORE_NETWORK_INTERNAL_H
+#define CORE_NETWORK_INTERNAL_H
+
+#include "core/network/network.h"
+
+enum { PATCH_BATCH = 8 };           /* windows whose own weights are made together */
+
+/* Activations of a chunk, in the memory of the back end. */
+typedef struct {
+    float *normed, *added;          /* [rows][width]                 */
+    float *q, *attended;            /* [rows][n_heads * head_dim]    */
+    float *k, *v;                   /* [rows][n_kv_heads * head_dim] */
+    float *gate, *up;               /* [rows][feed_forward]          */
+    float *head_normed;             /* [HEAD_ROWS][width]            */
+} Scratch;
+
+struct Network {
+    const Model *model;
+    const Kernels *kernels;
+    const ModelShape *shape;
+    NetworkPlan plan;
+    float *(*weight)[WEIGHT_COUNT];         /* [n_blocks]: resident weights, NULL where absent or streamed */
+    float *streamed[LAYER_TYPES];           /* the layers of streamed_block where they are not resident    */
+    int streamed_block;
+    float *shared[LAYER_TYPES];             /* patched weights of the current block, one for all windows   */
+    float *per_window;                      /* patched weights of PATCH_BATCH windows                      */
+    float *final_norm, *head;
+    float *cosine, *sine;                   /* [positions][head_dim/2] */
+    int positions;
+    float *clean, *patched_host;            /* host copies while a patch is made */
+    int64_t largest;                        /* floats of the largest layer       */
+    Scratch scratch;
+};
+
+int64_t layer_floats(const ModelShape *shape, WeightKind type);
+void layer_size(int64_t *rows, int64_t *cols, const ModelShape *shape, WeightKind type);
+
+/* *out = the weight in the back end's memory (NULL where the model has none); the caller releases. */
+int read_weight(float **out, Network *net, WeightKind kind, int block);
+int read_rows(float *out, const Model *model, WeightKind kind, int block, int64_t rows, int64_t cols);
+
+/* The clean weights of a layer, converted first if they are not resident. */
+int block_weights(Network *net, int block);
+const float *layer_weights(const Network *net, int block, WeightKind type);
+
+#endif

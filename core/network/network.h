@@ -1,0 +1,78 @@
+/*
+ * network.h - the forward pass of a decoder-only transformer, written once over the Kernels table
+ *
+ *     x_0 = E[ids];   per block:  x += O attention(rotate(Q n), rotate(K n), V n),  n = rms_norm(x)
+ *                                 x += Down (silu(Gate m) * Up m),                  m = rms_norm(x)
+ *     logits = Head rms_norm(x)
+ *
+ * (LLaMA, arXiv 2302.13971; biases of Qwen2 and the per-head norms of Qwen3 where the model has them.)
+ *
+ * Layer-major: all segments pass block b before block b+1, in chunks of whole segments, so that each
+ * weight is made ready once a pass.  The residual stream of all segments is the caller's.  What comes
+ * out for a segment depends on that segment and the weights alone.
+ */
+#ifndef CORE_NETWORK_NETWORK_H
+#define CORE_NETWORK_NETWORK_H
+
+#include "core/model/model.h"
+#include "core/text/corpus.h"
+#include "kernels/kernels.h"
+
+typedef struct Network Network;
+
+/* How the rows of a residual stream lie: segments one after another. */
+typedef struct {
+    int n;                          /* segments */
+    int *length, *window;           /* [n] */
+    int64_t *offset;                /* [n] */
+    int64_t rows;
+} Layout;
+
+void layout_init(Layout *out, const Corpus *corpus);
+void layout_free(Layout *layout);
+
+/* Weights that stand in for a layer's own. */
+typedef enum { PATCH_NONE, PATCH_SHARED, PATCH_PER_WINDOW } PatchMode;
+typedef struct {
+    void *context;
+    PatchMode (*mode)(void *context, int layer);
+    /* out [rows][cols] = the weights of this layer for this window (0 when shared); clean = its own.
+     * Called from several threads at once for different windows. */
+    int (*weights)(void *context, float *out, const float *clean, int layer, int window);
+} Patch;
+
+typedef struct {
+    bool resident;                  /* keep all block weights as float32; otherwise convert a block at a time */
+    int64_t chunk_rows;             /* rows of the residual stream that pass a block together (at least a segment) */
+} NetworkPlan;
+
+/* Bytes that a network of this plan takes, its scratch for segments of `longest` rows included. */
+int64_t network_bytes(const ModelShape *shape, const NetworkPlan *plan, int longest);
+
+/* Reads what stays resident.  The model must outlive the network. */
+int  network_open(Network **out, const Model *model, const Kernels *kernels, const NetworkPlan *plan, int longest);
+void network_close(Network **network);
+
+/* x [layout->rows][width] = the embeddings of all inputs. */
+int network_embed(Network *network, float *x, const Layout *layout, const Corpus *corpus);
+
+/* Takes x through one block, with patched weights where patch (may be NULL) says so. */
+int network_block(Network *network, float *x, const Layout *layout, int block, const Patch *patch);
+
+/* logits [rows][vocabulary] of the n consecutive rows at x; at most HEAD_ROWS of them. */
+enum { HEAD_ROWS = 128 };
+void network_logits(Network *network, float *logits, const float *x, int rows);
+
+/* Samples `windows` texts of `length` ids at temperature 1, each continuing its own first[w]; out is
+ * [windows][length] with out[w][0] = first[w].  Id t of window w uses the uniform number at (seed,
+ * stream of w, t), so more windows do not change the earlier ones. */
+int network_sample(int32_t *out, Network *network, const int32_t *first, int windows, int length, uint64_t seed);
+
+const Kernels *network_kernels(const Network *network);
+const Model *network_model(const Network *network);
+
+/* Multiplications and additions of one pass over `tokens` rows of mean segment length `length`, for
+ * blocks [first, n_blocks) and `scored` rows of the head. */
+double network_flops(const ModelShape *shape, int64_t tokens, double length, int first_block, int64_t scored);
+
+#endif

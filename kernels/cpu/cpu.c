@@ -1,0 +1,41 @@
+/*
+ * cpu.c - the cpu back end: a copy of ref with the overrides of this folder
+ */
+#include <cblas.h>
+#include <omp.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu.h"
+
+void openblas_set_num_threads(int n);
+
+static int threads;
+
+void kernels_set_threads(int n) { threads = n > 0 ? n : omp_get_num_procs(); }
+int kernels_threads(void) { return threads ? threads : omp_get_num_procs(); }
+
+const Kernels *kernels_cpu(void)
+{
+    static Kernels cpu;
+    if (cpu.name) return &cpu;
+    openblas_set_num_threads(1);    /* one tile, one thread: see matmul.c */
+    cpu = kernels_ref;
+    cpu.matmul = matmul_cpu;
+    cpu.attention = attention_cpu;
+    cpu.rms_norm = rms_norm_cpu;
+    cpu.rotate = rotate_cpu;
+    cpu.swiglu = swiglu_cpu;
+    cpu.add = add_cpu;
+    cpu.copy = cpu.upload = cpu.download = copy_cpu;
+    cpu.log_sum_exp = log_sum_exp_cpu;
+    cpu.kl_divergence = kl_divergence_cpu;
+    cpu.name = "cpu";
+    return &cpu;
+}
+
+const Kernels *kernels_find(const char *name)
+{
+    if (!strcmp(name, "cpu")) return kernels_cpu();
+    if (!strcmp(name, "ref")) return &kernels_ref;
+    return NULL;
+}

@@ -1,0 +1,22 @@
+/*
+ * cpu.h - the overrides of the cpu back end, one file per group of operations; contracts in kernels.h
+ */
+#ifndef KERNELS_CPU_CPU_H
+#define KERNELS_CPU_CPU_H
+
+#include "kernels/kernels.h"
+
+void matmul_cpu(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
+                const float *bias, const Ragged *batch, int C, int N);
+void attention_cpu(float *out, const float *q, const float *k, const float *v,
+                   const Ragged *queries, const Ragged *keys, int H, int G, int D);
+void rms_norm_cpu(float *out, const float *x, const float *gain, int64_t rows, int C, float epsilon);
+void rotate_cpu(float *x, const float *cosine, const float *sine, const Ragged *batch, const int *past, int heads, int D);
+void swiglu_cpu(float *out, const float *gate, const float *up, int64_t n);
+void add_cpu(float *x, const float *y, int64_t n);
+void copy_cpu(float *out, const float *x, int64_t n);
+void log_sum_exp_cpu(double *log_sum, int32_t *top, double *target_logit, const float *logits,
+                     const int32_t *target, int64_t rows, int V);
+void kl_divergence_cpu(double *kl, const float *a, const double *A, const float *b, const double *B, int64_t rows, int V);
+
+#endif

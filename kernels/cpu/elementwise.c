@@ -1,0 +1,80 @@
+/*
+ * elementwise.c - norms, rotation, SwiGLU, addition: memory-bound loops, rows shared among threads
+ */
+#include <math.h>
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/simd.h"
+
+enum { CHUNK = 1 << 14 };           /* floats a thread takes at a time */
+
+SIMD static double sum_of_squares(const float *x, int C)
+{
+    double lane[LANES] = { 0 }, sum = 0;
+    int whole = C - C % LANES;
+    for (int c = 0; c < whole; c += LANES)
+        for (int l = 0; l < LANES; l++) lane[l] += (double)x[c + l] * x[c + l];
+    for (int c = whole; c < C; c++) sum += (double)x[c] * x[c];
+    for (int l = 0; l < LANES; l++) sum += lane[l];
+    return sum;
+}
+
+void rms_norm_cpu(float *out, const float *x, const float *gain, int64_t rows, int C, float epsilon)
+{
+#pragma omp parallel for num_threads(kernels_threads())
+    for (int64_t r = 0; r < rows; r++) {
+        const float *from = x + r * C;
+        float scale = (float)(1 / sqrt(sum_of_squares(from, C) / C + epsilon));
+        for (int c = 0; c < C; c++) out[r * C + c] = gain[c] * (from[c] * scale);
+    }
+}
+
+SIMD static void rotate_head(float *head, const float *c, const float *s, int half)
+{
+    for (int i = 0; i < half; i++) {
+        float u = head[i], v = head[i + half];
+        head[i] = u * c[i] - v * s[i];
+        head[i + half] = v * c[i] + u * s[i];
+    }
+}
+
+void rotate_cpu(float *x, const float *cosine, const float *sine, const Ragged *batch, const int *past, int heads, int D)
+{
+    for (int b = 0; b < batch->n; b++) {
+#pragma omp parallel for num_threads(kernels_threads()) if (batch->length[b] > 16)
+        for (int t = 0; t < batch->length[b]; t++) {
+            int64_t position = (past ? past[b] : 0) + t;
+            for (int h = 0; h < heads; h++)
+                rotate_head(x + ((batch->offset[b] + t) * heads + h) * D, cosine + position * (D / 2),
+                            sine + position * (D / 2), D / 2);
+        }
+    }
+}
+
+SIMD static void swiglu_chunk(float *out, const float *gate, const float *up, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) out[i] = gate[i] / (1.0f + simd_expf(-gate[i])) * up[i];
+}
+
+void swiglu_cpu(float *out, const float *gate, const float *up, int64_t n)
+{
+#pragma omp parallel for num_threads(kernels_threads())
+    for (int64_t i = 0; i < n; i += CHUNK) swiglu_chunk(out + i, gate + i, up + i, n - i < CHUNK ? n - i : CHUNK);
+}
+
+SIMD static void add_chunk(float *restrict x, const float *restrict y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) x[i] += y[i];
+}
+
+void add_cpu(float *x, const float *y, int64_t n)
+{
+#pragma omp parallel for num_threads(kernels_threads())
+    for (int64_t i = 0; i < n; i += CHUNK) add_chunk(x + i, y + i, n - i < CHUNK ? n - i : CHUNK);
+}
+
+void copy_cpu(float *out, const float *x, int64_t n)
+{
+#pragma omp parallel for num_threads(kernels_threads())
+    for (int64_t i = 0; i < n; i += CHUNK) memcpy(out + i, x + i, sizeof *out * (size_t)(n - i < CHUNK ? n - i : CHUNK));
+}

@@ -1,0 +1,51 @@
+/*
+ * matmul.c - tiles of (sequence, up to 256 rows, 256 columns), each one single-threaded sgemm
+ *
+ * OpenBLAS gives other bits for other shapes and thread counts, so the shape of every call depends on
+ * the sequence's length and the model alone, and the threads are ours.
+ */
+#include <cblas.h>
+#include <stdlib.h>
+
+#include "kernels/cpu/cpu.h"
+
+enum { TILE_ROWS = 256 };
+
+typedef struct { int sequence, first_row, rows; } RowTile;
+
+static RowTile *row_tiles(const Ragged *batch, int *n_tiles)
+{
+    int n = 0;
+    for (int b = 0; b < batch->n; b++) n += (batch->length[b] + TILE_ROWS - 1) / TILE_ROWS;
+    RowTile *tile = malloc((size_t)(n ? n : 1) * sizeof *tile);
+    if (!tile) abort();
+    n = 0;
+    for (int b = 0; b < batch->n; b++)
+        for (int first = 0; first < batch->length[b]; first += TILE_ROWS) {
+            int rest = batch->length[b] - first;
+            tile[n++] = (RowTile){ b, first, rest < TILE_ROWS ? rest : TILE_ROWS };
+        }
+    *n_tiles = n;
+    return tile;
+}
+
+void matmul_cpu(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
+                const float *bias, const Ragged *batch, int C, int N)
+{
+    int n_rows;
+    RowTile *tile = row_tiles(batch, &n_rows);
+    int n_columns = (N + MATMUL_COLUMNS - 1) / MATMUL_COLUMNS;
+#pragma omp parallel for schedule(dynamic) num_threads(kernels_threads())
+    for (int i = 0; i < n_rows * n_columns; i++) {
+        RowTile t = tile[i % n_rows];           /* neighbours share the weights, the larger operand */
+        int first = i / n_rows * MATMUL_COLUMNS, n = N - first < MATMUL_COLUMNS ? N - first : MATMUL_COLUMNS;
+        int64_t row = batch->offset[t.sequence] + t.first_row;
+        float *to = out + row * out_stride + first;
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, t.rows, n, C, 1, x + row * C, C,
+                    w + t.sequence * w_stride + (int64_t)first * C, C, 0, to, (int)out_stride);
+        if (!bias) continue;
+        for (int r = 0; r < t.rows; r++)
+            for (int j = 0; j < n; j++) to[r * out_stride + j] += bias[first + j];
+    }
+    free(tile);
+}

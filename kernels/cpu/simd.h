@@ -1,0 +1,102 @@
+/*
+ * simd.h - one source, several instruction sets: the loader picks the best copy at run time
+ *
+ * A function marked SIMD is compiled for the plain x86-64, AVX2 and AVX-512 and dispatched by the
+ * processor's features.  -ffp-contract=off keeps the copies to the same operations in the same order,
+ * and reductions go through a fixed number of lanes, so all of them return the same bits.
+ */
+#ifndef KERNELS_CPU_SIMD_H
+#define KERNELS_CPU_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)       /* the sanitizers cannot instrument the dispatcher */
+#define SIMD __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define SIMD
+#endif
+
+enum { LANES = 16 };                /* partial sums of every reduction */
+
+/* 2^n for the integer that the rounding trick below left in the low bits of t. */
+static inline double power_of_two(double t)
+{
+    uint64_t bits;
+    memcpy(&bits, &t, sizeof bits);
+    bits = (bits + 1023) << 52;
+    double scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return scale;
+}
+
+/* r^2/2! + r^3/3! + ... for |r| <= ln(2)/2: exp(r) - 1 - r with relative error below 1e-14. */
+static inline double exp_tail(double r)
+{
+    double p = 1.0 / 6227020800;
+    p = p * r + 1.0 / 479001600;
+    p = p * r + 1.0 / 39916800;
+    p = p * r + 1.0 / 3628800;
+    p = p * r + 1.0 / 362880;
+    p = p * r + 1.0 / 40320;
+    p = p * r + 1.0 / 5040;
+    p = p * r + 1.0 / 720;
+    p = p * r + 1.0 / 120;
+    p = p * r + 1.0 / 24;
+    p = p * r + 1.0 / 6;
+    p = p * r + 0.5;
+    return p * r * r;
+}
+
+#define ROUND_TO_INTEGER 6755399441055744.0         /* 1.5 * 2^52: adding it leaves round(x) in the low bits */
+#define LN2_HIGH 6.93147180369123816490e-01
+#define LN2_LOW  1.90821492927058770002e-10
+
+/* x clamped so that 2^n stays normal; NaN passes through. */
+static inline double clamp_exponent(double x)
+{
+    x = x < -700 ? -700 : x;
+    return x > 700 ? 700 : x;
+}
+
+static inline double simd_exp(double x)
+{
+    x = clamp_exponent(x);
+    double t = x * 1.44269504088896338700 + ROUND_TO_INTEGER, n = t - ROUND_TO_INTEGER;
+    double r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    return power_of_two(t) * (1 + (r + exp_tail(r)));
+}
+
+/* expm1(x) - x, >= 0, with full relative accuracy near 0 and exactly 0 at 0. */
+static inline double simd_expm1_minus(double x)
+{
+    x = clamp_exponent(x);
+    double t = x * 1.44269504088896338700 + ROUND_TO_INTEGER, n = t - ROUND_TO_INTEGER;
+    double r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    double scale = power_of_two(t);
+    return scale * exp_tail(r) + ((scale * r + (scale - 1)) - x);
+}
+
+/* float32: relative error below 2e-7 for x in [-87, 0] and beyond; the softmax and SiLU range. */
+static inline float simd_expf(float x)
+{
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    float t = x * 1.44269504f + 12582912.0f, n = t - 12582912.0f;       /* 1.5 * 2^23 */
+    float r = (x - n * 0.693145751953125f) - n * 1.428606765330187e-06f;
+    float p = 1.0f / 5040;
+    p = p * r + 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    uint32_t bits;
+    memcpy(&bits, &t, sizeof bits);
+    bits = (bits + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return scale * (p * r + 1.0f);
+}
+
+#endif
