@@ -23,8 +23,10 @@ MAIN  := $(patsubst %,$(BUILD)/obj/%.o,$(wildcard experiments/*.c))
 TESTBIN := $(TESTS:%.c=$(BUILD)/tests/%)
 
 all: $(BUILD)/linearity
-$(BUILD)/linearity: $(MAIN) $(OBJ) ; $(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS)
-$(BUILD)/tests/%: $(BUILD)/obj/%.c.o $(OBJ) ; @mkdir -p $(@D)
+$(BUILD)/core.a: $(OBJ) ; @rm -f $@
+	@ar qcs $@ $^
+$(BUILD)/linearity: $(MAIN) $(BUILD)/core.a ; $(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS)
+$(BUILD)/tests/%: $(BUILD)/obj/%.c.o $(BUILD)/core.a ; @mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lcmocka
 $(BUILD)/obj/%.c.o: %.c Makefile ; @mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) -c -o $@ $<
