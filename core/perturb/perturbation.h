@@ -49,10 +49,15 @@ typedef struct Perturbation {
 extern const Perturbation *const perturbations[];
 const Perturbation *perturbation_find(const char *name);
 
+/* check, apply, measure.  ERR_ARGUMENT also where W or W^ is not finite.  On failure *error is
+ * untouched and out undefined. */
 int perturbation_apply(float *out, PerturbationError *error, const Perturbation *perturbation,
                        const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw);
 
-/* t2 and kappa of what came out, in double.  *norm2, if not NULL, = ||W||^2. */
+/* t2 and kappa of what came out, in double; bits is left alone.  W = 0: t2 = 0 or infinity, kappa = 0. */
 void perturbation_measure(PerturbationError *error, const float *out, const float *w, int64_t n);
+
+/* ||w||^2 in double, summed in an order that depends on n alone. */
+double sum_of_squares(const float *w, int64_t n);
 
 #endif

@@ -1,0 +1,98 @@
+/*
+ * noise.c - random error of a stated size: W^ = float32(W + sigma z)
+ *
+ *     scale = matrix:  sigma    = t ||W||_F / sqrt(rows cols)               (arXiv 2411.17525)
+ *     scale = group:   sigma_rg = t rms(w_rg), g = consecutive input columns of row r; the last group
+ *                      of a row may be shorter
+ *
+ * Both give E ||W^ - W||^2 = t^2 ||W||^2 exactly, and sign noise gives it in every draw.  Quantizers scale
+ * per row and group, so group is the noise that stands for them (protocol section 5, ii).  t is no part of
+ * the random stream: the same direction at every level.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/base/rng.h"
+#include "core/perturb/perturbation.h"
+
+static const Option noise_options[] = {
+    { "t2",    OPTION_NUMBER,  false, NULL,       0, 1e6,     NULL, "", "relative error, ||W^ - W||^2 / ||W||^2" },
+    { "scale", OPTION_ONE_OF,  false, "group",    0, 0,       "group|matrix", "", "one sigma per group of a row, or one per matrix" },
+    { "group", OPTION_INTEGER, false, "64",       1, 1 << 30, NULL, "weights", "consecutive input columns that share a sigma" },
+    { "fresh", OPTION_ONE_OF,  false, "sequence", 0, 0,       "sequence|shared", "", "new noise for every sequence, or one for all" },
+    { 0 },
+};
+
+static int noise_per_sequence(const Options *options)
+{
+    return strcmp(options_text(options, "fresh"), "sequence") == 0;
+}
+
+static int noise_check(int64_t rows, int64_t cols, const Options *options)
+{
+    (void)rows, (void)cols;
+    if (!options_is_set(options, "t2")) FAIL(ERR_ARGUMENT, "noise: t2, the relative error, is not set");
+    return OK;
+}
+
+/* out holds z and becomes W^. */
+static void add_scaled(float *out, const float *w, int64_t n, double sigma)
+{
+    for (int64_t i = 0; i < n; i++) out[i] = (float)((double)w[i] + sigma * (double)out[i]);
+}
+
+typedef void (*Fill)(float *out, int64_t n, uint64_t seed, uint64_t stream, uint64_t first);
+
+static void add_noise(float *out, const LayerWeights *layer, const Options *options, uint64_t seed, uint64_t stream, Fill fill)
+{
+    const int64_t rows = layer->rows, cols = layer->cols;
+    const double t = sqrt(options_number(options, "t2"));
+    const int by_group = strcmp(options_text(options, "scale"), "group") == 0;
+    const int64_t width = by_group ? options_integer(options, "group") : cols;
+    const double sigma_of_matrix = t * sqrt(sum_of_squares(layer->w, rows * cols) / (double)(rows * cols));
+
+    #pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < rows; r++) {
+        fill(out + r * cols, cols, seed, stream, (uint64_t)(r * cols));
+        for (int64_t c = 0; c < cols; c += width) {
+            const int64_t n = width < cols - c ? width : cols - c;
+            const float *w = layer->w + r * cols + c;
+            const double sigma = by_group ? t * sqrt(sum_of_squares(w, n) / (double)n) : sigma_of_matrix;
+            add_scaled(out + r * cols + c, w, n, sigma);
+        }
+    }
+}
+
+static uint64_t noise_stream(RngPurpose purpose, int layer, Draw draw, const Options *options)
+{
+    return rng_stream(purpose, layer, draw.draw, noise_per_sequence(options) ? draw.sequence : 0);
+}
+
+static int gaussian_apply(float *out, double *bits, const LayerWeights *layer, const Options *options,
+                          const Evidence *evidence, Draw draw)
+{
+    (void)evidence;
+    add_noise(out, layer, options, draw.seed, noise_stream(RNG_NOISE, layer->layer, draw, options), rng_normals);
+    *bits = NAN;
+    return OK;
+}
+
+static int sign_apply(float *out, double *bits, const LayerWeights *layer, const Options *options,
+                      const Evidence *evidence, Draw draw)
+{
+    (void)evidence;
+    add_noise(out, layer, options, draw.seed, noise_stream(RNG_SIGN, layer->layer, draw, options), rng_signs);
+    *bits = NAN;
+    return OK;
+}
+
+const Perturbation perturbation_gaussian = {
+    .name = "gaussian", .summary = "Gaussian noise of relative error t2", .version = 1,
+    .options = noise_options, .per_sequence = noise_per_sequence, .apply = gaussian_apply, .check = noise_check,
+};
+
+const Perturbation perturbation_sign = {
+    .name = "sign", .summary = "random signs of relative error t2: the norm is exact in every draw", .version = 1,
+    .options = noise_options, .per_sequence = noise_per_sequence, .apply = sign_apply, .check = noise_check,
+};

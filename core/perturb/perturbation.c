@@ -1,0 +1,56 @@
+#include "core/perturb/perturbation.h"
+
+#include <math.h>
+
+#include "core/base/err.h"
+
+/* Partial sums side by side: as many independent chains as the vector units take, in an order that
+ * is written here and not left to the compiler. */
+enum { LANES = 8 };
+
+static double total(const double lane[LANES])
+{
+    double sum = 0;
+    for (int k = 0; k < LANES; k++) sum += lane[k];
+    return sum;
+}
+
+double sum_of_squares(const float *w, int64_t n)
+{
+    double lane[LANES] = { 0 };
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++) lane[k] += (double)w[i + k] * w[i + k];
+    for (int k = 0; i + k < n; k++) lane[k] += (double)w[i + k] * w[i + k];
+    return total(lane);
+}
+
+void perturbation_measure(PerturbationError *error, const float *out, const float *w, int64_t n)
+{
+    double e2[LANES] = { 0 }, ew[LANES] = { 0 };
+    for (int64_t i = 0; i < n; i += LANES) {
+        int width = n - i < LANES ? (int)(n - i) : LANES;
+        for (int k = 0; k < width; k++) {
+            double e = (double)out[i + k] - w[i + k];
+            e2[k] += e * e;
+            ew[k] += e * w[i + k];
+        }
+    }
+    double norm2 = sum_of_squares(w, n), error2 = total(e2);
+    error->t2 = error2 == 0 ? 0 : error2 / norm2;
+    error->kappa = norm2 == 0 ? 0 : 0 - total(ew) / norm2;
+}
+
+int perturbation_apply(float *out, PerturbationError *error, const Perturbation *perturbation,
+                       const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw)
+{
+    PerturbationError result;
+    if (perturbation->check) TRY(perturbation->check(weights->rows, weights->cols, options));
+    TRY(perturbation->apply(out, &result.bits, weights, options, evidence, draw));
+    perturbation_measure(&result, out, weights->w, weights->rows * weights->cols);
+    if (isnan(result.t2))
+        FAIL(ERR_ARGUMENT, "%s: the weights of layer %d, or what became of them, are not finite",
+             perturbation->name, weights->layer);
+    *error = result;
+    return OK;
+}
