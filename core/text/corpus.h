@@ -7,18 +7,23 @@
  * scored are not kept, so a segment of a 512-token window has 511 inputs.
  *
  * Protocols (the same model scores 5.12, 5.47 or 8.79 by protocol, so each result carries its own):
- *   hf         the whole text tokenized at once, special-token text parsed; windows of `context`
- *              tokens without overlap, the tail dropped, context-1 predictions a window; with BOS:
- *              one, at the very start of the text
- *   llama.cpp  one trailing newline of the file dropped, special-token text not parsed; chunks of
- *              `context`; with BOS: written over the first token of each chunk; scored are targets
- *              at positions context/2+1 .. context-1
+ *   hf         the whole text tokenized at once; windows of `context` tokens without overlap, the
+ *              tail dropped, context-1 predictions a window; with BOS: one, at the very start of the
+ *              text
+ *   llama.cpp  one trailing newline of a plain text file dropped, special-token text not parsed;
+ *              chunks of `context`; with BOS: written over the first token of each chunk, none put
+ *              before the text; scored are targets at positions context/2+1 .. context-1
  *   documents  documents separated by the mark (default <|endoftext|>), by JSONL lines or by .ids
- *              lines, stripped of white space; with BOS: in front of each; inputs cut into segments
- *              of `context` with attention restarted; every position predicts the next token of its
- *              document, across the cut too
+ *              lines, stripped of (ASCII) white space; with BOS: in front of each; inputs cut into
+ *              segments of `context` with attention restarted; every position predicts the next
+ *              token of its document, across the cut too.  Documents that are empty or have nothing
+ *              to predict are dropped; on an .ids line that is an error
  *   gptq       C4 as GPTQ-style scripts draw it: `windows` (256) draws of a JSONL document (again
- *              while it is not longer than the context) and of a start, Python's random.seed(seed)
+ *              while it is not longer than the context) and of a start, Python's random.seed(seed);
+ *              documents as they are, each with BOS in front where the tokenizer adds it
+ * Special-token text becomes its id in all but llama.cpp, as transformers has it.  The documents of a
+ * JSONL file are joined with an empty line ("\n\n") under hf and llama.cpp.  BOS_AUTO does as the
+ * tokenizer does with text, and leaves the lines of an .ids file alone.
  */
 #ifndef CORE_TEXT_CORPUS_H
 #define CORE_TEXT_CORPUS_H
@@ -45,7 +50,7 @@ typedef struct {
     int context;
     int bos;                        /* 1 where BOS tokens were put in, otherwise 0    */
     char first_token[16];           /* "ordinary", "bos" or "mixed": what windows start with; part of a coefficient's definition */
-    char hash[HASH_TEXT];           /* of protocol, segments, inputs and targets      */
+    char hash[HASH_TEXT];           /* of protocol, context, bos, and each segment's window, length, inputs and targets */
     int32_t *storage;               /* owns all ids                                   */
 } Corpus;
 
@@ -53,19 +58,20 @@ typedef enum { BOS_AUTO, BOS_YES, BOS_NO } BosRule;
 
 typedef struct {
     const char *protocol;           /* one of the four names, or NULL: hf, and documents for .ids     */
-    int context;                    /* tokens; 0: 512                                                 */
-    int model_context;              /* the model's own limit; larger contexts are refused              */
-    int vocabulary;                 /* of the model: ids outside it are refused                        */
-    int windows;                    /* the first N windows; 0: all (gptq: 256)                         */
+    int context;                    /* tokens; 0: 512, or model_context where that is smaller         */
+    int model_context;              /* the model's own limit; larger contexts are refused; 0: none    */
+    int vocabulary;                 /* of the model: ids outside it are refused; 0: none are           */
+    int windows;                    /* at most the first N windows; 0: all (gptq: N draws, 256)        */
     BosRule bos;
     const char *separator;          /* documents: NULL means <|endoftext|>                             */
     uint64_t seed;                  /* gptq draws, random ids                                          */
 } CorpusOptions;
 
-/* Reads path (.ids, .jsonl, .jsonl.gz or plain text; gzip is recognised by its first bytes) and cuts
- * it.  tokenizer may be NULL for .ids.  Errors name the file, the line where there is one, and what
- * would do: empty text, text shorter than one context (says how many tokens there are), invalid JSON,
- * no "text" field, an id that is no number or not below the vocabulary ... */
+/* Reads path (.ids; .jsonl, .ndjson or .json, an object a line; otherwise plain text; gzip is known
+ * by its first bytes, and a .gz at the end of the name put aside) and cuts it.  tokenizer may be NULL
+ * for .ids.  Errors name the file, the line where there is one, and what would do: empty text, text
+ * shorter than one context (says how many tokens there are), invalid JSON, no "text" field, an id
+ * that is no number or not below the vocabulary ... */
 int corpus_open(Corpus *out, const char *path, const Tokenizer *tokenizer, const CorpusOptions *options);
 
 /* windows x length ids, row-major: windows of the given protocol name ("sampled", "random"), each

@@ -48,11 +48,11 @@ static int file_open(gzFile *out, const char *path)
 static int file_check(gzFile file, const char *path)
 {
     int code;
-    const char *message = gzerror(file, &code);
+    gzerror(file, &code);
     if (code == Z_OK || code == Z_STREAM_END) return OK;
     if (code == Z_BUF_ERROR) FAIL(ERR_FORMAT, "%s: the gzip stream breaks off before its end; fetch the file again", path);
     if (code == Z_ERRNO) FAIL(ERR_FILE, "%s: %s", path, strerror(errno));
-    FAIL(ERR_FORMAT, "%s: damaged gzip stream (%s); fetch the file again", path, message);
+    FAIL(ERR_FORMAT, "%s: damaged gzip stream; fetch the file again", path);
 }
 
 static int read_bytes(Text *out, gzFile file, const char *path)
@@ -96,13 +96,21 @@ static void push_span(Documents *documents, size_t start, size_t n)
     documents->span[count] = (Span){ start, n };
 }
 
+/* Without what jansson quotes from the line: the column says where, and the bytes may be anything. */
+static int refuse_json(const json_error_t *error, const char *path, int number)
+{
+    const char *quoted = strstr(error->text, " near ");
+    int n = (int)(quoted ? (size_t)(quoted - error->text) : strlen(error->text));
+    FAIL(ERR_FORMAT, "%s:%d: invalid JSON at column %d: %.*s", path, number, error->column, n, error->text);
+}
+
 /* Puts the "text" of the JSON line in the line's own place: decoded, it is never longer than that. */
 static int decode_line(Documents *documents, Span line, const char *path, int number)
 {
     char *bytes = documents->text.bytes + line.start;
     json_error_t error;
     json_t *object = json_loadb(bytes, line.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-    if (!object) FAIL(ERR_FORMAT, "%s:%d: invalid JSON at column %d: %s", path, number, error.column, error.text);
+    if (!object) return refuse_json(&error, path, number);
     json_t *text = json_object_get(object, "text");
     bool found = json_is_string(text);
     if (found) {
