@@ -43,6 +43,11 @@ typedef struct {
     void (*matmul)(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
                    const float *bias, const Ragged *batch, int C, int N);
 
+    /* The same product with another legitimate rounding (the sum over the inputs taken in two halves):
+     * what a null run uses to find the noise floor of a loss. */
+    void (*matmul_halves)(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
+                          const float *bias, const Ragged *batch, int C, int N);
+
     /* out[r] = gain * x[r] / sqrt(mean(x[r]^2) + epsilon).  [rows][C], out may be x. */
     void (*rms_norm)(float *out, const float *x, const float *gain, int64_t rows, int C, float epsilon);
 

@@ -31,6 +31,20 @@ static void matmul_ref(float *out, int64_t out_stride, const float *x, const flo
             }
 }
 
+static void matmul_halves_ref(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
+                              const float *bias, const Ragged *batch, int C, int N)
+{
+    for (int b = 0; b < batch->n; b++)
+        for (int64_t r = batch->offset[b]; r < batch->offset[b] + batch->length[b]; r++)
+            for (int j = 0; j < N; j++) {
+                const float *row = w + b * w_stride + (int64_t)j * C;
+                double first = 0, second = 0;
+                for (int c = 0; c < C / 2; c++) first += (double)x[r * C + c] * row[c];
+                for (int c = C / 2; c < C; c++) second += (double)x[r * C + c] * row[c];
+                out[r * out_stride + j] = (float)first + (float)second + (bias ? bias[j] : 0);
+            }
+}
+
 static void rms_norm_ref(float *out, const float *x, const float *gain, int64_t rows, int C, float epsilon)
 {
     for (int64_t r = 0; r < rows; r++) {
@@ -134,6 +148,6 @@ static void kl_divergence_ref(double *kl, const float *a, const double *A, const
 const Kernels kernels_ref = {
     .name = "ref",
     .alloc = alloc_ref, .release = release_ref, .upload = copy_ref, .download = copy_ref, .copy = copy_ref,
-    .matmul = matmul_ref, .rms_norm = rms_norm_ref, .rotate = rotate_ref, .attention = attention_ref,
+    .matmul = matmul_ref, .matmul_halves = matmul_halves_ref, .rms_norm = rms_norm_ref, .rotate = rotate_ref, .attention = attention_ref,
     .swiglu = swiglu_ref, .add = add_ref, .log_sum_exp = log_sum_exp_ref, .kl_divergence = kl_divergence_ref,
 };

@@ -21,11 +21,17 @@ int64_t layer_floats(const ModelShape *shape, WeightKind type)
     return rows * cols;
 }
 
+void multiply(const Network *net, float *out, const float *x, const float *w, int64_t w_stride, const float *bias,
+              const Ragged *batch, int64_t cols, int64_t rows)
+{
+    (net->other_rounding ? net->kernels->matmul_halves : net->kernels->matmul)(out, rows, x, w, w_stride, bias, batch, (int)cols, (int)rows);
+}
+
 int block_weights(Network *net, int block)
 {
     if (net->plan.resident || net->streamed_block == block) return OK;
     net->streamed_block = -1;
-    for (WeightKind type = 0; type < LAYER_TYPES; type++) {
+    for (int type = 0; type < LAYER_TYPES; type++) {
         int64_t rows, cols;
         layer_size(&rows, &cols, net->shape, type);
         float *host = xmalloc(sizeof *host * (size_t)(rows * cols));
@@ -51,7 +57,7 @@ static PatchMode patch_mode(const Patch *patch, int block, WeightKind type)
 /* Weights that all windows share are made once, before the chunks. */
 static int make_shared(Network *net, int block, const Patch *patch)
 {
-    for (WeightKind type = 0; type < LAYER_TYPES; type++) {
+    for (int type = 0; type < LAYER_TYPES; type++) {
         if (patch_mode(patch, block, type) != PATCH_SHARED) continue;
         int64_t rows, cols;
         layer_size(&rows, &cols, net->shape, type);
@@ -111,7 +117,7 @@ static int matmul_per_window(Network *net, float *out, const float *x, const flo
         TRY(make_per_window(net, chunk, first, n, model_layer_index(block, type), rows * cols, patch));
         net->kernels->upload(net->per_window, net->patched_host, n * rows * cols);
         Ragged part = { n, chunk->batch.length + first, chunk->batch.offset + first };
-        net->kernels->matmul(out, rows, x, net->per_window, rows * cols, bias, &part, (int)cols, (int)rows);
+        multiply(net, out, x, net->per_window, rows * cols, bias, &part, cols, rows);
     }
     return OK;
 }
@@ -127,7 +133,7 @@ static int linear(Network *net, float *out, const float *x, const Chunk *chunk, 
     const float *w = mode == PATCH_SHARED ? net->shared[type] : layer_weights(net, block, type);
     int64_t rows, cols;
     layer_size(&rows, &cols, net->shape, type);
-    net->kernels->matmul(out, rows, x, w, 0, bias, &chunk->batch, (int)cols, (int)rows);
+    multiply(net, out, x, w, 0, bias, &chunk->batch, cols, rows);
     return OK;
 }
 

@@ -22,6 +22,7 @@ struct Network {
     const Kernels *kernels;
     const ModelShape *shape;
     NetworkPlan plan;
+    bool other_rounding;                    /* null runs */
     float *(*weight)[WEIGHT_COUNT];         /* [n_blocks]: resident weights, NULL where absent or streamed */
     float *streamed[LAYER_TYPES];           /* the layers of streamed_block where they are not resident    */
     int streamed_block;
@@ -37,6 +38,10 @@ struct Network {
 
 int64_t layer_floats(const ModelShape *shape, WeightKind type);
 void layer_size(int64_t *rows, int64_t *cols, const ModelShape *shape, WeightKind type);
+
+/* The product that the current rounding asks for; arguments as Kernels.matmul. */
+void multiply(const Network *net, float *out, const float *x, const float *w, int64_t w_stride, const float *bias,
+              const Ragged *batch, int64_t cols, int64_t rows);
 
 /* *out = the weight in the back end's memory (NULL where the model has none); the caller releases. */
 int read_weight(float **out, Network *net, WeightKind kind, int block);

@@ -211,9 +211,10 @@ void network_logits(Network *net, float *logits, const float *x, int rows)
     int64_t zero = 0;
     Ragged one = { 1, &rows, &zero };
     k->rms_norm(net->scratch.head_normed, x, net->final_norm, rows, s->width, s->norm_epsilon);
-    k->matmul(logits, s->vocabulary, net->scratch.head_normed, net->head, 0, NULL, &one, s->width, s->vocabulary);
+    multiply(net, logits, net->scratch.head_normed, net->head, 0, NULL, &one, s->width, s->vocabulary);
 }
 
+void network_set_rounding(Network *net, bool other) { net->other_rounding = other; }
 const Kernels *network_kernels(const Network *net) { return net->kernels; }
 const Model *network_model(const Network *net) { return net->model; }
 

@@ -21,6 +21,7 @@ const Kernels *kernels_cpu(void)
     openblas_set_num_threads(1);    /* one tile, one thread: see matmul.c */
     cpu = kernels_ref;
     cpu.matmul = matmul_cpu;
+    cpu.matmul_halves = matmul_halves_cpu;
     cpu.attention = attention_cpu;
     cpu.rms_norm = rms_norm_cpu;
     cpu.rotate = rotate_cpu;

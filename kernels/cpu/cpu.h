@@ -8,6 +8,8 @@
 
 void matmul_cpu(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
                 const float *bias, const Ragged *batch, int C, int N);
+void matmul_halves_cpu(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
+                       const float *bias, const Ragged *batch, int C, int N);
 void attention_cpu(float *out, const float *q, const float *k, const float *v,
                    const Ragged *queries, const Ragged *keys, int H, int G, int D);
 void rms_norm_cpu(float *out, const float *x, const float *gain, int64_t rows, int C, float epsilon);

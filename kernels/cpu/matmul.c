@@ -29,8 +29,17 @@ static RowTile *row_tiles(const Ragged *batch, int *n_tiles)
     return tile;
 }
 
-void matmul_cpu(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
-                const float *bias, const Ragged *batch, int C, int N)
+/* One tile: C inputs at once, or in two halves whose sums are added. */
+static void multiply_tile(float *out, int out_stride, const float *x, const float *w, int rows, int n, int C, int halves)
+{
+    int part = halves ? C / 2 : C;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, n, part, 1, x, C, w, C, 0, out, out_stride);
+    if (part < C)
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, n, C - part, 1, x + part, C, w + part, C, 1, out, out_stride);
+}
+
+static void multiply(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
+                     const float *bias, const Ragged *batch, int C, int N, int halves)
 {
     int n_rows;
     RowTile *tile = row_tiles(batch, &n_rows);
@@ -41,11 +50,22 @@ void matmul_cpu(float *out, int64_t out_stride, const float *x, const float *w, 
         int first = i / n_rows * MATMUL_COLUMNS, n = N - first < MATMUL_COLUMNS ? N - first : MATMUL_COLUMNS;
         int64_t row = batch->offset[t.sequence] + t.first_row;
         float *to = out + row * out_stride + first;
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, t.rows, n, C, 1, x + row * C, C,
-                    w + t.sequence * w_stride + (int64_t)first * C, C, 0, to, (int)out_stride);
+        multiply_tile(to, (int)out_stride, x + row * C, w + t.sequence * w_stride + (int64_t)first * C, t.rows, n, C, halves);
         if (!bias) continue;
         for (int r = 0; r < t.rows; r++)
             for (int j = 0; j < n; j++) to[r * out_stride + j] += bias[first + j];
     }
     free(tile);
+}
+
+void matmul_cpu(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
+                const float *bias, const Ragged *batch, int C, int N)
+{
+    multiply(out, out_stride, x, w, w_stride, bias, batch, C, N, 0);
+}
+
+void matmul_halves_cpu(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride,
+                       const float *bias, const Ragged *batch, int C, int N)
+{
+    multiply(out, out_stride, x, w, w_stride, bias, batch, C, N, 1);
 }
