@@ -1,0 +1,78 @@
+/*
+ * losses.c - NLL and KL of a final stream, by chunks of HEAD_ROWS positions, summed in double in the
+ * order of the positions
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/base/err.h"
+#include "core/measure/internal.h"
+
+typedef struct {
+    double log_sum[HEAD_ROWS], target_logit[HEAD_ROWS], kl[HEAD_ROWS];
+    int32_t top[HEAD_ROWS];
+} Positions;
+
+/* One chunk of n rows of segment s from its row `first`; scored = its place in the clean arrays. */
+static void chunk_losses(Study *study, Positions *out, float *logits, float *spare, const float *x, int s, int first, int n,
+                         int64_t scored, bool clean)
+{
+    const Kernels *k = study->kernels;
+    int V = study->shape->vocabulary;
+    int64_t row = study->layout.offset[s] + first;
+    const int32_t *target = study->corpus->segment[s].targets + first;
+    float *q = clean && study->logits ? study->logits + scored * V : logits;
+    network_logits(study->net, q, x + row * study->shape->width, n);
+    k->log_sum_exp(out->log_sum, out->top, out->target_logit, q, target, n, V);
+    if (clean) {
+        for (int r = 0; r < n; r++) {
+            study->log_sum[scored + r] = out->log_sum[r];
+            study->top[scored + r] = out->top[r];
+            out->kl[r] = NAN;
+        }
+        return;
+    }
+    const float *p = study->logits ? study->logits + scored * V : spare;
+    if (!study->logits) network_logits(study->net, spare, study->final + row * study->shape->width, n);
+    k->kl_divergence(out->kl, p, study->log_sum + scored, q, out->log_sum, n, V);
+}
+
+/* Adds the scored positions of a chunk to their window. */
+static void add_positions(double *nll, double *kl, double *same, const Positions *p, const int32_t *target, const int32_t *clean_top, int n)
+{
+    for (int r = 0; r < n; r++) {
+        if (target[r] < 0) continue;
+        *nll += p->log_sum[r] - p->target_logit[r];
+        *kl += p->kl[r];
+        *same += p->top[r] == clean_top[r];
+    }
+}
+
+int study_losses(Study *study, const float *x, bool clean, double *nll, double *kl, double *same_top)
+{
+    const Corpus *corpus = study->corpus;
+    const Kernels *k = study->kernels;
+    int64_t floats = (int64_t)HEAD_ROWS * study->shape->vocabulary, scored = 0;
+    float *logits = k->alloc(floats), *spare = study->logits || clean ? NULL : k->alloc(floats);
+    for (int w = 0; w < corpus->n_windows; w++) nll[w] = kl[w] = same_top[w] = 0;
+    Positions *positions = xmalloc(sizeof *positions);
+    for (int s = 0; s < corpus->n_segments; s++) {
+        const Segment *segment = &corpus->segment[s];
+        for (int first = segment->first_scored; first < segment->length; first += HEAD_ROWS) {
+            int n = segment->length - first < HEAD_ROWS ? segment->length - first : HEAD_ROWS, w = segment->window;
+            chunk_losses(study, positions, logits, spare, x, s, first, n, scored, clean);
+            add_positions(&nll[w], &kl[w], &same_top[w], positions, segment->targets + first, study->top + scored, n);
+            scored += n;
+        }
+    }
+    free(positions);
+    k->release(logits);
+    k->release(spare);
+    for (int w = 0; w < corpus->n_windows; w++) {
+        double tokens = (double)corpus->tokens[w];
+        nll[w] /= tokens, kl[w] /= tokens, same_top[w] /= tokens;
+        if (!isfinite(nll[w]) || (!clean && !isfinite(kl[w])))
+            FAIL(ERR_FORMAT, "the loss of window %d is not a finite number", w);
+    }
+    return OK;
+}

@@ -1,0 +1,105 @@
+#include "core/measure/study.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/measure/internal.h"
+
+int study_open(Study **out, const Model *model, const Corpus *corpus, const Kernels *kernels, const StudyPlan *plan,
+               uint64_t seed, Store *store)
+{
+    Study *study = xcalloc(1, sizeof *study);
+    *study = (Study){ .model = model, .corpus = corpus, .kernels = kernels, .shape = model_shape(model),
+                      .plan = *plan, .seed = seed, .store = store };
+    layout_init(&study->layout, corpus);
+    *out = study;
+    return OK;
+}
+
+static void release_states(Study *study)
+{
+    for (int b = 0; study->boundary && b < study->shape->n_blocks; b++) study->kernels->release(study->boundary[b]);
+    free(study->boundary);
+    study->boundary = NULL;
+    float **all[] = { &study->x, &study->final, &study->logits };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        study->kernels->release(*all[i]);
+        *all[i] = NULL;
+    }
+    free(study->log_sum);
+    free(study->top);
+    free(study->clean_nll);
+    study->clean_nll = NULL;
+    study->log_sum = NULL;
+    study->top = NULL;
+    network_close(&study->net);
+}
+
+void study_close(Study **study)
+{
+    if (!*study) return;
+    release_states(*study);
+    layout_free(&(*study)->layout);
+    free(*study);
+    *study = NULL;
+}
+
+static int64_t stream_floats(const Study *study) { return study->layout.rows * study->shape->width; }
+
+static bool keeps_boundary(const Study *study, int block)
+{
+    return block > 0 && study->plan.boundary_stride && block % study->plan.boundary_stride == 0;
+}
+
+static int clean_blocks(Study *study)
+{
+    TRY(network_embed(study->net, study->x, &study->layout, study->corpus));
+    for (int b = 0; b < study->shape->n_blocks; b++) {
+        if (keeps_boundary(study, b)) {
+            study->boundary[b] = study->kernels->alloc(stream_floats(study));
+            study->kernels->copy(study->boundary[b], study->x, stream_floats(study));
+        }
+        TRY(network_block(study->net, study->x, &study->layout, b, NULL));
+    }
+    return OK;
+}
+
+static int clean_losses(Study *study)
+{
+    const Kernels *k = study->kernels;
+    int64_t scored = scored_rows(study->corpus);
+    study->log_sum = xmalloc(sizeof *study->log_sum * (size_t)scored);
+    study->top = xmalloc(sizeof *study->top * (size_t)scored);
+    if (study->plan.keep_logits) {
+        study->logits = k->alloc(scored * study->shape->vocabulary);
+    } else {
+        study->final = k->alloc(stream_floats(study));
+        k->copy(study->final, study->x, stream_floats(study));
+    }
+    int n = study->corpus->n_windows;
+    double *unused = xmalloc(sizeof *unused * 2 * (size_t)n);
+    study->clean_nll = xmalloc(sizeof *study->clean_nll * (size_t)n);
+    int status = study_losses(study, study->x, true, study->clean_nll, unused, unused + n);
+    free(unused);
+    return status == OK ? OK : err_context(status, "%s, unperturbed", model_path(study->model));
+}
+
+int study_prepare(Study *study)
+{
+    if (study->net) return OK;
+    TRY(network_open(&study->net, study->model, study->kernels, &study->plan.network, study->corpus->longest));
+    study->x = study->kernels->alloc(stream_floats(study));
+    study->boundary = xcalloc((size_t)study->shape->n_blocks, sizeof *study->boundary);
+    int status = clean_blocks(study);
+    if (status == OK) status = clean_losses(study);
+    if (status != OK) release_states(study);
+    return status;
+}
+
+const Model *study_model(const Study *study) { return study->model; }
+const Corpus *study_corpus(const Study *study) { return study->corpus; }
+Store *study_store(Study *study) { return study->store; }
+uint64_t study_seed(const Study *study) { return study->seed; }
+int study_executed(const Study *study) { return study->executed; }

@@ -1,0 +1,70 @@
+/*
+ * study.h - the one act of this program: replace some layers' weights, run the clean text through,
+ * compare the losses
+ *
+ *     NLL = mean over scored tokens of -log q(token)                        [nats/token]
+ *     KL  = mean over scored positions of sum_i p_i (expm1(d_i) - d_i),  d = log q - log p   [nats/token]
+ *
+ * p is the clean model, q the perturbed one.  A study is a model, a corpus and a store.  Opening it
+ * runs the clean pass and keeps what memory allows: residual streams at block boundaries (so that a
+ * perturbation in block b starts there), and the clean logits (so that the head runs once).  What is
+ * not kept is computed again, to the same bits.
+ */
+#ifndef CORE_MEASURE_STUDY_H
+#define CORE_MEASURE_STUDY_H
+
+#include "core/network/network.h"
+#include "core/perturb/perturbation.h"
+#include "core/store/store.h"
+
+/* One layer and what is done to it.  Borrowed pointers. */
+typedef struct { int layer; const Perturbation *perturbation; const Options *options; } MapEntry;
+
+typedef struct {
+    int n;
+    const MapEntry *entry;          /* by ascending layer, each layer at most once */
+    int draw;                       /* which independent draw of random perturbations */
+    bool null_run;                  /* nothing replaced, every product rounded another legitimate way */
+    const char *label;              /* for people */
+} LayerMap;
+
+/* What the memory is used for; what is printed by --dry-run. */
+typedef struct {
+    NetworkPlan network;
+    bool keep_logits;               /* clean logits of all scored positions             */
+    int boundary_stride;            /* a residual stream is kept every so many blocks; 0: none */
+    int64_t bytes, least;           /* this plan's total, and the least that any plan needs */
+} StudyPlan;
+
+typedef struct Study Study;
+
+/* ERR_MEMORY where even the leanest plan does not fit; says what would. */
+int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, int64_t memory);
+
+/* The model, the corpus and the store (NULL: nothing is kept) must outlive the study.  Runs nothing yet. */
+int  study_open(Study **out, const Model *model, const Corpus *corpus, const Kernels *kernels, const StudyPlan *plan,
+                uint64_t seed, Store *store);
+void study_close(Study **study);
+
+/* The clean losses (KL is NaN).  The clean pass itself runs when something first needs it, so a run
+ * that finds everything in the store costs nothing. */
+int study_clean(Measurement *out, Study *study);
+
+/* The only way anything is measured: looks the key up in the store, otherwise runs and journals the
+ * result before it returns.  The caller frees with measurement_free. */
+int measure(Measurement *out, Study *study, const LayerMap *map);
+
+/* The key and its canonical text (the caller frees *text; NULL: not wanted). */
+int measure_key(char key[HASH_TEXT], char **text, Study *study, const LayerMap *map);
+bool measure_known(Study *study, const LayerMap *map);
+
+/* Cost in forward passes of the whole model over the corpus, by FLOPs, prefix re-use counted. */
+double measure_cost(const Study *study, const LayerMap *map);
+
+const Model *study_model(const Study *study);
+const Corpus *study_corpus(const Study *study);
+Store *study_store(Study *study);
+uint64_t study_seed(const Study *study);
+int study_executed(const Study *study);                 /* measurements run, not found */
+
+#endif
