@@ -89,10 +89,10 @@ static int sign_apply(float *out, double *bits, const LayerWeights *layer, const
 
 const Perturbation perturbation_gaussian = {
     .name = "gaussian", .summary = "Gaussian noise of relative error t2", .version = 1,
-    .options = noise_options, .per_sequence = noise_per_sequence, .apply = gaussian_apply, .check = noise_check,
+    .options = noise_options, .random = 1, .per_sequence = noise_per_sequence, .apply = gaussian_apply, .check = noise_check,
 };
 
 const Perturbation perturbation_sign = {
     .name = "sign", .summary = "random signs of relative error t2: the norm is exact in every draw", .version = 1,
-    .options = noise_options, .per_sequence = noise_per_sequence, .apply = sign_apply, .check = noise_check,
+    .options = noise_options, .random = 1, .per_sequence = noise_per_sequence, .apply = sign_apply, .check = noise_check,
 };

@@ -35,6 +35,7 @@ typedef struct Perturbation {
     int version;                    /* part of the key: raised when results change */
     const Option *options;
     unsigned needs;
+    int random;                     /* does W^ depend on the Draw? */
     /* Does W^ differ from one sequence (window) to the next, or is one W^ used for all? */
     int (*per_sequence)(const Options *options);                    /* NULL: never */
     /* out [rows][cols] = W^; *bits = bits per weight (NaN for noise).  out and w do not overlap. */
