@@ -26,6 +26,7 @@ typedef struct {
 } Table;
 
 Table *table_new(const char *name, const char *meaning);
+Table *table_copy(const Table *table);
 void   table_free(Table *table);
 
 /* Adds a column (before any row); returns its index.  All strings are copied. */
@@ -45,13 +46,15 @@ const char *table_text(const Table *table, int64_t row, const char *column);
 
 typedef enum { FORMAT_CSV, FORMAT_MARKDOWN, FORMAT_TEX, FORMAT_JSON } TableFormat;
 
-/* csv: one header line, RFC 4180 quoting, numbers with 17 significant digits.  md and tex: rounded
- * for reading (5 digits), units in the header, tex escaped (booktabs).  json: an array of objects,
- * 17 digits, null for undefined.  ERR_FILE where the stream fails. */
+/* csv: one header line, RFC 4180 quoting (lines end with \n), numbers with 17 significant digits.  md
+ * and tex: rounded for reading (5 digits), units in the header, tex escaped (booktabs).  json: an
+ * array of objects, 17 digits, null for undefined.  ERR_FILE where the stream fails. */
 int table_write(const Table *table, FILE *out, TableFormat format);
 
-/* Reads a CSV with a header line; a column is integer, number or text by what it holds.
- * ERR_FORMAT with path:line. */
+/* Reads a CSV with a header line; a column is integer, number or text by what it holds (a missing
+ * cell makes integers numbers and is NaN there).  The table's name is the file's, without folder and
+ * ending.  Blank lines and blanks around unquoted cells do not count.  ERR_FILE; ERR_FORMAT with
+ * path:line. */
 int table_read_csv(Table **out, const char *path);
 
 /* A number as JSON: 17 digits, "null" where it is not finite. */

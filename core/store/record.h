@@ -1,0 +1,38 @@
+/*
+ * record.h - measurements and provenance as bytes (in the journal) and as tables (in the results file)
+ *
+ * Both ways are exact: every double comes back with its bits, NaN included.
+ */
+#ifndef CORE_STORE_RECORD_H
+#define CORE_STORE_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/store/store.h"
+
+typedef struct { uint8_t *data; size_t n, capacity; } Bytes;        /* zeroed: empty; free data */
+
+/* A payload is one of these; the first byte says which. */
+typedef enum { RECORD_MEASUREMENT = 'm', RECORD_RUN = 'r' } RecordKind;
+
+void measurement_encode(Bytes *out, const Measurement *measurement);
+void run_encode(Bytes *out, int64_t run, const Provenance *provenance);
+
+/* ERR_FORMAT where the bytes are not a record of that kind, whole and nothing more. */
+int measurement_decode(Measurement *out, const uint8_t *data, size_t n);
+int run_decode(int64_t *run, Provenance *out, const uint8_t *data, size_t n);
+
+/* The tables that the records make; the caller frees them. */
+enum { RECORD_TABLES = 4 };
+extern const char *const record_table_names[RECORD_TABLES];
+Table *record_table(int which, Measurement *const *measurement, int n);
+
+/* Back from those tables (tables[RECORD_TABLES]): *out points to *n measurements, freed by the caller. */
+int records_from_tables(Measurement ***out, int *n, const Table *const *tables);
+
+/* /runs: one row per run, one column per name. */
+Table *runs_table(const Provenance *runs, int n);
+int runs_from_table(Provenance **out, int *n, const Table *table);
+
+#endif
