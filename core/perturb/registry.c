@@ -8,7 +8,8 @@
 /* Every perturbation, in the order of --help: X(name) stands for perturbation_name. */
 #define PERTURBATION_LIST(X) \
     X(gaussian)              \
-    X(sign)
+    X(sign)                  \
+    X(rtn)
 
 #define X(name) extern const Perturbation perturbation_##name;
 PERTURBATION_LIST(X)
