@@ -124,13 +124,13 @@ static int find(const Options *options, const char *name)
     return -1;
 }
 
-/* The names one level below prefix (n characters, with its dot): "a, b, c", each once. */
-static char *level_names(const Option *table, const char *prefix, size_t n)
+char *options_keys(const Option *table, const char *level)
 {
     char *text = xstrdup("");
     const char *last = "";
+    size_t n = strlen(level);
     for (; table->name; table++) {
-        if (strncmp(table->name, prefix, n)) continue;
+        if (strncmp(table->name, level, n)) continue;
         const char *word = table->name + n;
         size_t length = strcspn(word, ".");
         if (!strncmp(word, last, length) && strcspn(last, ".") == length) continue;    /* rows of a level stand together */
@@ -152,9 +152,24 @@ static size_t known_level(const Option *table, const char *name)
     return deepest;
 }
 
-/* The full name most like this one: by edit distance among those of its level, or else one that it
- * ends ("group" for "noise.group"). */
-static const char *likely_name(const Option *table, const char *name, size_t level)
+/* The level most like a name that may be one: "noise" for "nose". */
+static char *likely_level(const Option *table, const char *name, size_t above)
+{
+    for (const Option *row = table; row->name; row++) {
+        if (strncmp(row->name, name, above)) continue;
+        size_t n = above + strcspn(row->name + above, ".");
+        if (!row->name[n]) continue;
+        char *level = strndup(row->name, n);
+        const char *word = level + above;
+        if (level && err_nearest(name + above, &word, 1)) return level;
+        free(level);
+    }
+    return NULL;
+}
+
+/* The full name most like this one: by edit distance in its level, as a level, or by its last part
+ * ("noise.group" for "group"); NULL where none is.  The caller frees. */
+static char *likely_name(const Option *table, const char *name, size_t level)
 {
     int n = 0;
     const char **names = xmalloc((size_t)table_length(table) * sizeof *names);
@@ -162,23 +177,27 @@ static const char *likely_name(const Option *table, const char *name, size_t lev
         if (!strncmp(row->name, name, level)) names[n++] = row->name + level;
     const char *nearest = err_nearest(name + level, names, n);
     free(names);
-    if (nearest) return nearest - level;
+    if (nearest) return xstrdup(nearest - level);
+    char *near_level = likely_level(table, name, level);
+    if (near_level) return near_level;
     for (const Option *row = table; row->name; row++) {
         const char *last = strrchr(row->name, '.');
-        if (last && !strcmp(last + 1, name)) return row->name;
+        if (last && !strcmp(last + 1, name)) return xstrdup(row->name);
     }
     return NULL;
 }
 
 int options_unknown(const Option *table, const char *name, const char *place)
 {
-    size_t level = known_level(table, name);
-    const char *likely = likely_name(table, name, level);
-    if (likely) FAIL(ERR_ARGUMENT, "%s: unknown key '%.80s'; did you mean '%s'?", place, name, likely);
     if (!table->name) FAIL(ERR_ARGUMENT, "%s: unknown key '%.80s'; there are no keys here", place, name);
-    char *known = level_names(table, name, level);
-    if (level) err_set(ERR_ARGUMENT, "%s: unknown key '%.80s'; keys of '%.*s' are: %s", place, name, (int)level - 1, name, known);
+    size_t level = known_level(table, name);
+    char *above = strndup(name, level), *likely = likely_name(table, name, level);
+    char *known = options_keys(table, above ? above : "");
+    if (likely) err_set(ERR_ARGUMENT, "%s: unknown key '%.80s'; did you mean '%s'?", place, name, likely);
+    else if (level) err_set(ERR_ARGUMENT, "%s: unknown key '%.80s'; keys of '%.*s' are: %s", place, name, (int)level - 1, name, known);
     else err_set(ERR_ARGUMENT, "%s: unknown key '%.80s'; keys are: %s", place, name, known);
+    free(above);
+    free(likely);
     free(known);
     return ERR_ARGUMENT;
 }
@@ -273,8 +292,12 @@ bool options_flag(const Options *options, const char *name)
 
 const Option *options_table(const Options *options) { return options->table; }
 
-static char *values_text(const Values *values, bool list)
+char *options_value(const Options *options, const char *name)
 {
+    int row = find(options, name);
+    assert(row >= 0);
+    const Values *values = &options->values[row];
+    bool list = options->table[row].list;
     char *text = xstrdup(list ? "[" : "");
     for (int i = 0; i < values->n; i++) {
         char *longer = xformat("%s%s%s", text, i ? "," : "", values->value[i].text);
@@ -291,7 +314,7 @@ char *options_canonical(const Options *options)
     char *text = xstrdup("");
     for (int i = 0; i < options->n_rows; i++) {
         if (options->values[i].n == 0) continue;
-        char *value = values_text(&options->values[i], options->table[i].list);
+        char *value = options_value(options, options->table[i].name);
         char *longer = xformat("%s%s%s=%s", text, *text ? "," : "", options->table[i].name, value);
         free(value);
         free(text);

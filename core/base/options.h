@@ -47,6 +47,10 @@ void options_unset(Options *options, const char *name);             /* back to t
  * returns ERR_ARGUMENT. */
 int options_unknown(const Option *table, const char *name, const char *place);
 
+/* "law, scale, group": the next parts of the names that begin with level ("noise."; "" for the top).
+ * The caller frees. */
+char *options_keys(const Option *table, const char *level);
+
 bool options_is_set(const Options *options, const char *name);      /* has a value, default or given */
 bool options_is_given(const Options *options, const char *name);    /* given, not merely the default */
 int  options_count(const Options *options, const char *name);       /* values of a list; 0 or 1 otherwise */
@@ -61,6 +65,9 @@ double      options_number_at(const Options *options, const char *name, int inde
 const char *options_text_at(const Options *options, const char *name, int index);
 
 const Option *options_table(const Options *options);
+
+/* One value as in options_canonical: "64", "[0.1,0.3]".  The caller frees. */
+char *options_value(const Options *options, const char *name);
 
 /* "bits=3,group=64": every set value in table order, numbers in their shortest exact form; lists as
  * [a,b].  For keys and for showing.  The caller frees. */

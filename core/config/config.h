@@ -14,7 +14,7 @@
 typedef struct {
     const Perturbation *perturbation;
     Options *options;
-    char *name;                     /* "rtn{bits=3,group=64}" in short: "rtn-b3-g64" */
+    char *name;                     /* short and unique: "rtn-bits3-group64", the options the file gives */
 } Choice;
 
 /* One combination of swept keys. */
@@ -32,13 +32,21 @@ typedef struct {
 
 extern const Option config_options[];
 
-/* overrides: "a.b=value" strings of --set, applied over the file.  A sweep's values are checked as
- * if they had been set. */
+/* config_options and the keys `choices` and `sweep`: what a file may hold, for --help. */
+extern const Option config_keys[];
+
+/* overrides: "a.b=value" strings of --set, applied over the file; one on a swept key ends its sweep.
+ * A sweep's values are checked as if they had been set, and replace the key's own value.  What the
+ * config alone can tell is checked too: an experiment, a model and exactly one text are there, and no
+ * key is given that the chosen form of text would ignore.  *out is untouched on failure. */
 int  config_read(Config *out, const char *path, int n_overrides, const char *const *overrides);
 void config_free(Config *config);
 
-/* The combinations of the sweep (one empty point where there is none), first axis slowest, and the
- * options at one of them. */
+/* The results file: `output`, or results/NAME.h5 for NAME.yaml.  The caller frees. */
+char *config_output(const Config *config);
+
+/* The combinations of the sweep (one empty point where there is none), first axis slowest; returns
+ * how many.  And the options at one of them. */
 int  config_sweep_points(const Config *config, SweepPoint **out);
 int  config_options_at(Options **out, const Config *config, const SweepPoint *point);
 void sweep_points_free(SweepPoint *points, int n);

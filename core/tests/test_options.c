@@ -74,7 +74,7 @@ static void test_unknown_keys(void **state)
     expect_refusal("group", "x", "a.yaml:7:9: unknown key 'group'; did you mean 'noise.group'?");
     expect_refusal("noise.amplitude", "x", "a.yaml:7:9: unknown key 'noise.amplitude'; keys of 'noise' are: law, group, t2");
     expect_refusal("temperature", "x", "a.yaml:7:9: unknown key 'temperature'; keys are: model, names, noise, shift, floor, seed, memory, symmetric");
-    expect_refusal("noise", "x", "a.yaml:7:9: unknown key 'noise'; keys are: model, names, noise, shift, floor, seed, memory, symmetric");
+    expect_refusal("nose", "x", "a.yaml:7:9: unknown key 'nose'; did you mean 'noise'?");
 
     static const Option nothing[] = { { .name = NULL } };
     Options *options = options_new(nothing);
