@@ -27,7 +27,8 @@ typedef struct {
     Config *config;
     YamlFile *file;
     const yaml_node_t *choices, *sweep;     /* read after the options, which a sweep refers to       */
-    char *place[N_OPTIONS];                 /* where each option was given, for what is found later  */
+    const yaml_node_t *key[N_OPTIONS];      /* where the file gives each option; NULL: nowhere       */
+    bool overridden[N_OPTIONS];             /* by --set                                              */
 } Reader;
 
 static int option_index(const char *name)
@@ -35,21 +36,6 @@ static int option_index(const char *name)
     int i = 0;
     while (strcmp(config_options[i].name, name)) i++;
     return i;
-}
-
-static void note_place(Reader *reader, const char *name, char *place)
-{
-    char **slot = &reader->place[option_index(name)];
-    free(*slot);
-    *slot = place;
-}
-
-/* The line in "path:line:column". */
-static long line_of(const char *place)
-{
-    const char *colon = strrchr(place, ':');
-    while (colon > place && colon[-1] != ':') colon--;
-    return strtol(colon, NULL, 10);
 }
 
 static int read_key(void *context, const char *name, yaml_node_t *key, yaml_node_t *value)
@@ -60,11 +46,11 @@ static int read_key(void *context, const char *name, yaml_node_t *key, yaml_node
         *part = value;
         return OK;
     }
-    if (options_is_given(reader->config->options, name))        /* nested and dotted: each mapping alone is sound */
-        return yaml_file_refuse(reader->file, key, "'%s' is given twice (first in line %ld)", name, line_of(reader->place[option_index(name)]));
-    TRY(yaml_file_set(reader->config->options, name, reader->file, value));
-    note_place(reader, name, yaml_file_place(reader->file, key));
-    return OK;
+    const yaml_node_t **first = &reader->key[option_index(name)];
+    if (*first)                                     /* nested and dotted: each mapping alone is sound */
+        return yaml_file_refuse(reader->file, key, "'%s' is given twice (first in line %zu)", name, (*first)->start_mark.line + 1);
+    *first = key;
+    return yaml_file_set(reader->config->options, name, reader->file, value);
 }
 
 static int apply_override(Reader *reader, const char *override)
@@ -78,18 +64,24 @@ static int apply_override(Reader *reader, const char *override)
         status = err_set(ERR_ARGUMENT, "--set: '%s' can be given in the file only", name);
     else status = options_set(reader->config->options, name, equals + 1, "--set");
     if (status == OK) {
-        note_place(reader, name, xstrdup("--set"));
+        reader->overridden[option_index(name)] = true;
         config_unsweep(reader->config, name);
     }
     free(name);
     return status;
 }
 
-/* The place where an option was given; the file where the sweep gives it. */
-static const char *place_of(const Reader *reader, const char *name)
+/* Puts the place where an option was given before the recorded sentence: a line of the file, --set, or
+ * the file where the sweep gives it. */
+static int at_place_of(const Reader *reader, const char *name)
 {
-    const char *place = reader->place[option_index(name)];
-    return place ? place : reader->config->path;
+    int i = option_index(name);
+    if (reader->overridden[i]) return err_context(ERR_ARGUMENT, "--set");
+    if (!reader->key[i]) return err_context(ERR_ARGUMENT, "%s", reader->config->path);
+    char *place = yaml_file_place(reader->file, reader->key[i]);
+    err_context(ERR_ARGUMENT, "%s", place);
+    free(place);
+    return ERR_ARGUMENT;
 }
 
 static const char *const text_forms[] = { "text.file", "text.sample.windows", "text.random.windows" };
@@ -108,8 +100,10 @@ static int find_text_form(const char **out, const Reader *reader, const Options 
     const char *form = NULL;
     for (int i = 0; i < N_FORMS; i++) {
         if (!options_is_given(options, text_forms[i])) continue;
-        if (form) FAIL(ERR_ARGUMENT, "%s: '%s' and '%s' are both given; a run reads one text",
-                       place_of(reader, text_forms[i]), form, text_forms[i]);
+        if (form) {
+            err_set(ERR_ARGUMENT, "'%s' and '%s' are both given; a run reads one text", form, text_forms[i]);
+            return at_place_of(reader, text_forms[i]);
+        }
         form = text_forms[i];
     }
     if (!form) FAIL(ERR_ARGUMENT, "%s: no text: give 'text.file', 'text.sample.windows' or 'text.random.windows'", reader->config->path);
@@ -121,18 +115,20 @@ static int check_text(const Reader *reader, const Options *options)
 {
     const char *form = NULL;
     TRY(find_text_form(&form, reader, options));
-    for (const Option *row = config_options; row->name; row++)
-        if (!strncmp(row->name, "text.", 5) && options_is_given(options, row->name) && strcmp(form_of(row->name), form))
-            FAIL(ERR_ARGUMENT, "%s: '%s' goes with '%s', but the text comes from '%s'",
-                 place_of(reader, row->name), row->name, form_of(row->name), form);
+    for (const Option *row = config_options; row->name; row++) {
+        bool fits = strncmp(row->name, "text.", 5) || !strcmp(form_of(row->name), form);
+        if (fits || !options_is_given(options, row->name)) continue;
+        err_set(ERR_ARGUMENT, "'%s' goes with '%s', but the text comes from '%s'", row->name, form_of(row->name), form);
+        return at_place_of(reader, row->name);
+    }
     return OK;
 }
 
 static int check_pair(const Reader *reader, const Options *options, const char *name, const char *needed)
 {
-    if (options_is_given(options, name) && !options_is_set(options, needed))
-        FAIL(ERR_ARGUMENT, "%s: '%s' does nothing without '%s'", place_of(reader, name), name, needed);
-    return OK;
+    if (!options_is_given(options, name) || options_is_set(options, needed)) return OK;
+    err_set(ERR_ARGUMENT, "'%s' does nothing without '%s'", name, needed);
+    return at_place_of(reader, name);
 }
 
 static int check_required(const Reader *reader, const Options *options, const char *name)
@@ -176,7 +172,6 @@ int config_read(Config *out, const char *path, int n_overrides, const char *cons
     Config config = { .path = xstrdup(path), .text = xstrdup(file.text), .options = options_new(config_options) };
     Reader reader = { .config = &config, .file = &file };
     int status = read_parts(&reader, n_overrides, overrides);
-    for (int i = 0; i < N_OPTIONS; i++) free(reader.place[i]);
     yaml_file_close(&file);
     if (status != OK) config_free(&config);
     else *out = config;

@@ -253,6 +253,23 @@ static void test_choices(void **state)
     config_free(&config);
 }
 
+static void test_choices_of_quantizers(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "rtn-bits2-group64", "rtn-bits3-group64", "rtn-bits4-group64", "rtn-bits8-group64" };
+    Config config;
+    assert_int_equal(read_text(&config, BASE "choices: [{rtn: {bits: [2, 3, 4, 8], group: 64}}]\n", NULL), OK);
+    assert_int_equal(config.n_choices, 4);
+    for (int i = 0; i < 4; i++) assert_string_equal(config.choice[i].name, names[i]);
+    assert_int_equal(options_integer(config.choice[3].options, "bits"), 8);
+    config_free(&config);
+
+    assert_int_equal(read_text(&config, BASE "choices: [rtn, {rtn: {bits: 4}}]\n", NULL), ERR_ARGUMENT);    /* 4 is the default */
+    expect_message("rtn twice", "@:4:16: the choice 'rtn' is given twice");
+    assert_int_equal(read_text(&config, BASE "choices: [{rtm: {bits: 4}}]\n", NULL), ERR_ARGUMENT);
+    expect_message("rtm", "@:4:12: unknown perturbation 'rtm'; did you mean 'rtn'?");
+}
+
 static void test_sweep(void **state)
 {
     (void)state;
@@ -380,7 +397,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused), cmocka_unit_test(test_files), cmocka_unit_test(test_values), cmocka_unit_test(test_output),
-        cmocka_unit_test(test_choices), cmocka_unit_test(test_sweep), cmocka_unit_test(test_sweep_too_large),
+        cmocka_unit_test(test_choices), cmocka_unit_test(test_choices_of_quantizers),
+        cmocka_unit_test(test_sweep), cmocka_unit_test(test_sweep_too_large),
         cmocka_unit_test(test_overrides), cmocka_unit_test(test_damaged_bytes),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
