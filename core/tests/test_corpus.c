@@ -179,10 +179,13 @@ static void test_documents(void **state)
     expect_segment(&corpus, 1, 0, "cd", "de");
     expect_segment(&corpus, 2, 1, "^", "x");
     corpus_free(&corpus);
-    options.windows = 2;
-    options.separator = "==";
+    options.windows = 1;
+    corpus = opened(path, adds, options);
+    expect_shape(&corpus, "documents", 1, 2, 5, 1, "bos");
+    corpus_free(&corpus);
+    options = (CorpusOptions){ .protocol = "documents", .context = 80, .windows = 9, .separator = "==" };
     corpus = opened(path, plain, options);
-    assert_int_equal(corpus.n_windows, 1);
+    expect_shape(&corpus, "documents", 1, 1, (int64_t)strlen("abcde\n|\n| x |yz") - 1, 0, "ordinary");
     corpus_free(&corpus);
     tokenizer_close(&plain);
     tokenizer_close(&adds);
@@ -204,6 +207,9 @@ static void test_jsonl(void **state)
     corpus_free(&corpus);
     corpus = opened(path, plain, (CorpusOptions){ .protocol = "llama.cpp", .context = 18 });
     expect_segment(&corpus, 0, 0, " abcdef\n\n\nghij\n\n ", ".........ghij\n\n  ");
+    corpus_free(&corpus);
+    corpus = opened(scratch_text("newline.jsonl", "{\"text\":\"abcd\\n\"}"), plain, (CorpusOptions){ .protocol = "llama.cpp", .context = 5 });
+    expect_segment(&corpus, 0, 0, "abcd", "..d\n");
     corpus_free(&corpus);
     corpus = opened(path, plain, (CorpusOptions){ .protocol = "gptq", .context = 7, .seed = 3 });
     expect_shape(&corpus, "gptq", 256, 256, 256 * 6, 0, "ordinary");
@@ -285,8 +291,8 @@ static void test_refused_files(void **state)
     options = (CorpusOptions){ .protocol = "gptq", .context = 4 };
     refuse_file("short.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"abcd\"}", plain, options,
                 ": none of 2 documents is longer than the context of 4 tokens, the longest has 4; give a smaller context or longer documents");
-    options = (CorpusOptions){ .vocabulary = 100, .context = 2 };
-    refuse_file("x.txt", "ax", plain, options, ": the tokenizer gives token id 120, but the model's vocabulary has 100; is the tokenizer another model's?");
+    options = (CorpusOptions){ .vocabulary = 120, .context = 2 };
+    refuse_file("x.txt", "ax", plain, options, ": the tokenizer gives token id 120, but the model's vocabulary has 120; is the tokenizer another model's?");
     char *sentence = xformat("%s: is a directory; give a text, .jsonl or .ids file", scratch_folder);
     refuse(scratch_folder, plain, options, ERR_FILE, sentence);
     free(sentence);

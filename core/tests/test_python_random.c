@@ -110,6 +110,22 @@ static void test_no_document_is_long_enough(void **state)
     for (int i = 0; i < 200; i++) assert_int_equal(asked[i], 1);
 }
 
+static int eight_or_nine(int64_t *out, void *data, int i)
+{
+    (void)data;
+    *out = 8 + (i == 1);
+    return OK;
+}
+
+/* As long as the context is not longer than it: such a document is drawn again. */
+static void test_exactly_one_context(void **state)
+{
+    (void)state;
+    Draw draw[32];
+    assert_int_equal(gptq_draw(draw, 32, 3, 8, 0, eight_or_nine, NULL, "c4.jsonl"), OK);
+    for (int w = 0; w < 32; w++) assert_true(draw[w].document == 1 && draw[w].start == 0);
+}
+
 static int broken_length(int64_t *out, void *data, int i)
 {
     (void)out, (void)data;
@@ -128,7 +144,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_generator), cmocka_unit_test(test_bounds), cmocka_unit_test(test_draws),
-        cmocka_unit_test(test_no_document_is_long_enough), cmocka_unit_test(test_broken_document),
+        cmocka_unit_test(test_no_document_is_long_enough), cmocka_unit_test(test_exactly_one_context),
+        cmocka_unit_test(test_broken_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
