@@ -57,6 +57,7 @@ static void test_refusals(void **state)
     expect_refusal("noise.law", "gausian", "a.yaml:7:9: 'noise.law' must be gaussian, sign or none, not 'gausian'");
     expect_refusal("noise.law", "sign|none", "a.yaml:7:9: 'noise.law' must be gaussian, sign or none, not 'sign|none'");
     expect_refusal("shift", "x", "a.yaml:7:9: 'shift' must be a number, not 'x'");
+    expect_refusal("shift", "1e999", "a.yaml:7:9: 'shift' must be a number, not '1e999'");
     expect_refusal("shift", "-inf", "a.yaml:7:9: 'shift' must be a number, not '-inf'");
     expect_refusal("floor", "-1", "a.yaml:7:9: 'floor' must be a number of s of at least 0, not '-1'");
     expect_refusal("symmetric", "perhaps", "a.yaml:7:9: 'symmetric' must be yes or no, not 'perhaps'");
