@@ -19,6 +19,16 @@ void added_tokens_add(AddedTokens *a, const AddedToken *flags, const char *text,
     bytes_append(&token->text, text, n);
 }
 
+void added_tokens_remove(AddedTokens *a, int32_t id)
+{
+    int kept = 0;
+    for (int i = 0; i < a->n; i++) {
+        if (a->token[i].id == id) bytes_free(&a->token[i].text);
+        else a->token[kept++] = a->token[i];
+    }
+    a->n = kept;
+}
+
 void added_tokens_free(AddedTokens *a)
 {
     for (int i = 0; i < a->n; i++) bytes_free(&a->token[i].text);

@@ -25,6 +25,7 @@ typedef struct { size_t start, end; int32_t id; } AddedMatch;
 
 /* Copies text, n > 0.  added_tokens_sort must follow before the first search. */
 void added_tokens_add(AddedTokens *tokens, const AddedToken *flags, const char *text, size_t n);
+void added_tokens_remove(AddedTokens *tokens, int32_t id);
 void added_tokens_sort(AddedTokens *tokens);
 void added_tokens_free(AddedTokens *tokens);
 

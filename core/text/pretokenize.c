@@ -9,8 +9,6 @@
 #include "core/text/bytes.h"
 #include "core/text/onig_pattern.h"
 
-const char *const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
 struct Splitter {
     SplitKind kind;
     pcre2_code *code;               /* NULL for SPLIT_PREFIX_SPACE */

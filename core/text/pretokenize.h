@@ -20,7 +20,8 @@ typedef enum {
 typedef struct Splitter Splitter;
 typedef struct { Splitter *step; int n; } Pretokenizer;          /* zero-initialise; pretokenizer_free when done */
 
-extern const char *const GPT2_PATTERN;      /* the split that "ByteLevel" with use_regex stands for */
+/* The split that "ByteLevel" with use_regex stands for. */
+#define GPT2_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 /* Appends one step.  literal: pattern is plain text.  ERR_FORMAT where it is not an expression,
  * ERR_UNSUPPORTED where PCRE2 would read it otherwise than Oniguruma. */

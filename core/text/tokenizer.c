@@ -27,27 +27,6 @@ void ids_free(Ids *ids)
     *ids = (Ids){ 0 };
 }
 
-int tokenizer_add(Tokenizer *t, int64_t id, const char *text, size_t n, const AddedToken *flags, bool normalized)
-{
-    TRY(vocabulary_put(&t->vocabulary, id, text, n));
-    if (n == 0) return OK;
-    Token *token = &t->vocabulary.token[id];
-    token->added = true;
-    token->special = flags->special;
-    AddedToken added = *flags;
-    added.id = (int32_t)id;
-    if (!normalized) {
-        added_tokens_add(&t->added, &added, text, n);
-        return OK;
-    }
-    if (utf8_valid_prefix(text, n) < n) FAIL(ERR_FORMAT, "added token %lld is not UTF-8", (long long)id);
-    Bytes form = { 0 };
-    normalizer_apply(&form, &t->normalizer, text, n);
-    if (form.n) added_tokens_add(&t->added_normalized, &added, form.data, form.n);
-    bytes_free(&form);
-    return OK;
-}
-
 static int32_t find_byte(const Tokenizer *t, int byte)
 {
     if (!t->byte_level) {

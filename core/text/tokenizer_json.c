@@ -1,6 +1,8 @@
 /* tokenizer_json.c - tokenizer.json (the tokenizers library's file) and tokenizer_config.json (transformers') */
 #include "core/text/tokenizer_json.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -52,58 +54,23 @@ static int read_vocabulary(Tokenizer *t, const json_t *vocabulary)
     return OK;
 }
 
-/* The two sides of one merge: ["a","b"], or the older "a b". */
-static int merge_sides(const char *side[2], size_t n[2], const json_t *merge)
+/* ["a","b"], or the older "a b" */
+static int read_merge(Tokenizer *t, const json_t *merge, size_t rank)
 {
-    if (json_is_array(merge) && json_array_size(merge) == 2) {
-        for (int i = 0; i < 2; i++) {
-            const json_t *text = json_array_get(merge, (size_t)i);
-            if (!json_is_string(text)) return ERR_FORMAT;
-            side[i] = json_string_value(text);
-            n[i] = json_string_length(text);
-        }
-        return OK;
-    }
-    const char *text = json_string_value(merge), *blank = text ? strchr(text, ' ') : NULL;
-    if (!blank || strchr(blank + 1, ' ')) return ERR_FORMAT;
-    side[0] = text;
-    n[0] = (size_t)(blank - text);
-    side[1] = blank + 1;
-    n[1] = strlen(side[1]);
-    return OK;
-}
-
-static int read_merge(Tokenizer *t, const json_t *merge, size_t rank, Bytes *joined)
-{
-    const char *side[2];
-    size_t n[2];
-    if (merge_sides(side, n, merge) != OK) FAIL(ERR_FORMAT, "merge %zu is neither [\"a\",\"b\"] nor \"a b\"", rank);
-    joined->n = 0;
-    int32_t id[3];
-    for (int i = 0; i < 2; i++) {
-        id[i] = vocabulary_find(&t->vocabulary, side[i], n[i]);
-        bytes_append(joined, side[i], n[i]);
-    }
-    id[2] = joined->n ? vocabulary_find(&t->vocabulary, joined->data, joined->n) : -1;
-    for (int i = 0; i < 3; i++)
-        if (id[i] < 0)
-            FAIL(ERR_FORMAT, "merge %zu ('%.*s' with '%.*s') needs the token '%.*s', which is not in the vocabulary", rank,
-                 (int)n[0], side[0], (int)n[1], side[1], (int)(i < 2 ? n[i] : joined->n), i < 2 ? side[i] : joined->data);
-    merges_put(&t->merges, id[0], id[1], (uint32_t)rank, id[2]);
-    return OK;
+    if (json_is_string(merge)) return tokenizer_add_merge_line(t, rank, json_string_value(merge), json_string_length(merge));
+    const json_t *left = json_array_get(merge, 0), *right = json_array_get(merge, 1);
+    if (json_array_size(merge) != 2 || !json_is_string(left) || !json_is_string(right))
+        FAIL(ERR_FORMAT, "merge %zu is neither [\"a\",\"b\"] nor \"a b\"", rank);
+    return tokenizer_add_merge(t, rank, json_string_value(left), json_string_length(left), json_string_value(right), json_string_length(right));
 }
 
 static int read_merges(Tokenizer *t, const json_t *merges)
 {
     if (!json_is_array(merges)) FAIL(ERR_FORMAT, "\"merges\" of the model is missing or not an array");
-    Bytes joined = { 0 };
-    int status = OK;
     size_t i;
     json_t *merge;
-    json_array_foreach(merges, i, merge)
-        if ((status = read_merge(t, merge, i, &joined)) != OK) break;
-    bytes_free(&joined);
-    return status;
+    json_array_foreach(merges, i, merge) TRY(read_merge(t, merge, i));
+    return OK;
 }
 
 static int read_flag(bool *out, const json_t *object, const char *key)
@@ -148,12 +115,11 @@ static int read_unknown(Tokenizer *t, const json_t *model)
     return OK;
 }
 
-static int read_added_token(Tokenizer *t, const json_t *token)
+static int read_added_token(Tokenizer *t, const json_t *token, long long id)
 {
     AddedToken flags = { 0 };
     bool normalized = false, whole_words = false;
-    const json_t *content = NULL, *id = json_object_get(token, "id");
-    if (!json_is_integer(id)) FAIL(ERR_FORMAT, "\"id\" of an added token is missing or not a whole number");
+    const json_t *content = NULL;
     TRY(json_want_string(&content, token, "content"));
     TRY(json_want_bool(&flags.special, token, "special"));
     TRY(json_want_bool(&flags.strip_left, token, "lstrip"));
@@ -165,9 +131,8 @@ static int read_added_token(Tokenizer *t, const json_t *token)
     const char *text = json_string_value(content);
     size_t n = json_string_length(content);
     int32_t known = vocabulary_find(&t->vocabulary, text, n);
-    if (known >= 0 && known != json_integer_value(id))
-        FAIL(ERR_FORMAT, "added token '%s' has id %lld, but the vocabulary gives it %d", text, (long long)json_integer_value(id), known);
-    return tokenizer_add(t, json_integer_value(id), text, n, &flags, normalized);
+    if (known >= 0 && known != id) FAIL(ERR_FORMAT, "added token '%s' has id %lld, but the vocabulary gives it %d", text, id, known);
+    return tokenizer_add(t, id, text, n, &flags, normalized);
 }
 
 static int read_added_tokens(Tokenizer *t, const json_t *tokens)
@@ -176,7 +141,11 @@ static int read_added_tokens(Tokenizer *t, const json_t *tokens)
     if (!json_is_array(tokens)) FAIL(ERR_FORMAT, "\"added_tokens\" is not an array");
     size_t i;
     json_t *token;
-    json_array_foreach(tokens, i, token) TRY(read_added_token(t, token));
+    json_array_foreach(tokens, i, token) {
+        const json_t *id = json_object_get(token, "id");
+        if (!json_is_integer(id)) FAIL(ERR_FORMAT, "\"id\" of an added token is missing or not a whole number");
+        TRY(read_added_token(t, token, json_integer_value(id)));
+    }
     return OK;
 }
 
@@ -226,16 +195,31 @@ static int config_token(int32_t *out, const Tokenizer *t, const json_t *config, 
     return OK;
 }
 
+/* transformers adds what tokenizer.json lacks, and believes these flags more than tokenizer.json's. */
+static int config_added_tokens(Tokenizer *t, const json_t *tokens)
+{
+    if (!tokens || json_is_null(tokens)) return OK;
+    if (!json_is_object(tokens)) FAIL(ERR_FORMAT, "\"added_tokens_decoder\" is not an object");
+    const char *key;
+    json_t *token;
+    json_object_foreach((json_t *)tokens, key, token) {
+        char *end;
+        errno = 0;
+        long long id = strtoll(key, &end, 10);
+        if (end == key || *end || errno) FAIL(ERR_FORMAT, "\"added_tokens_decoder\" has the key '%s', which is not an id", key);
+        TRY(read_added_token(t, token, id));
+    }
+    return OK;
+}
+
+/* Whether BOS is added is the post-processor's word: with a tokenizer.json present, transformers 5
+ * does not look at "add_bos_token". */
 static int read_config(Tokenizer *t, const json_t *config)
 {
     if (!json_is_object(config)) FAIL(ERR_FORMAT, "not a JSON object");
-    TRY(config_token(&t->bos, t, config, "bos_token"));
-    TRY(config_token(&t->eos, t, config, "eos_token"));
-    const json_t *adds = json_object_get(config, "add_bos_token");
-    if (!adds || json_is_null(adds)) return OK;
-    TRY(json_want_bool(&t->adds_bos, config, "add_bos_token"));
-    if (t->adds_bos && t->bos < 0) FAIL(ERR_FORMAT, "\"add_bos_token\" is true, but there is no \"bos_token\"");
-    return OK;
+    TRY(config_added_tokens(t, json_object_get(config, "added_tokens_decoder")));
+    if (!t->adds_bos) TRY(config_token(&t->bos, t, config, "bos_token"));
+    return config_token(&t->eos, t, config, "eos_token");
 }
 
 int tokenizer_read_config(Tokenizer *t, const char *path)

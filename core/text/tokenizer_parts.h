@@ -33,8 +33,17 @@ struct Tokenizer {
 };
 
 /* Puts the token into the vocabulary and among those found first.  normalized: it is looked for in
- * normalized text, and normalized itself, so the normalizer must be there before. */
+ * normalized text, and normalized itself, so the normalizer must be there before.  Added again, it
+ * takes the new flags. */
 int tokenizer_add(Tokenizer *tokenizer, int64_t id, const char *text, size_t n, const AddedToken *flags, bool normalized);
+
+/* left right -> leftright.  ERR_FORMAT where one of the three is not in the vocabulary. */
+int tokenizer_add_merge(Tokenizer *tokenizer, size_t rank, const char *left, size_t n_left, const char *right, size_t n_right);
+int tokenizer_add_merge_line(Tokenizer *tokenizer, size_t rank, const char *line, size_t n);      /* "left right" */
+
+/* Makes the merges of a SentencePiece vocabulary, whose tokens have scores instead: score[id], and
+ * which of them merging may make. */
+int tokenizer_add_scores(Tokenizer *tokenizer, const double *score, const bool *mergeable);
 
 /* The readers fill a Tokenizer; on failure it is half full and only good to be closed. */
 int tokenizer_read_json(Tokenizer *tokenizer, const char *path);        /* tokenizer.json                    */
