@@ -60,7 +60,7 @@ static inline void bytes_free(Bytes *bytes)
 static inline void bytes_write(const Bytes *bytes, const char *path)
 {
     FILE *file = fopen(path, "wb");
-    if (!file || fwrite(bytes->data, 1, bytes->n, file) != bytes->n || fclose(file) != 0) abort();
+    if (!file || (bytes->n && fwrite(bytes->data, 1, bytes->n, file) != bytes->n) || fclose(file) != 0) abort();
 }
 
 static inline Bytes bytes_read(const char *path)
