@@ -359,7 +359,7 @@ static void test_damaged_bytes(void **state)
         BASE "noise: {law: gaussian, group: 64, t2: [0.003, 0.1]}\nchoices:\n- sign\n- gaussian: {t2: [0.1, 0.2]}\n"
         "sweep: {noise.group: [32, 64], &x text.context: [256]}\nbudgets: &b [3, 4.5]\nmemory: '8GiB'\n";
     const char *rounds = getenv("CONFIG_FUZZ");
-    int accepted = 0, n = rounds ? atoi(rounds) : 3000;
+    int accepted = 0, n = rounds ? atoi(rounds) : 800;
     srand(1);
     for (int round = 0; round < n; round++) {
         char damaged[sizeof text];
