@@ -30,7 +30,7 @@ int  hdf5_names(char ***out, int *n, hid_t group);
 void hdf5_names_free(char **name, int n);
 
 /* A whole results file as bytes in memory; the caller frees.  The disk is not touched, so that a full
- * one is met by a plain write and not in the middle of HDF5. */
+ * one is met by a plain write and not in the middle of HDF5.  A CRC-32 follows what HDF5 sees. */
 int hdf5_image(uint8_t **out, size_t *n, Table *const *tables, int n_tables);
 
 /* All tables of the results file at path; the caller frees each and the list.  ERR_FILE, or

@@ -46,6 +46,14 @@ void provenance_free(Provenance *provenance)
     *provenance = (Provenance){ 0 };
 }
 
+void provenance_copy(Provenance *out, const Provenance *from)
+{
+    Provenance copy = { 0 };
+    for (int i = 0; i < from->n; i++) provenance_add(&copy, from->name[i], "%s", from->value[i]);
+    provenance_free(out);
+    *out = copy;
+}
+
 Table *runs_table(const Provenance *runs, int n)
 {
     Table *table = table_new("runs", "one row for each opening that measured something; empty where a run did not record it");

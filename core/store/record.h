@@ -31,6 +31,8 @@ Table *record_table(int which, Measurement *const *measurement, int n);
 /* Back from those tables (tables[RECORD_TABLES]): *out points to *n measurements, freed by the caller. */
 int records_from_tables(Measurement ***out, int *n, const Table *const *tables);
 
+void provenance_copy(Provenance *out, const Provenance *from);      /* frees what *out held */
+
 /* /runs: one row per run, one column per name. */
 Table *runs_table(const Provenance *runs, int n);
 int runs_from_table(Provenance **out, int *n, const Table *table);

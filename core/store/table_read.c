@@ -202,7 +202,7 @@ static int read_rows(CsvFile *file, CsvReader *reader)
         }
         file->row[file->n_rows++] = row;
         if (row.n != file->header.n)
-            FAIL(ERR_FORMAT, "%s:%d: %d cells where the header has %d", reader->path, row.line, row.n, file->header.n);
+            FAIL(ERR_FORMAT, "%s:%d: %d cell%s where the header has %d", reader->path, row.line, row.n, row.n == 1 ? "" : "s", file->header.n);
     }
 }
 
