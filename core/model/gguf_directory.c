@@ -1,6 +1,5 @@
 #include "core/model/gguf_directory.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,12 +56,13 @@ static int take_kind(GgufKind *out, Reader *reader)
     return OK;
 }
 
-/* A count of things that take at least `least` bytes each: whatever the file says, what we allocate
- * for them stays in proportion to the file. */
-static int take_count(int64_t *out, Reader *reader, size_t least, const char *what)
+/* A count of things that take at least `least` bytes each.  Those that we allocate for have a limit
+ * too: a wrong count in a large file must not ask for all memory. */
+static int take_count(int64_t *out, Reader *reader, size_t least, int64_t most, const char *what)
 {
     uint64_t count;
     TRY(take(&count, reader, sizeof count));
+    if (count > (uint64_t)most) FAIL(ERR_FORMAT, "%s: %llu %s are not credible", reader->path, (unsigned long long)count, what);
     if (count > (uint64_t)(reader->end - reader->at) / least)
         FAIL(ERR_FORMAT, "%s: %llu %s do not fit into the file", reader->path, (unsigned long long)count, what);
     *out = (int64_t)count;
@@ -71,16 +71,16 @@ static int take_count(int64_t *out, Reader *reader, size_t least, const char *wh
 
 static int take_array(GgufPair *pair, Reader *reader, int depth)
 {
-    enum { DEEPEST = 8 };
+    enum { DEEPEST = 8, MOST_STRINGS = 1 << 26 };
     if (depth > DEEPEST) FAIL(ERR_FORMAT, "%s: arrays of arrays are nested too deeply", reader->path);
     TRY(take_kind(&pair->element, reader));
     size_t size = gguf_kind_bytes(pair->element);
     size_t least = size ? size : pair->element == KIND_STRING ? 8 : 12;
-    TRY(take_count(&pair->n, reader, least, "array elements"));
+    bool indexed = pair->element == KIND_STRING && depth == 0;
+    TRY(take_count(&pair->n, reader, least, indexed ? MOST_STRINGS : INT64_MAX, "array elements"));
     pair->value = reader->at;
     if (size) return skip(reader, (uint64_t)pair->n * size);
 
-    bool indexed = pair->element == KIND_STRING && depth == 0;
     if (indexed) pair->strings = xmalloc((size_t)pair->n * sizeof *pair->strings);
     for (int64_t i = 0; i < pair->n; i++) {
         GgufString text;
@@ -149,7 +149,8 @@ static int read_dtype(Dtype *out, uint32_t number)
             *out = known[i].dtype;
             return OK;
         }
-    FAIL(ERR_UNSUPPORTED, "its ggml type is number %u; we read F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL and Q2_K to Q6_K", number);
+    FAIL(ERR_UNSUPPORTED, "its ggml type is number %u; we read F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL and Q2_K to Q6_K",
+         number);
 }
 
 /* The dimensions, the type and the offset into the data (still to be checked) of one tensor. */
@@ -226,21 +227,18 @@ static int read_tensors(Gguf *gguf, Reader *reader, int64_t n)
 
 static int take_header(int64_t *n_tensors, int64_t *n_pairs, Reader *reader)
 {
-    enum { MAGIC = 4 };
+    enum { MAGIC = 4, MOST_ENTRIES = 1 << 20 };
     uint32_t version;
     if (reader->end - reader->at < MAGIC || memcmp(reader->at, "GGUF", MAGIC) != 0)
-        FAIL(ERR_FORMAT, "%s: not a GGUF file", reader->path);
+        FAIL(ERR_FORMAT, "%s: not a GGUF file (a Hugging Face model is given as its directory)", reader->path);
     TRY(skip(reader, MAGIC));
     TRY(take(&version, reader, sizeof version));
     if (version && (version & 0xffff) == 0)
         FAIL(ERR_UNSUPPORTED, "%s: a big-endian GGUF file; we read little-endian ones", reader->path);
     if (version != 2 && version != 3)
         FAIL(ERR_UNSUPPORTED, "%s: GGUF version %u; we read versions 2 and 3", reader->path, version);
-    TRY(take_count(n_tensors, reader, 8 + 4 + 8 + 4 + 8, "tensors"));
-    TRY(take_count(n_pairs, reader, 8 + 4 + 1, "key-value pairs"));
-    if (*n_tensors > INT_MAX / 2 || *n_pairs > INT_MAX / 2)
-        FAIL(ERR_UNSUPPORTED, "%s: too many tensors or keys", reader->path);
-    return OK;
+    TRY(take_count(n_tensors, reader, 8 + 4 + 8 + 4 + 8, MOST_ENTRIES, "tensors"));
+    return take_count(n_pairs, reader, 8 + 4 + 1, MOST_ENTRIES, "key-value pairs");
 }
 
 int gguf_read_directory(Gguf *gguf, const char *path)

@@ -57,7 +57,8 @@ static int read_architecture(const Architecture **out, Model *model)
     char *text = model->shape.architecture;
     snprintf(text, sizeof model->shape.architecture, "%.*s", name.length < 31 ? (int)name.length : 31, name.data);
     *out = architecture_find(text);
-    if (!*out || !(*out)->in_gguf) FAIL(ERR_UNSUPPORTED, "%s: architecture %s; of GGUF files we do llama, qwen2 and qwen3", model->path, text);
+    if (!*out || !(*out)->in_gguf)
+        FAIL(ERR_UNSUPPORTED, "%s: architecture %s; of GGUF files we do llama, qwen2 and qwen3", model->path, text);
     model->adjacent_pairs = (*out)->gguf_adjacent_pairs;
     return OK;
 }

@@ -49,7 +49,8 @@ static int check_class(Source source, const Architecture *architecture)
     const json_t *classes = find(source.json, "architectures");
     const char *name = json_string_value(json_array_get(classes, 0));
     if (name && strcmp(name, architecture->class_name) != 0)
-        FAIL(ERR_UNSUPPORTED, "%s: architecture %.64s; for model_type %s we do %s", source.path, name, architecture->name, architecture->class_name);
+        FAIL(ERR_UNSUPPORTED, "%s: architecture %.64s; for model_type %s we do %s", source.path, name,
+             architecture->name, architecture->class_name);
     return OK;
 }
 
@@ -97,14 +98,16 @@ static int check_window(const HuggingFaceConfig *config, Source source)
     json_array_foreach(types, i, type) {
         const char *name = json_string_value(type);
         if (!name || strcmp(name, "full_attention") != 0)
-            FAIL(ERR_UNSUPPORTED, "%s: layer_types has %.64s; we do full_attention only", source.path, name ? name : "something that is no name");
+            FAIL(ERR_UNSUPPORTED, "%s: layer_types has %.64s; we do full_attention only", source.path,
+                 name ? name : "something that is no name");
     }
     enum { MISTRAL_DEFAULT = 4096 };                    /* transformers' default where the key is absent */
     json_int_t window = json_object_get(source.json, "sliding_window") || !config->architecture->always_windowed
         ? json_integer_value(find(source.json, "sliding_window")) : MISTRAL_DEFAULT;
     bool used = config->architecture->always_windowed || flag(source.json, "use_sliding_window");
     if (used && window > 0 && window < config->shape.context)
-        FAIL(ERR_UNSUPPORTED, "%s: attention in a sliding window of %lld tokens; we do full attention only", source.path, (long long)window);
+        FAIL(ERR_UNSUPPORTED, "%s: attention in a sliding window of %lld tokens; we do full attention only", source.path,
+             (long long)window);
     return OK;
 }
 
@@ -115,7 +118,8 @@ static int check_settings(const HuggingFaceConfig *config, Source source)
         if (flag(source.json, unsupported_flags[i]))
             FAIL(ERR_UNSUPPORTED, "%s: %s is true, which we do not do", source.path, unsupported_flags[i]);
     if (find(source.json, "quantization_config"))
-        FAIL(ERR_UNSUPPORTED, "%s: the checkpoint is quantized (quantization_config); we read F32, F16 and BF16 checkpoints, or GGUF", source.path);
+        FAIL(ERR_UNSUPPORTED, "%s: the checkpoint is quantized (quantization_config); we read F32, F16 and BF16 checkpoints, or GGUF",
+             source.path);
     const char *activation = json_string_value(find(source.json, "hidden_act"));
     if (activation && strcmp(activation, "silu") != 0)
         FAIL(ERR_UNSUPPORTED, "%s: hidden_act %.64s; we do silu only", source.path, activation);

@@ -67,16 +67,17 @@ int model_layer_count(const Model *model);                      /* n_blocks x LA
 const Layer *model_layer(const Model *model, int index);
 int model_layer_index(int block, WeightKind type);              /* block * LAYER_TYPES + type          */
 
-/* The tensor behind a weight, or NULL where this model has none (biases, q/k norms, tied head). */
+/* The tensor behind a weight, or NULL where this model has none (biases, q/k norms, tied head).  For
+ * its dtype, shape and size; its bytes keep the file's own order of rows, so values come from model_read. */
 const Tensor *model_tensor(const Model *model, WeightKind kind, int block);
 
 /* out = rows [first, first + n) of a weight as float32 (a vector has shape[0] rows of one column).
  * ERR_FORMAT naming the tensor where a value is not finite.  WEIGHT_HEAD of a tied model reads the
- * embedding. */
+ * embedding.  Any number of threads may read at once. */
 int model_read(float *out, const Model *model, WeightKind kind, int block, int64_t first, int64_t n);
 
 /* SHA-256 over the shape and every tensor's name, dtype and bytes: renaming or moving the file does
- * not change it.  Computed at the first call and kept; 1-2 seconds per GB. */
+ * not change it.  Computed at the first call, which must be one thread's, and kept; 1-2 seconds per GB. */
 int model_hash(char out[HASH_TEXT], const Model *model);
 
 #endif

@@ -135,6 +135,8 @@ static void what_we_do_not_do_is_named(void **state)
         { "{\"rope_scaling\": 8}", ERR_FORMAT, "not an object" },
         { "{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8}}", ERR_FORMAT, "low_freq_factor is missing" },
         { "{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 0, \"low_freq_factor\": 1}}", ERR_FORMAT, "factor is not a positive number" },
+        { "{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, "
+          "\"original_max_position_embeddings\": 64}}", ERR_FORMAT, "high_freq_factor is not above" },
         { "{\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e4}}}", ERR_UNSUPPORTED, "of their own for full_attention" },
         { "{\"partial_rotary_factor\": 0.5}", ERR_UNSUPPORTED, "partial_rotary_factor" },
         { "{\"rope_theta\": 0}", ERR_FORMAT, "rope_theta is not a positive number" },

@@ -187,6 +187,7 @@ static void damaged_headers_are_named(void **state)
     static const struct { const char *from, *to; int code; const char *says; } changes[] = {
         { "\"shape\":[8,32]", "\"shape\":[8,33]", ERR_FORMAT, "its shape and dtype need 1056" },
         { "\"shape\":[8,32]", "\"shape\":[32,8]", ERR_FORMAT, "'lm_head.weight' is 32 x 8, the model's settings need 8 x 32" },
+        { "\"dtype\":\"F32\",\"shape\":[8,32]", "\"dtype\":\"F16\",\"shape\":[8,64]", ERR_FORMAT, "is 8 x 64, the model's settings need 8 x 32" },
         { "\"shape\":[8,32]", "\"shape\":[256]", ERR_FORMAT, "is 256, the model's settings need 8 x 32" },
         { "\"shape\":[8,32]", "\"shape\":[2,2,2,2,16]", ERR_FORMAT, "at most 4" },
         { "\"shape\":[8,32]", "\"shape\":[-8,-32]", ERR_FORMAT, "its shape is impossible" },
