@@ -61,11 +61,36 @@ void pretokenizer_free(Pretokenizer *p)
     *p = (Pretokenizer){ 0 };
 }
 
-typedef struct {
-    const Pretokenizer *pretokenizer;
+struct SplitScratch {
     pcre2_match_data *match;
     pcre2_match_context *limits;
     pcre2_jit_stack *stack;
+};
+
+SplitScratch *split_scratch_open(void)
+{
+    enum { STACK_FIRST = 32 << 10, STACK_MOST = 64 << 20 };
+    SplitScratch *scratch = xmalloc(sizeof *scratch);
+    scratch->match = pcre2_match_data_create(1, NULL);
+    scratch->limits = pcre2_match_context_create(NULL);
+    scratch->stack = pcre2_jit_stack_create(STACK_FIRST, STACK_MOST, NULL);
+    pcre2_jit_stack_assign(scratch->limits, NULL, scratch->stack);
+    return scratch;
+}
+
+void split_scratch_close(SplitScratch **scratch)
+{
+    if (!*scratch) return;
+    pcre2_match_data_free((*scratch)->match);
+    pcre2_match_context_free((*scratch)->limits);
+    pcre2_jit_stack_free((*scratch)->stack);
+    free(*scratch);
+    *scratch = NULL;
+}
+
+typedef struct {
+    const Pretokenizer *pretokenizer;
+    SplitScratch *scratch;
     WordSink word;
     void *context;
 } Run;
@@ -90,14 +115,14 @@ static int next_match(Run *run, const pcre2_code *code, const char *text, size_t
 {
     *start = *end = n;
     if (from >= n) return OK;
-    int found = pcre2_match(code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, run->match, run->limits);
+    int found = pcre2_match(code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, run->scratch->match, run->scratch->limits);
     if (found == PCRE2_ERROR_NOMATCH) return OK;
     if (found < 0) {
         PCRE2_UCHAR message[256];
         pcre2_get_error_message(found, message, sizeof message);
         FAIL(ERR_UNSUPPORTED, "the pre-tokenizer gives up on %zu bytes of text: %s", n - from, (const char *)message);
     }
-    const PCRE2_SIZE *span = pcre2_get_ovector_pointer(run->match);
+    const PCRE2_SIZE *span = pcre2_get_ovector_pointer(run->scratch->match);
     *start = span[0];
     *end = span[1];
     return OK;
@@ -118,19 +143,8 @@ static int split_from(Run *run, int step, const char *text, size_t n)
     return OK;
 }
 
-int pretokenizer_split(const Pretokenizer *p, const char *text, size_t n, WordSink word, void *context)
+int pretokenizer_split(const Pretokenizer *p, SplitScratch *scratch, const char *text, size_t n, WordSink word, void *context)
 {
-    enum { STACK_FIRST = 32 << 10, STACK_MOST = 64 << 20 };
-    Run run = { .pretokenizer = p, .word = word, .context = context };
-    if (p->n) {
-        run.match = pcre2_match_data_create(1, NULL);
-        run.limits = pcre2_match_context_create(NULL);
-        run.stack = pcre2_jit_stack_create(STACK_FIRST, STACK_MOST, NULL);
-        pcre2_jit_stack_assign(run.limits, NULL, run.stack);
-    }
-    int status = split_from(&run, 0, text, n);
-    pcre2_match_data_free(run.match);
-    pcre2_match_context_free(run.limits);
-    pcre2_jit_stack_free(run.stack);
-    return status;
+    Run run = { p, scratch, word, context };
+    return split_from(&run, 0, text, n);
 }

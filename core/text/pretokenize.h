@@ -28,9 +28,14 @@ typedef struct { Splitter *step; int n; } Pretokenizer;          /* zero-initial
 int  pretokenizer_add(Pretokenizer *pretokenizer, SplitKind kind, const char *pattern, size_t n, bool literal);
 void pretokenizer_free(Pretokenizer *pretokenizer);
 
+/* What PCRE2 needs while it matches, made once for many texts. */
+typedef struct SplitScratch SplitScratch;
+SplitScratch *split_scratch_open(void);
+void split_scratch_close(SplitScratch **scratch);
+
 /* Calls word(context, ...) for each word of text[0..n), which must be UTF-8, in order, and stops at
  * its first failure.  ERR_UNSUPPORTED where an expression exceeds PCRE2's limits on this text. */
 typedef int (*WordSink)(void *context, const char *word, size_t n);
-int pretokenizer_split(const Pretokenizer *pretokenizer, const char *text, size_t n, WordSink word, void *context);
+int pretokenizer_split(const Pretokenizer *pretokenizer, SplitScratch *scratch, const char *text, size_t n, WordSink word, void *context);
 
 #endif

@@ -10,8 +10,6 @@
 #include "core/text/byte_alphabet.h"
 #include "core/text/tokenizer_parts.h"
 
-static const char BLANK_MARK[] = "\u2581";
-
 void ids_push(Ids *ids, int32_t id)
 {
     if (ids->n == ids->capacity) {
@@ -40,10 +38,28 @@ static int32_t find_byte(const Tokenizer *t, int byte)
     return id;
 }
 
+/* True where no merge can reach across the place before a mark that follows other text, so that
+ * merging the parts is merging the whole.  Llama-2's text is one word of any length; this makes it
+ * many short ones, which stay in the cache. */
+static bool can_cut_at_marks(const Tokenizer *t)
+{
+    const size_t n_mark = strlen(BLANK_MARK);
+    if (vocabulary_find(&t->vocabulary, BLANK_MARK, n_mark) < 0) return false;
+    for (int32_t id = 0; id < t->vocabulary.n; id++) {
+        size_t n, i = 0;
+        const char *text = vocabulary_text(&t->vocabulary, id, &n);
+        if (!text) continue;
+        while (n - i >= n_mark && memcmp(text + i, BLANK_MARK, n_mark) == 0) i += n_mark;
+        if (memmem(text + i, n - i, BLANK_MARK, n_mark)) return false;
+    }
+    return true;
+}
+
 static int finish(Tokenizer *t)
 {
     if (t->vocabulary.n == 0) FAIL(ERR_FORMAT, "the vocabulary is empty");
     for (int byte = 0; byte < 256; byte++) t->byte_id[byte] = find_byte(t, byte);
+    t->cut_at_marks = !t->byte_level && !t->ignore_merges && can_cut_at_marks(t);
     added_tokens_sort(&t->added);
     added_tokens_sort(&t->added_normalized);
     return OK;
@@ -120,7 +136,7 @@ static int byte_token(const Tokenizer *t, int32_t id, const char *text, size_t n
 
 static void decode_marks(Bytes *out, const char *text, size_t n)
 {
-    const size_t n_mark = sizeof BLANK_MARK - 1;
+    const size_t n_mark = strlen(BLANK_MARK);
     for (size_t i = 0, length; i < n; i += length) {
         bool mark = n - i >= n_mark && memcmp(text + i, BLANK_MARK, n_mark) == 0;
         length = mark ? n_mark : 1;

@@ -10,6 +10,7 @@ typedef struct {
     const Tokenizer *tokenizer;
     Ids *ids;
     bool specials;
+    SplitScratch *scratch;
     Word word;
     Bytes spelling;                 /* a word in the byte alphabet           */
     Bytes normalized;               /* the fragment between two added tokens */
@@ -50,19 +51,32 @@ static int32_t whole_word(Encoding *e, const char *text, size_t n)
     return vocabulary_find(&t->vocabulary, e->spelling.data, e->spelling.n);
 }
 
+static void merge_letters(Encoding *e, const char *text, size_t n)
+{
+    word_clear(&e->word);
+    push_letters(&e->word, e->tokenizer, text, n);
+    word_merge(&e->word, &e->tokenizer->merges);
+    for (int64_t i = 0; i < e->word.n; i++) ids_push(e->ids, e->word.symbol[i].id);
+}
+
+/* The end of text's first run of marks and the letters after it. */
+static size_t end_at_mark(const char *text, size_t n)
+{
+    const size_t n_mark = strlen(BLANK_MARK);
+    size_t i = 0;
+    while (n - i >= n_mark && memcmp(text + i, BLANK_MARK, n_mark) == 0) i += n_mark;
+    const char *next = memmem(text + i, n - i, BLANK_MARK, n_mark);
+    return next ? (size_t)(next - text) : n;
+}
+
 static int encode_word(void *context, const char *text, size_t n)
 {
     Encoding *e = context;
     const Tokenizer *t = e->tokenizer;
     int32_t whole = t->ignore_merges ? whole_word(e, text, n) : -1;
-    if (whole >= 0) {
-        ids_push(e->ids, whole);
-        return OK;
-    }
-    word_clear(&e->word);
-    push_letters(&e->word, t, text, n);
-    word_merge(&e->word, &t->merges);
-    for (int64_t i = 0; i < e->word.n; i++) ids_push(e->ids, e->word.symbol[i].id);
+    if (whole >= 0) ids_push(e->ids, whole);
+    else if (!t->cut_at_marks) merge_letters(e, text, n);
+    else for (size_t from = 0, length; from < n; from += length) merge_letters(e, text + from, length = end_at_mark(text + from, n - from));
     return OK;
 }
 
@@ -78,10 +92,10 @@ static int encode_fragment(Encoding *e, const char *text, size_t n)
     AddedMatch match;
     size_t from = 0;
     for (; added_tokens_next(&match, &t->added_normalized, text, n, from, e->specials); from = match.end) {
-        TRY(pretokenizer_split(&t->pretokenizer, text + from, match.start - from, encode_word, e));
+        TRY(pretokenizer_split(&t->pretokenizer, e->scratch, text + from, match.start - from, encode_word, e));
         ids_push(e->ids, match.id);
     }
-    return pretokenizer_split(&t->pretokenizer, text + from, n - from, encode_word, e);
+    return pretokenizer_split(&t->pretokenizer, e->scratch, text + from, n - from, encode_word, e);
 }
 
 /* Bytes that are not UTF-8 cut the text; `offset` is where text lies in the caller's, for the message. */
@@ -119,10 +133,11 @@ int tokenizer_encode(Ids *ids, const Tokenizer *tokenizer, const char *text, siz
 {
     enum { LONGEST = INT32_MAX / 4 };           /* positions in a Word are 31 bits; normalizing may make three bytes of one */
     if (n > LONGEST) FAIL(ERR_UNSUPPORTED, "a text of %zu bytes is too long to tokenize at once (at most %d)", n, LONGEST);
-    Encoding e = { .tokenizer = tokenizer, .ids = ids, .specials = parse_special };
+    Encoding e = { .tokenizer = tokenizer, .ids = ids, .specials = parse_special, .scratch = split_scratch_open() };
     int64_t n_before = ids->n;
     int status = encode_all(&e, text, n);
     if (status != OK) ids->n = n_before;
+    split_scratch_close(&e.scratch);
     word_free(&e.word);
     bytes_free(&e.spelling);
     bytes_free(&e.normalized);

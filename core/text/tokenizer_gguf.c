@@ -143,11 +143,10 @@ static int read_byte_level(Tokenizer *t, const Gguf *gguf)
 /* The defaults are llama.cpp's: <unk> 0, <s> 1, </s> 2, BOS and a leading blank added. */
 static int read_sentencepiece(Tokenizer *t, const Gguf *gguf)
 {
-    static const char mark[] = "\u2581";
     int64_t prefix = 1;
     gguf_integer(gguf, "tokenizer.ggml.add_space_prefix", &prefix);
     if (prefix) normalizer_add(&t->normalizer, NORMALIZE_PREPEND, NULL, 0, " ", 1);
-    normalizer_add(&t->normalizer, NORMALIZE_REPLACE, " ", 1, mark, strlen(mark));
+    normalizer_add(&t->normalizer, NORMALIZE_REPLACE, " ", 1, BLANK_MARK, strlen(BLANK_MARK));
     t->blank_is_mark = t->byte_fallback = t->fuse_unknown = t->adds_bos = true;
     if (t->vocabulary.n > 2) t->unknown = 0, t->bos = 1, t->eos = 2;
     TRY(read_id(&t->unknown, t, gguf, "tokenizer.ggml.unknown_token_id"));

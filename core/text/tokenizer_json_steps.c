@@ -45,7 +45,7 @@ static int read_replace(Tokenizer *t, const json_t *step)
     if (!literal || json_string_length(from) == 0)
         FAIL(ERR_UNSUPPORTED, "the normalizer replaces '%s', a regular expression or nothing; we replace plain text only", json_string_value(from));
     normalizer_add(&t->normalizer, NORMALIZE_REPLACE, json_string_value(from), json_string_length(from), json_string_value(to), json_string_length(to));
-    if (strcmp(json_string_value(from), " ") == 0 && strcmp(json_string_value(to), "\u2581") == 0) t->blank_is_mark = true;
+    if (strcmp(json_string_value(from), " ") == 0 && strcmp(json_string_value(to), BLANK_MARK) == 0) t->blank_is_mark = true;
     return OK;
 }
 

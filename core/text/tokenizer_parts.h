@@ -15,6 +15,8 @@
 #include "core/text/tokenizer.h"
 #include "core/text/vocabulary.h"
 
+#define BLANK_MARK "\u2581"         /* SentencePiece's visible blank */
+
 struct Tokenizer {
     Vocabulary vocabulary;          /* texts as the file writes them: in the byte alphabet where byte_level */
     Merges merges;
@@ -24,6 +26,7 @@ struct Tokenizer {
     bool byte_level;                /* letters are bytes, otherwise UTF-8 characters         */
     bool byte_fallback;             /* a character without a token becomes its bytes' tokens */
     bool blank_is_mark;             /* U+2581 in a token's text means a blank                */
+    bool cut_at_marks;              /* no token has U+2581 after other text: words end there */
     bool ignore_merges;             /* a word that is a token is that token                  */
     bool fuse_unknown;              /* neighbouring unknown letters are one unknown token    */
     int32_t unknown, bos, eos;      /* -1 where there is none                                */
