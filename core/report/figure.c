@@ -1,0 +1,110 @@
+#include "core/report/figure.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/config/config.h"
+
+#define TYPES  " q k v o gate up down "
+#define MODELS " allocated uniform "
+
+const Figure figures[] = {
+    { "response",     "responses",    { "t2", "kl" },           "type",  TYPES  },
+    { "coefficients", "coefficients", { "alpha", "alpha" },     "type",  TYPES  },
+    { "predicted",    "predictions",  { "predicted_kl", "kl" }, "model", MODELS },
+    { "frontier",     "predictions",  { "bits", "kl" },         "model", MODELS },
+    { 0 },
+};
+
+/* ---- sweeps ---- */
+
+/* Settings are swept by their name in a configuration.  `model` is the one that is also a column of
+ * ours.  Other names do not reach the scripts: they come from a file. */
+static bool is_swept(const char *name)
+{
+    if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")]) return false;
+    if (strchr(name, '.')) return true;
+    for (const Option *option = config_options; option->name; option++)
+        if (strcmp(name, option->name) == 0) return strcmp(name, "model") != 0;
+    return false;
+}
+
+char *figure_swept(const Table *table)
+{
+    char *list = xstrdup("");
+    for (int c = 0; c < table->n_columns; c++) {
+        if (!is_swept(table->column[c].name)) continue;
+        char *longer = xformat("%s%s%s", list, *list ? " " : "", table->column[c].name);
+        free(list);
+        list = longer;
+    }
+    return list;
+}
+
+static bool cells_equal(const Column *column, int64_t a, int64_t b)
+{
+    switch (column->type) {
+    case COLUMN_INTEGER: return column->integer[a] == column->integer[b];
+    case COLUMN_NUMBER:  return column->number[a] == column->number[b] || (isnan(column->number[a]) && isnan(column->number[b]));
+    case COLUMN_TEXT:    return strcmp(column->text[a], column->text[b]) == 0;
+    }
+    return false;
+}
+
+static bool in_first_combination(const Table *table, int64_t row)
+{
+    for (int c = 0; c < table->n_columns; c++)
+        if (is_swept(table->column[c].name) && !cells_equal(&table->column[c], row, 0)) return false;
+    return true;
+}
+
+/* ---- rows ---- */
+
+static bool is_positive(const Column *column, int64_t row)
+{
+    switch (column->type) {
+    case COLUMN_INTEGER: return column->integer[row] > 0;
+    case COLUMN_NUMBER:  return column->number[row] > 0 && isfinite(column->number[row]);
+    case COLUMN_TEXT:    return false;
+    }
+    return false;
+}
+
+static bool is_among(const char *words, const char *word)
+{
+    char *spaced = xformat(" %s ", word);
+    bool found = strstr(words, spaced) != NULL;
+    free(spaced);
+    return found;
+}
+
+static bool has_row(const Figure *figure, const Table *table)
+{
+    const Column *x = table_column(table, figure->columns[0]), *y = table_column(table, figure->columns[1]);
+    const Column *kind = table_column(table, figure->kind);
+    for (int64_t row = 0; row < table->n_rows; row++)
+        if (is_positive(x, row) && is_positive(y, row) && is_among(figure->kinds, kind->text[row]) && in_first_combination(table, row))
+            return true;
+    return false;
+}
+
+static char *objection(const Figure *figure, const Table *table)
+{
+    if (!table) return xformat("there is no table %s", figure->table);
+    const char *needed[] = { figure->columns[0], figure->columns[1], figure->kind };
+    for (int c = 0; c < 3; c++)
+        if (!table_column(table, needed[c])) return xformat("the table %s has no column %s", figure->table, needed[c]);
+    if (table_column(table, figure->kind)->type != COLUMN_TEXT) return xformat("the column %s of the table %s holds no words", figure->kind, figure->table);
+    if (has_row(figure, table)) return NULL;
+    return xformat("the table %s has no row to draw (positive %s)", figure->table, figure->columns[1]);
+}
+
+bool figure_is_drawable(const Figure *figure, const Table *table, char **reason)
+{
+    char *why_not = objection(figure, table);
+    if (reason) *reason = why_not;
+    else free(why_not);
+    return !why_not;
+}

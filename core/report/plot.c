@@ -1,0 +1,213 @@
+#include "core/report/plot.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/report/figure.h"
+#include "core/report/gnuplot.h"
+#include "core/store/durable.h"
+
+static const char *const table_names[] = { "responses", "coefficients", "predictions", "floor" };
+enum { N_TABLES = sizeof table_names / sizeof *table_names };
+
+typedef struct { char **name; int n; } Paths;
+
+static void paths_add(Paths *paths, char *path)
+{
+    paths->name = xrealloc(paths->name, (unsigned long)(paths->n + 1) * sizeof *paths->name);
+    paths->name[paths->n++] = path;
+}
+
+static void paths_free(Paths *paths)
+{
+    for (int i = 0; i < paths->n; i++) free(paths->name[i]);
+    free(paths->name);
+}
+
+/* ---- tables ---- */
+
+static int load_tables(Table *table[N_TABLES], const Store *store)
+{
+    char **names;
+    int n = store_table_names(&names, store), status = OK;
+    for (int t = 0; t < N_TABLES; t++)
+        for (int i = 0; i < n && status == OK; i++)
+            if (strcmp(names[i], table_names[t]) == 0) status = store_get_table(&table[t], store, names[i]);
+    for (int i = 0; i < n; i++) free(names[i]);
+    free(names);
+    return status;
+}
+
+static void free_tables(Table *table[N_TABLES])
+{
+    for (int t = 0; t < N_TABLES; t++) table_free(table[t]);
+}
+
+static const Table *figure_table(const Figure *figure, Table *const table[N_TABLES])
+{
+    for (int t = 0; t < N_TABLES; t++)
+        if (table[t] && strcmp(figure->table, table_names[t]) == 0) return table[t];
+    return NULL;
+}
+
+static int write_csv(const Table *table, const char *path)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *memory = open_memstream(&text, &n);
+    if (!memory) FAIL(ERR_MEMORY, "%s: %s", path, strerror(errno));
+    int status = table_write(table, memory, FORMAT_CSV);
+    if (fclose(memory) != 0 && status == OK) status = err_set(ERR_MEMORY, "%s: %s", path, strerror(errno));
+    if (status == OK) status = durable_replace(path, text, n);
+    free(text);
+    return status;
+}
+
+static int write_tables(Paths *made, Table *const table[N_TABLES], const char *folder)
+{
+    for (int t = 0; t < N_TABLES; t++) {
+        if (!table[t]) continue;
+        char *path = xformat("%s/%s.csv", folder, table_names[t]);
+        paths_add(made, path);
+        TRY(write_csv(table[t], path));
+    }
+    return OK;
+}
+
+/* Creates the folder and those above it. */
+static int make_folder(const char *path)
+{
+    char *part = xstrdup(path);
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(part, 0777);          /* a failure shows in what follows */
+        *slash = '/';
+    }
+    free(part);
+    struct stat info;
+    if (mkdir(path, 0777) == 0 || (stat(path, &info) == 0 && S_ISDIR(info.st_mode))) return OK;
+    FAIL(ERR_FILE, "%s: the folder cannot be made (%s)", path, strerror(errno));
+}
+
+/* ---- pictures ---- */
+
+/* gnuplot does not notice a full disk: a whole picture ends with its format's end mark. */
+static bool is_whole(const char *path, const char *ending)
+{
+    const char *mark = strcmp(ending, "svg") == 0 ? "</svg>" : "IEND";
+    char tail[17] = "";
+    FILE *file = fopen(path, "rb");
+    if (!file) return false;
+    size_t n = fseek(file, -16, SEEK_END) == 0 ? fread(tail, 1, 16, file) : 0;
+    fclose(file);
+    return memmem(tail, n, mark, strlen(mark)) != NULL;
+}
+
+/* What the scripts are told; the same for all pictures but for `figure`. */
+typedef struct { const char *scripts, *folder; char *tables; } Drawing;
+
+static int draw(const Drawing *drawing, const Figure *figure, const Table *table, const char *ending, const char *path)
+{
+    char *output = xformat("%s/%s.tmp", drawing->folder, figure->name), *part = xformat("%s.%s", output, ending);
+    char *script = xformat("%s/%s.gp", drawing->scripts, figure->name), *swept = figure_swept(table);
+    const GnuplotVariable variables[] = {
+        { "data", drawing->folder }, { "output", output }, { "terminal", ending },
+        { "scripts", drawing->scripts }, { "tables", drawing->tables }, { "swept", swept },
+    };
+    int status = gnuplot_run(script, variables, sizeof variables / sizeof *variables);
+    if (status == OK && !is_whole(part, ending)) status = err_set(ERR_FILE, "%s: gnuplot left it unfinished (is the disk full?)", path);
+    if (status == OK && rename(part, path) != 0) status = err_set(ERR_FILE, "%s: %s", path, strerror(errno));
+    if (status != OK) unlink(part);
+    free(output);
+    free(part);
+    free(script);
+    free(swept);
+    return status;
+}
+
+static int draw_all(Paths *made, Table *const table[N_TABLES], const char *scripts, const char *folder)
+{
+    Drawing drawing = { scripts, folder, xstrdup("") };
+    for (int t = 0; t < N_TABLES; t++) {
+        char *longer = xformat("%s %s", drawing.tables, table[t] ? table_names[t] : "");
+        free(drawing.tables);
+        drawing.tables = longer;
+    }
+    int status = OK;
+    for (const Figure *figure = figures; figure->name; figure++) {
+        const Table *source = figure_table(figure, table);
+        if (!figure_is_drawable(figure, source, NULL)) continue;
+        static const char *const endings[] = { "svg", "png" };
+        for (int e = 0; e < 2 && status == OK; e++) {
+            char *path = xformat("%s/%s.%s", folder, figure->name, endings[e]);
+            paths_add(made, path);
+            status = draw(&drawing, figure, source, endings[e], path);
+        }
+    }
+    free(drawing.tables);
+    if (status != OK) return err_set(status, "%s; the tables are in %s/*.csv", err_last(), folder);
+    return OK;
+}
+
+/* gnuplot takes a name that begins with < or | for a command, with - for an option, with ~ for a home. */
+static char *plain_path(const char *path) { return xformat("%s%s", strchr("<|-~", *path) ? "./" : "", path); }
+
+int plot_run(const Store *store, const char *scripts_dir, const char *out_dir, char ***files, int *n_files)
+{
+    Table *table[N_TABLES] = { 0 };
+    Paths made = { 0 };
+    char *scripts = plain_path(scripts_dir), *folder = plain_path(out_dir);
+    int status = load_tables(table, store);
+    if (status == OK) status = make_folder(folder);
+    if (status == OK) status = write_tables(&made, table, folder);
+    if (status == OK) status = draw_all(&made, table, scripts, folder);
+    if (status == OK) {
+        *files = made.name;
+        *n_files = made.n;
+    } else {
+        paths_free(&made);
+    }
+    free_tables(table);
+    free(scripts);
+    free(folder);
+    return status;
+}
+
+char *plot_left_out(const Store *store)
+{
+    Table *table[N_TABLES] = { 0 };
+    if (load_tables(table, store) != OK) {
+        free_tables(table);
+        return xstrdup(err_last());
+    }
+    char *said = NULL;
+    for (const Figure *figure = figures; figure->name; figure++) {
+        char *reason = NULL;
+        if (figure_is_drawable(figure, figure_table(figure, table), &reason)) continue;
+        char *longer = xformat("%s%s%s is not drawn: %s", said ? said : "", said ? "; " : "", figure->name, reason);
+        free(said);
+        free(reason);
+        said = longer;
+    }
+    free_tables(table);
+    return said;
+}
+
+char *plot_scripts_dir(void)
+{
+    const char *given = getenv("LINEARITY_PLOTS");
+    if (given && *given) return xstrdup(given);
+    char *program = realpath("/proc/self/exe", NULL), *slash = program ? strrchr(program, '/') : NULL;
+    if (slash) *slash = '\0';
+    char *beside = slash ? xformat("%s/../plots", program) : NULL;
+    free(program);
+    if (beside && access(beside, X_OK) == 0) return beside;
+    free(beside);
+    return xstrdup("plots");
+}

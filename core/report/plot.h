@@ -1,0 +1,28 @@
+/*
+ * plot.h - the pictures of a run: its tables as CSV, and gnuplot's scripts drawn from them
+ *
+ * A figure is made where its table is in the store and holds something to draw:
+ *   response       KL / t^2 of single layers against t^2    from responses (and coefficients)
+ *   coefficients   alpha against block                      from coefficients
+ *   predicted      measured against predicted KL            from predictions (and floor)
+ *   frontier       KL against bits per weight               from predictions
+ * Of a sweep, the first combination is drawn, and the figure says so.
+ */
+#ifndef CORE_REPORT_PLOT_H
+#define CORE_REPORT_PLOT_H
+
+#include "core/store/store.h"
+
+/* Writes out_dir/TABLE.csv, FIGURE.svg and FIGURE.png, each whole or not at all, and creates the
+ * folder.  *files: the paths, tables first; the caller frees each and the list.  ERR_FILE where a file
+ * cannot be written, or gnuplot is missing or fails: the tables are then there all the same. */
+int plot_run(const Store *store, const char *scripts_dir, const char *out_dir, char ***files, int *n_files);
+
+/* Which figures plot_run does not make of this store, and why, in one sentence; NULL where it makes
+ * them all.  The caller frees. */
+char *plot_left_out(const Store *store);
+
+/* $LINEARITY_PLOTS, else ../plots beside the running program, else plots.  The caller frees. */
+char *plot_scripts_dir(void);
+
+#endif

@@ -1,0 +1,23 @@
+# log_axis.gp - a logarithmic axis from low to high: call "log_axis.gp" "x" low high
+# Labels powers of ten where two or more lie in the range, otherwise 1, 2 and 5 times them.
+set_axis(what) = sprintf("set %s%s", ARG1, what)
+low = ARG2 + 0.
+high = ARG3 + 0.
+eval sprintf("set logscale %s 10", ARG1)
+eval set_axis(sprintf("range [%.17g:%.17g]", low, high))
+powers = floor(log10(high)) - ceil(log10(low)) + 1
+eval "set m".set_axis("tics 10")[5:]
+if (powers >= 2) {
+    eval set_axis(powers > 7 ? "tics 100" : "tics 10")
+    eval "set format ".ARG1." '10^{%T}'"
+} else {
+    eval "unset m".set_axis("tics")[5:]
+    plain = high < 10000 && low > 0.0005
+    eval set_axis("tics ()")
+    do for [power = floor(log10(low)):ceil(log10(high))] {
+        do for [digit in "1 2 5"] {
+            tick = digit * 10.**power
+            eval set_axis(sprintf("tics add ('%s' %.17g)", plain ? sprintf("%g", tick) : sprintf("%s·10^{%d}", digit, power), tick))
+        }
+    }
+}
