@@ -99,9 +99,7 @@ static int split_from(Run *run, int step, const char *text, size_t n);
 
 static int split_prefixed(Run *run, int step, const char *text, size_t n)
 {
-    int32_t point = 0;
-    utf8_character(text, n, &point);
-    if (point_is_space(point)) return split_from(run, step + 1, text, n);
+    if (text[0] == ' ') return split_from(run, step + 1, text, n);
     Bytes prefixed = { 0 };
     bytes_append(&prefixed, " ", 1);
     bytes_append(&prefixed, text, n);

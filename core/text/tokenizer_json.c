@@ -51,6 +51,7 @@ static int read_vocabulary(Tokenizer *t, const json_t *vocabulary)
         if (!json_is_integer(id)) FAIL(ERR_FORMAT, "the id of token '%s' is not a whole number", text);
         TRY(vocabulary_put(&t->vocabulary, json_integer_value(id), text, strlen(text)));
     }
+    t->next_added = (int64_t)json_object_size(vocabulary);
     return OK;
 }
 
@@ -132,6 +133,9 @@ static int read_added_token(Tokenizer *t, const json_t *token, long long id)
     size_t n = json_string_length(content);
     int32_t known = vocabulary_find(&t->vocabulary, text, n);
     if (known >= 0 && known != id) FAIL(ERR_FORMAT, "added token '%s' has id %lld, but the vocabulary gives it %d", text, id, known);
+    if (known < 0 && id != t->next_added)       /* the library numbers new tokens itself */
+        FAIL(ERR_UNSUPPORTED, "added token '%s' has id %lld, but the tokenizers library would give it %lld", text, id, (long long)t->next_added);
+    if (id >= t->next_added) t->next_added = id + 1;
     return tokenizer_add(t, id, text, n, &flags, normalized);
 }
 

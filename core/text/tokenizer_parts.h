@@ -32,6 +32,7 @@ struct Tokenizer {
     int32_t unknown, bos, eos;      /* -1 where there is none                                */
     bool adds_bos;
     int32_t byte_id[256];           /* the letter of a byte, or its <0x..> token; or -1      */
+    int64_t next_added;             /* the id that the tokenizers library gives a new added token */
     Bytes decoded;                  /* what tokenizer_decode lends out                       */
 };
 
