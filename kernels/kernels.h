@@ -72,7 +72,8 @@ typedef struct {
 
     /* kl[r] = sum_i p_i (expm1(d_i) - d_i) [nats], d_i = log q_i - log p_i = (b_i - a_i) - (B - A),
      * p_i = exp(a_i - A), all in double, from float logits a (clean), b (other) and their log sums A, B.
-     * Every term is >= 0, and equal logits give exactly 0: KL(p||q) without cancellation. */
+     * Every term is >= 0, and equal logits give exactly 0: KL(p||q) without cancellation.  Finite for all finite
+     * logits: where p_i vanishes the term is q_i. */
     void (*kl_divergence)(double *kl, const float *a, const double *A, const float *b, const double *B,
                           int64_t rows, int V);
 } Kernels;

@@ -139,7 +139,8 @@ static void kl_divergence_ref(double *kl, const float *a, const double *A, const
         double sum = 0;
         for (int64_t i = r * V; i < (r + 1) * V; i++) {
             double d = ((double)b[i] - a[i]) - (B[r] - A[r]);
-            sum += exp(a[i] - A[r]) * (expm1(d) - d);
+            double p = exp(a[i] - A[r]);
+            sum += d < 1 ? p * (expm1(d) - d) : exp(b[i] - B[r]) - p * (1 + d);     /* the same; exp(d) may overflow where p vanishes */
         }
         kl[r] = sum;
     }

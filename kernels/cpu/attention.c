@@ -14,8 +14,7 @@ enum { STRIP = 64 };
 /* score[0..seen) = exp(scale (score - max)), zeros up to width; returns the sum. */
 SIMD static double softmax_row(float *score, int seen, int width, float scale)
 {
-    float largest = -INFINITY;
-    for (int s = 0; s < seen; s++) largest = score[s] > largest ? score[s] : largest;
+    float largest = largest_of(score, seen);
     for (int s = 0; s < seen; s++) score[s] = simd_expf(scale * (score[s] - largest));
     double lane[LANES] = { 0 }, sum = 0;
     int whole = seen - seen % LANES;
@@ -43,18 +42,17 @@ static void attend_strip(float *out, const float *q, const float *k, const float
 }
 
 /* All strips of a batch, the longest first inside each sequence so that dynamic scheduling ends even. */
-static Strip *all_strips(const Ragged *queries, int H, int *n_strips, int *longest)
+static Strip *all_strips(const Ragged *queries, int H, int *n_strips)
 {
     int n = 0;
     for (int b = 0; b < queries->n; b++) n += H * ((queries->length[b] + STRIP - 1) / STRIP);
     Strip *strip = malloc((size_t)(n ? n : 1) * sizeof *strip);
     if (!strip) abort();
-    n = *longest = 0;
+    n = 0;
     for (int b = 0; b < queries->n; b++) {
         int T = queries->length[b];
-        if (T > *longest) *longest = T;
-        for (int first = (T - 1) / STRIP * STRIP; first >= 0; first -= STRIP)
-            for (int h = 0; h < H; h++) strip[n++] = (Strip){ b, h, first, T - first < STRIP ? T - first : STRIP };
+        for (int i = (T + STRIP - 1) / STRIP - 1; i >= 0; i--)
+            for (int h = 0; h < H; h++) strip[n++] = (Strip){ b, h, i * STRIP, T - i * STRIP < STRIP ? T - i * STRIP : STRIP };
     }
     *n_strips = n;
     return strip;
@@ -64,7 +62,7 @@ void attention_cpu(float *out, const float *q, const float *k, const float *v,
                    const Ragged *queries, const Ragged *keys, int H, int G, int D)
 {
     int n_strips, longest = 0;
-    Strip *strip = all_strips(queries, H, &n_strips, &longest);
+    Strip *strip = all_strips(queries, H, &n_strips);
     for (int b = 0; b < keys->n; b++) longest = keys->length[b] > longest ? keys->length[b] : longest;
 #pragma omp parallel num_threads(kernels_threads())
     {

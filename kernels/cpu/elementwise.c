@@ -6,9 +6,9 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/simd.h"
 
-enum { CHUNK = 1 << 14 };           /* floats a thread takes at a time */
+enum { CHUNK = 1 << 14, BLOCK = 512 };      /* floats a thread takes at a time, and holds beside them */
 
-SIMD static double sum_of_squares(const float *x, int C)
+static inline double sum_of_squares(const float *x, int C)
 {
     double lane[LANES] = { 0 }, sum = 0;
     int whole = C - C % LANES;
@@ -19,14 +19,18 @@ SIMD static double sum_of_squares(const float *x, int C)
     return sum;
 }
 
+/* out may be x: without the pragma the vector loop would be for distinct rows alone. */
+SIMD static void norm_row(float *out, const float *x, const float *gain, int C, float epsilon)
+{
+    float scale = (float)(1 / sqrt(sum_of_squares(x, C) / C + epsilon));
+#pragma omp simd
+    for (int c = 0; c < C; c++) out[c] = gain[c] * (x[c] * scale);
+}
+
 void rms_norm_cpu(float *out, const float *x, const float *gain, int64_t rows, int C, float epsilon)
 {
 #pragma omp parallel for num_threads(kernels_threads())
-    for (int64_t r = 0; r < rows; r++) {
-        const float *from = x + r * C;
-        float scale = (float)(1 / sqrt(sum_of_squares(from, C) / C + epsilon));
-        for (int c = 0; c < C; c++) out[r * C + c] = gain[c] * (from[c] * scale);
-    }
+    for (int64_t r = 0; r < rows; r++) norm_row(out + r * C, x + r * C, gain, C, epsilon);
 }
 
 SIMD static void rotate_head(float *head, const float *c, const float *s, int half)
@@ -51,9 +55,17 @@ void rotate_cpu(float *x, const float *cosine, const float *sine, const Ragged *
     }
 }
 
+/* In two loops: in one, gcc carries both sides of the clamp inside the exponential through the division,
+ * and the side that is thrown away is a slow subnormal number. */
 SIMD static void swiglu_chunk(float *out, const float *gate, const float *up, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) out[i] = gate[i] / (1.0f + simd_expf(-gate[i])) * up[i];
+    float decay[BLOCK];
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        int m = n - first < BLOCK ? (int)(n - first) : BLOCK;
+        for (int i = 0; i < m; i++) decay[i] = simd_expf(-gate[first + i]);
+#pragma omp simd
+        for (int i = 0; i < m; i++) out[first + i] = gate[first + i] / (1.0f + decay[i]) * up[first + i];
+    }
 }
 
 void swiglu_cpu(float *out, const float *gate, const float *up, int64_t n)

@@ -18,17 +18,21 @@ static inline double add_block(double *lane, const double *term, int n)
     return rest;
 }
 
-SIMD static float row_largest(const float *a, int V)
+/* The first of the largest: found by blocks, then in its block. */
+SIMD static int row_top(const float *a, int V)
 {
-    float lane[LANES];
-    for (int l = 0; l < LANES; l++) lane[l] = -INFINITY;
-    int whole = V - V % LANES;
-    for (int i = 0; i < whole; i += LANES)
-        for (int l = 0; l < LANES; l++) lane[l] = a[i + l] > lane[l] ? a[i + l] : lane[l];
     float largest = -INFINITY;
-    for (int l = 0; l < LANES; l++) largest = lane[l] > largest ? lane[l] : largest;
-    for (int i = whole; i < V; i++) largest = a[i] > largest ? a[i] : largest;
-    return largest;
+    int top = 0;
+    for (int first = 0; first < V; first += BLOCK) {
+        float here = largest_of(a + first, V - first < BLOCK ? V - first : BLOCK);
+        if (!(here > largest)) continue;
+        largest = here;
+        top = first;
+    }
+    int end = V - top < BLOCK ? V : top + BLOCK;
+    for (int i = top; i < end; i++)
+        if (a[i] == largest) return i;
+    return top;                     /* a row of NaN: its log sum is NaN too, which no check lets pass */
 }
 
 SIMD static double row_sum_exp(const float *a, double shift, int V)
@@ -43,24 +47,25 @@ SIMD static double row_sum_exp(const float *a, double shift, int V)
     return sum;
 }
 
-static int first_equal(const float *a, float value, int V)
-{
-    for (int i = 0; i < V; i++)
-        if (a[i] == value) return i;
-    return 0;                       /* a row of NaN: its log sum is NaN too, which no check lets pass */
-}
-
 void log_sum_exp_cpu(double *log_sum, int32_t *top, double *target_logit, const float *logits,
                      const int32_t *target, int64_t rows, int V)
 {
 #pragma omp parallel for schedule(dynamic, 4) num_threads(kernels_threads())
     for (int64_t r = 0; r < rows; r++) {
         const float *a = logits + r * V;
-        float largest = row_largest(a, V);
-        log_sum[r] = largest + log(row_sum_exp(a, largest, V));
-        top[r] = first_equal(a, largest, V);
+        top[r] = row_top(a, V);
+        log_sum[r] = a[top[r]] + log(row_sum_exp(a, a[top[r]], V));
         target_logit[r] = target[r] >= 0 ? a[target[r]] : 0;
     }
+}
+
+/* simd_exp raises a vanishing p to exp(-700).  The term of such a p is q, which need not be small, or nothing:
+ * d gives up what p was raised by, down to 0, where the term is 0 as equal logits demand. */
+static inline double raised(double d, double log_p)
+{
+    double rest = d + (log_p + LARGEST_EXPONENT);
+    rest = rest < 0 ? 0 : rest;
+    return log_p < -LARGEST_EXPONENT ? rest : d;
 }
 
 SIMD static double row_kl(const float *a, double A, const float *b, double B, int V)
@@ -69,8 +74,8 @@ SIMD static double row_kl(const float *a, double A, const float *b, double B, in
     for (int first = 0; first < V; first += BLOCK) {
         int n = V - first < BLOCK ? V - first : BLOCK;
         for (int i = 0; i < n; i++) {
-            double d = ((double)b[first + i] - a[first + i]) - shift;
-            term[i] = simd_exp(a[first + i] - A) * simd_expm1_minus(d);
+            double d = ((double)b[first + i] - a[first + i]) - shift, log_p = a[first + i] - A;
+            term[i] = simd_exp(log_p) * simd_expm1_minus(raised(d, log_p));
         }
         sum += add_block(lane, term, n);
     }

@@ -4,7 +4,9 @@
  * OpenBLAS gives other bits for other shapes and thread counts, so the shape of every call depends on
  * the sequence's length and the model alone, and the threads are ours.
  */
+#include <assert.h>
 #include <cblas.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "kernels/cpu/cpu.h"
@@ -43,11 +45,12 @@ static void multiply(float *out, int64_t out_stride, const float *x, const float
 {
     int n_rows;
     RowTile *tile = row_tiles(batch, &n_rows);
-    int n_columns = (N + MATMUL_COLUMNS - 1) / MATMUL_COLUMNS;
+    int64_t n_tiles = (int64_t)n_rows * ((N + MATMUL_COLUMNS - 1) / MATMUL_COLUMNS);
+    assert(out_stride >= N && out_stride <= INT_MAX);       /* what BLAS can address */
 #pragma omp parallel for schedule(dynamic) num_threads(kernels_threads())
-    for (int i = 0; i < n_rows * n_columns; i++) {
+    for (int64_t i = 0; i < n_tiles; i++) {
         RowTile t = tile[i % n_rows];           /* neighbours share the weights, the larger operand */
-        int first = i / n_rows * MATMUL_COLUMNS, n = N - first < MATMUL_COLUMNS ? N - first : MATMUL_COLUMNS;
+        int first = (int)(i / n_rows) * MATMUL_COLUMNS, n = N - first < MATMUL_COLUMNS ? N - first : MATMUL_COLUMNS;
         int64_t row = batch->offset[t.sequence] + t.first_row;
         float *to = out + row * out_stride + first;
         multiply_tile(to, (int)out_stride, x + row * C, w + t.sequence * w_stride + (int64_t)first * C, t.rows, n, C, halves);
