@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/estimate/fit.h"
 #include "core/store/record.h"
 
 typedef struct { ColumnType type; const char *name, *unit, *meaning; } ColumnRow;
@@ -66,28 +67,12 @@ static const struct { const ColumnRow *columns; const char *meaning; } table_row
 
 /* ---- records to tables ---- */
 
-/* Ratio estimator over windows weighted by tokens; the standard error from delete-one residuals. */
-static void mean_over_windows(double *mean, double *se, const double *x, const int64_t *tokens, int n)
-{
-    double sum = 0, weight = 0, squares = 0;
-    for (int i = 0; i < n; i++) {
-        sum += (double)tokens[i] * x[i];
-        weight += (double)tokens[i];
-    }
-    *mean = sum / weight;                       /* NaN without a token */
-    for (int i = 0; i < n; i++) {
-        double residual = (double)tokens[i] * (x[i] - *mean);
-        squares += residual * residual;
-    }
-    *se = n > 1 ? sqrt((double)n / (n - 1) * squares) / weight : NAN;
-}
-
 static void set_means(Table *table, int64_t row, const Measurement *m)
 {
     const struct { const char *mean, *se; const double *x; } quantity[] = { { "nll", "nll_se", m->nll }, { "kl", "kl_se", m->kl }, { "same_top", NULL, m->same_top } };
     for (int i = 0; i < 3; i++) {
         double mean, se;
-        mean_over_windows(&mean, &se, quantity[i].x, m->tokens, m->n_windows);
+        weighted_mean(&mean, &se, quantity[i].x, m->tokens, m->n_windows);
         table_set_number(table, row, quantity[i].mean, mean);
         if (quantity[i].se) table_set_number(table, row, quantity[i].se, se);
     }
