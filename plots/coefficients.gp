@@ -28,10 +28,10 @@ position(k) = drawn(word(types, k)) ? column("block") + aside(k) : NaN
 set xrange [-0.5:blocks + 0.5]
 set xtics max(1, step(blocks + 1, 12))
 call scripts."/log_axis.gp" "y" alpha_low alpha_high
-set label 1 "alpha  [".(metric eq "ppl" ? "perplexity" : "nats/token")." per unit t^2]" at screen 0.02, 0.5 center rotate
+set label 1 "alpha  [".(metric eq "ppl" ? "perplexity" : "nats/token")." per unit t²]" at screen 0.02, 0.5 center rotate
 set label 2 note."estimator ".estimator."; bars: 95 % intervals" at screen 0.1, 0.975 left font ",8" textcolor rgb grey noenhanced
 set key at screen 0.89, graph 1 left top Left reverse samplen 1
-set multiplot layout 2, 1 margins screen 0.1, 0.89, 0.105, (words(swept) > 0 ? 0.89 : 0.93) spacing screen 0, screen 0.05
+set multiplot layout 2, 1 margins screen 0.1, 0.89, 0.13, (words(swept) > 0 ? 0.89 : 0.93) spacing screen 0, screen 0.05
 do for [panel = 1:2] {
     from = panel == 1 ? 1 : 5
     to = panel == 1 ? 4 : 7

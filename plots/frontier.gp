@@ -27,7 +27,7 @@ set xtics step(bits_high - bits_low + 2 * margin, 10)
 call scripts."/log_axis.gp" "y" low high
 set xlabel "average bits per weight"
 set ylabel "KL  [nats/token]" offset 0.5, 0
-set label note."bars: ±1.96 standard errors" at screen 0.97, 0.965 right font ",8" textcolor rgb grey
+set label note."bars: ±1.96 standard errors" at screen 0.97, 0.965 right font ",8" textcolor rgb grey noenhanced
 set tmargin (words(swept) > 0 ? 4 : 2.5)
 set key top right Left reverse
 plot for [k = 1:2] table("predictions") using (is(word(models, k)) ? column("bits") : NaN):(column("predicted_kl")) smooth unique \

@@ -32,7 +32,7 @@ call scripts."/log_axis.gp" "y" low high
 set size square
 set xlabel "predicted KL  [nats/token]"
 set ylabel "measured KL  [nats/token]" offset 0.5, 0
-set label note."bars: 95 % prediction intervals, ±1.96 standard errors" at screen 0.97, 0.965 right font ",8" textcolor rgb grey
+set label note."bars: 95 % prediction intervals, ±1.96 standard errors" at screen 0.97, 0.965 right font ",8" textcolor rgb grey noenhanced
 set tmargin (words(swept) > 0 ? 4 : 2.5)
 set key top left Left reverse
 plot x with lines linecolor rgb black linewidth 0.75 title "measured = predicted", \

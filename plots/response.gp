@@ -41,10 +41,10 @@ call scripts."/first.gp" "responses"
 
 columns = panels <= 3 ? panels : panels == 4 ? 2 : panels <= 6 || panels == 9 ? 3 : 4
 lines = ceil(panels / (1. * columns))
-set label 1 "relative squared error t^2" at screen 0.53, 0.02 center
-set label 2 "KL / t^2  [nats/token]" at screen 0.016, 0.5 center rotate
-set label 3 note.sprintf("%d of %d layers; bars ±1.96 standard errors, open near the noise floor; line: fitted a + b t^2", panels, words(layers)) \
-    at screen 0.1, 0.98 left font ",8" textcolor rgb grey
+set label 1 "relative squared error t²" at screen 0.53, 0.02 center
+set label 2 "KL / t²  [nats/token]" at screen 0.016, 0.5 center rotate
+set label 3 note.sprintf("%d of %d layers; bars ±1.96 standard errors, open near the noise floor; line: fitted a + b t²", panels, words(layers)) \
+    at screen 0.1, 0.98 left font ",8" textcolor rgb grey noenhanced
 call scripts."/log_axis.gp" "x" (t2_low / 1.6) (t2_high * 1.6)
 set samples 200
 set multiplot layout lines, columns margins screen 0.1, 0.985, 0.095, (words(swept) > 0 ? 0.9 : 0.92) spacing screen (columns == 4 ? 0.065 : 0.085), screen 0.085
