@@ -27,9 +27,13 @@ struct Study {
 };
 
 
-/* Losses of the stream x (after the last block) per window.  clean: fills log_sum, top (and logits)
- * and sets kl to NaN; otherwise compares with them.  nll, kl, same_top: [n_windows]. */
-int study_losses(Study *study, const float *x, bool clean, double *nll, double *kl, double *same_top);
+/* Adds the losses of the stream x, as it left the last block of net, to the sums of each window:
+ * nll, kl, same_top [n_windows].  clean: x is the clean model's; fills log_sum, top (and logits) and
+ * makes kl NaN.  Otherwise compares with them. */
+void study_losses(Study *study, Network *net, const float *x, bool clean, double *nll, double *kl, double *same_top);
+
+/* Turns sums into means over scored tokens; ERR_FORMAT where one is not finite. */
+int window_means(double *sum, const Corpus *corpus);
 
 /* Runs the clean pass once. */
 int study_prepare(Study *study);

@@ -14,7 +14,7 @@ typedef struct {
 } Positions;
 
 /* One chunk of n rows of segment s from its row `first`; scored = its place in the clean arrays. */
-static void chunk_losses(Study *study, Positions *out, float *logits, float *spare, const float *x, int s, int first, int n,
+static void chunk_losses(Study *study, Network *net, Positions *out, float *logits, float *spare, const float *x, int s, int first, int n,
                          int64_t scored, bool clean)
 {
     const Kernels *k = study->kernels;
@@ -22,7 +22,7 @@ static void chunk_losses(Study *study, Positions *out, float *logits, float *spa
     int64_t row = study->layout.offset[s] + first;
     const int32_t *target = study->corpus->segment[s].targets + first;
     float *q = clean && study->logits ? study->logits + scored * V : logits;
-    network_logits(study->net, q, x + row * study->shape->width, n);
+    network_logits(net, q, x + row * study->shape->width, n);
     k->log_sum_exp(out->log_sum, out->top, out->target_logit, q, target, n, V);
     if (clean) {
         for (int r = 0; r < n; r++) {
@@ -48,19 +48,18 @@ static void add_positions(double *nll, double *kl, double *same, const Positions
     }
 }
 
-int study_losses(Study *study, const float *x, bool clean, double *nll, double *kl, double *same_top)
+void study_losses(Study *study, Network *net, const float *x, bool clean, double *nll, double *kl, double *same_top)
 {
     const Corpus *corpus = study->corpus;
     const Kernels *k = study->kernels;
     int64_t floats = (int64_t)HEAD_ROWS * study->shape->vocabulary, scored = 0;
     float *logits = k->alloc(floats), *spare = study->logits || clean ? NULL : k->alloc(floats);
-    for (int w = 0; w < corpus->n_windows; w++) nll[w] = kl[w] = same_top[w] = 0;
     Positions *positions = xmalloc(sizeof *positions);
     for (int s = 0; s < corpus->n_segments; s++) {
         const Segment *segment = &corpus->segment[s];
         for (int first = segment->first_scored; first < segment->length; first += HEAD_ROWS) {
             int n = segment->length - first < HEAD_ROWS ? segment->length - first : HEAD_ROWS, w = segment->window;
-            chunk_losses(study, positions, logits, spare, x, s, first, n, scored, clean);
+            chunk_losses(study, net, positions, logits, spare, x, s, first, n, scored, clean);
             add_positions(&nll[w], &kl[w], &same_top[w], positions, segment->targets + first, study->top + scored, n);
             scored += n;
         }
@@ -68,11 +67,13 @@ int study_losses(Study *study, const float *x, bool clean, double *nll, double *
     free(positions);
     k->release(logits);
     k->release(spare);
+}
+
+int window_means(double *sum, const Corpus *corpus)
+{
     for (int w = 0; w < corpus->n_windows; w++) {
-        double tokens = (double)corpus->tokens[w];
-        nll[w] /= tokens, kl[w] /= tokens, same_top[w] /= tokens;
-        if (!isfinite(nll[w]) || (!clean && !isfinite(kl[w])))
-            FAIL(ERR_FORMAT, "the loss of window %d is not a finite number", w);
+        sum[w] /= (double)corpus->tokens[w];
+        if (!isfinite(sum[w])) FAIL(ERR_FORMAT, "the loss of window %d is not a finite number", w);
     }
     return OK;
 }

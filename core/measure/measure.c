@@ -113,6 +113,14 @@ static int run_blocks(Study *study, const LayerMap *map, const Patch *patch)
     return OK;
 }
 
+static int run_losses(Measurement *out, Study *study)
+{
+    study_losses(study, study->net, study->x, false, out->nll, out->kl, out->same_top);
+    TRY(window_means(out->nll, study->corpus));
+    TRY(window_means(out->kl, study->corpus));
+    return window_means(out->same_top, study->corpus);
+}
+
 /* Room for the results of a map; everything that does not need a run is filled in. */
 static void result_init(Measurement *out, const Study *study, const LayerMap *map)
 {
@@ -178,7 +186,7 @@ static int run(Measurement *out, Study *study, const LayerMap *map)
     Patch patch = { &r, replacement_mode, replacement_weights };
     network_set_rounding(study->net, map->null_run);
     int status = run_blocks(study, map, &patch);
-    if (status == OK) status = study_losses(study, study->x, false, out->nll, out->kl, out->same_top);
+    if (status == OK) status = run_losses(out, study);
     network_set_rounding(study->net, false);
     if (status == OK) result_errors(out, &r);
     free(r.of_layer);
