@@ -1,0 +1,149 @@
+/*
+ * arguments.c - the command line: `linearity COMMAND ARGUMENT.. [--name value]..`
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/config/config.h"
+#include "experiments/command.h"
+
+static const char *const global_settings[] = { "backend", "threads", "memory", NULL };
+static const Option global_own[] = {
+    { "json",  OPTION_FLAG, false, "no", 0, 0, NULL, "", "one JSON object on stdout, 17 digits, null for what is undefined" },
+    { "quiet", OPTION_FLAG, false, "no", 0, 0, NULL, "", "no progress" },
+    { "help",  OPTION_FLAG, false, "no", 0, 0, NULL, "", "this text" },
+    { 0 },
+};
+
+/* "text.context" -> "context": what stands on the command line. */
+static const char *short_name(const char *name)
+{
+    return strncmp(name, "text.", 5) == 0 ? name + 5 : name;
+}
+
+static int add_settings(Option *table, int n, const char *const *names)
+{
+    for (int i = 0; names && names[i]; i++)
+        for (const Option *row = config_options; row->name; row++)
+            if (!strcmp(row->name, names[i])) {
+                table[n] = *row;
+                table[n++].name = short_name(row->name);
+            }
+    return n;
+}
+
+static int add_own(Option *table, int n, const Option *own)
+{
+    for (; own && own->name; own++) table[n++] = *own;
+    return n;
+}
+
+/* The rows of a command, in the order of --help; kept for the life of the program. */
+static const Option *command_table(const Command *command)
+{
+    enum { MOST_ROWS = 64 };
+    static Option table[MOST_ROWS];
+    int n = add_own(table, 0, command->own);
+    n = add_settings(table, n, command->settings);
+    n = add_settings(table, n, global_settings);
+    n = add_own(table, n, global_own);
+    table[n] = (Option){ 0 };
+    return table;
+}
+
+char *command_help(const Command *command)
+{
+    char *options = options_help(command_table(command), "  --");
+    char *text = xformat("linearity %s %s\n\n%s.\n%s%s%s\n%s", command->name, command->arguments, command->summary,
+                         command->details ? "\n" : "", command->details ? command->details : "", command->details ? "" : "", options);
+    free(options);
+    return text;
+}
+
+static const Option *find_row(const Option *table, const char *name)
+{
+    for (; table->name; table++)
+        if (!strcmp(table->name, name)) return table;
+    return NULL;
+}
+
+static int unknown_option(const Command *command, const Option *table, const char *name)
+{
+    const char *names[64];
+    int n = 0;
+    for (; table->name; table++) names[n++] = table->name;
+    const char *near = err_nearest(name, names, n);
+    if (near) FAIL(ERR_ARGUMENT, "linearity %s has no option --%s; did you mean --%s?", command->name, name, near);
+    FAIL(ERR_ARGUMENT, "linearity %s has no option --%s; see linearity %s --help", command->name, name, command->name);
+}
+
+/* Takes one --name, --name=value or --name value; *used = words taken. */
+static int parse_option(Arguments *out, int *used, const Command *command, int argc, char **argv)
+{
+    char name[64];
+    const char *word = argv[0] + 2, *equals = strchr(word, '=');
+    size_t length = equals ? (size_t)(equals - word) : strlen(word);
+    if (length >= sizeof name) FAIL(ERR_ARGUMENT, "linearity %s has no option %s", command->name, argv[0]);
+    memcpy(name, word, length);
+    name[length] = '\0';
+    const Option *row = find_row(options_table(out->options), name);
+    if (!row) return unknown_option(command, options_table(out->options), name);
+    *used = 1;
+    const char *value = equals ? equals + 1 : NULL;
+    if (!value && row->type == OPTION_FLAG) value = "yes";
+    if (!value) {
+        if (argc < 2) FAIL(ERR_ARGUMENT, "--%s needs a value: %s", name, row->meaning);
+        value = argv[1];
+        *used = 2;
+    }
+    char *place = xformat("--%s", name);
+    int status = OK;
+    if (strcmp(name, "set") == 0) {
+        if (out->n_set == MOST_REPEATS) status = err_set(ERR_ARGUMENT, "more than %d --set", MOST_REPEATS);
+        else out->set[out->n_set++] = value;
+    } else if (row->list) {
+        status = options_append(out->options, name, value, place);
+    } else {
+        status = options_set(out->options, name, value, place);
+    }
+    free(place);
+    return status;
+}
+
+static int parse_words(Arguments *out, const Command *command, int argc, char **argv)
+{
+    for (int i = 0; i < argc;) {
+        int used = 1;
+        if (strncmp(argv[i], "--", 2) == 0 && argv[i][2]) {
+            TRY(parse_option(out, &used, command, argc - i, argv + i));
+        } else if (argv[i][0] == '-' && argv[i][1]) {
+            FAIL(ERR_ARGUMENT, "%s is not an option; options are written --name, see linearity %s --help", argv[i], command->name);
+        } else {
+            if (out->n_positional == command->most)
+                FAIL(ERR_ARGUMENT, "'%s' is one argument too many; usage: linearity %s %s", argv[i], command->name, command->arguments);
+            out->positional[out->n_positional++] = argv[i];
+        }
+        i += used;
+    }
+    return OK;
+}
+
+int arguments_parse(Arguments *out, int *help, const Command *command, int argc, char **argv)
+{
+    Arguments a = { .command = command->name, .options = options_new(command_table(command)) };
+    int status = parse_words(&a, command, argc, argv);
+    *help = status == OK && options_flag(a.options, "help");
+    if (status == OK && !*help && a.n_positional < command->least)
+        status = err_set(ERR_ARGUMENT, "usage: linearity %s %s", command->name, command->arguments);
+    *out = a;
+    if (status != OK) arguments_free(out);
+    return status;
+}
+
+void arguments_free(Arguments *arguments)
+{
+    options_free(arguments->options);
+    arguments->options = NULL;
+}

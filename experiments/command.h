@@ -1,0 +1,53 @@
+/*
+ * command.h - one subcommand of the program: its line in --help, its settings, its work
+ *
+ * Settings are rows of config.def under a shorter name (text.context is --context), so that the
+ * command line, the YAML file and the store share one definition.
+ */
+#ifndef EXPERIMENTS_COMMAND_H
+#define EXPERIMENTS_COMMAND_H
+
+#include "core/base/options.h"
+#include "core/model/model.h"
+#include "core/text/corpus.h"
+#include "kernels/kernels.h"
+
+enum { MOST_POSITIONALS = 8, MOST_REPEATS = 64 };
+
+typedef struct {
+    const char *command;
+    Options *options;               /* the command's own and the global ones */
+    int n_positional;
+    const char *positional[MOST_POSITIONALS];
+    int n_set;                      /* --set a.b=value, in order */
+    const char *set[MOST_REPEATS];
+} Arguments;
+
+typedef struct {
+    const char *name, *arguments, *summary;
+    const char *details;            /* further lines of --help; NULL: none */
+    const char *const *settings;    /* names of config.def rows, NULL-terminated; NULL: none */
+    const Option *own;              /* settings of this command alone, ended by a row without a name; NULL: none */
+    int least, most;                /* positional arguments */
+    int (*run)(const Arguments *arguments);
+} Command;
+
+extern const Command command_run, command_ppl, command_kl, command_info, command_tokenize, command_allocate,
+                     command_export, command_plot;
+
+/* Fills *out from argv (without the program's name and the command).  ERR_ARGUMENT with one sentence;
+ * *help = 1 where --help was asked for. */
+int  arguments_parse(Arguments *out, int *help, const Command *command, int argc, char **argv);
+void arguments_free(Arguments *arguments);
+char *command_help(const Command *command);
+
+/* What every command that reads a model and a text does with the settings of `text_settings`; prefix is
+ * "" where options are the command line's and "text." where they are a config's. */
+extern const char *const text_settings[];
+int open_corpus(Corpus *out, const char *path, const Model *model, const Options *options, const char *prefix);
+const Kernels *chosen_kernels(const Options *options);       /* sets the threads too */
+
+/* A progress callback for compare_models; context is the Progress. */
+void show_progress(void *context, double inputs);
+
+#endif

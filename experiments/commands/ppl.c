@@ -1,0 +1,87 @@
+/*
+ * ppl.c - perplexity of a model on a text, by a named protocol
+ *
+ *     NLL = sum over scored tokens of -log p / their number [nats/token],  PPL = exp(NLL)
+ *     standard error over windows (tokens inside a window are not independent)
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/base/err.h"
+#include "core/base/progress.h"
+#include "core/estimate/fit.h"
+#include "core/measure/compare.h"
+#include "core/store/table.h"
+#include "experiments/command.h"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void print_json(const Comparison *c, const Corpus *corpus, double mean, double se, double seconds)
+{
+    printf("{\"nll\":");
+    json_number(stdout, mean);
+    printf(",\"nll_se\":");
+    json_number(stdout, se);
+    printf(",\"ppl\":");
+    json_number(stdout, exp(mean));
+    printf(",\"tokens\":%lld,\"windows\":%d,\"window_nll\":[", (long long)corpus->n_scored, corpus->n_windows);
+    for (int w = 0; w < c->n_windows; w++) {
+        if (w) putchar(',');
+        json_number(stdout, c->nll[w]);
+    }
+    printf("],\"protocol\":");
+    json_text(stdout, corpus->protocol);
+    printf(",\"context\":%d,\"bos\":%s,\"seconds\":", corpus->context, corpus->bos ? "true" : "false");
+    json_number(stdout, seconds);
+    printf(",\"tokens_per_second\":");
+    json_number(stdout, (double)corpus->n_inputs / seconds);
+    puts("}");
+}
+
+static void print_text(const Corpus *corpus, double mean, double se, double seconds)
+{
+    if (isfinite(se)) printf("NLL %.5f +- %.5f nats/token   PPL %.4f +- %.4f\n", mean, se, exp(mean), exp(mean) * se);
+    else printf("NLL %.5f nats/token   PPL %.4f   (one window: no standard error)\n", mean, exp(mean));
+    printf("%lld tokens scored in %d windows; protocol %s, context %d, %s; %.1f s, %.0f tokens/s\n", (long long)corpus->n_scored,
+           corpus->n_windows, corpus->protocol, corpus->context, corpus->bos ? "with BOS" : "no BOS", seconds, (double)corpus->n_inputs / seconds);
+}
+
+static int measure_text(const Model *model, const Corpus *corpus, const Arguments *a)
+{
+    Progress *progress = progress_begin(corpus->n_segments, (double)corpus->n_inputs, "segments", options_flag(a->options, "quiet"));
+    double start = now();
+    Comparison c;
+    int status = compare_models(&c, model, NULL, corpus, chosen_kernels(a->options), options_integer(a->options, "memory"), show_progress, progress);
+    double seconds = now() - start, mean, se;
+    progress_end(progress);
+    TRY(status);
+    weighted_mean(&mean, &se, c.nll, corpus->tokens, c.n_windows);
+    if (options_flag(a->options, "json")) print_json(&c, corpus, mean, se, seconds);
+    else print_text(corpus, mean, se, seconds);
+    comparison_free(&c);
+    return OK;
+}
+
+static int run(const Arguments *a)
+{
+    Model *model = NULL;
+    Corpus corpus = { 0 };
+    TRY(model_open(&model, a->positional[0]));
+    int status = open_corpus(&corpus, a->positional[1], model, a->options, "");
+    if (status == OK) status = measure_text(model, &corpus, a);
+    corpus_free(&corpus);
+    model_close(&model);
+    return status;
+}
+
+const Command command_ppl = {
+    .name = "ppl", .arguments = "MODEL TEXT", .summary = "perplexity of a model on a text, by a named protocol",
+    .settings = text_settings, .least = 2, .most = 2, .run = run,
+};

@@ -1,0 +1,61 @@
+/*
+ * text.c - what all commands that read a model and a text share
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/base/progress.h"
+#include "core/text/text_file.h"
+#include "experiments/command.h"
+
+const char *const text_settings[] = { "text.protocol", "text.context", "text.windows", "text.bos", "text.separator", "text.seed", NULL };
+
+static BosRule bos_rule(const char *word)
+{
+    return !strcmp(word, "yes") ? BOS_YES : !strcmp(word, "no") ? BOS_NO : BOS_AUTO;
+}
+
+/* The names of text settings are "text.context" in a config and "context" on the command line. */
+typedef struct { const Options *options; const char *prefix; char name[64]; } Settings;
+
+static const char *named(Settings *s, const char *name)
+{
+    snprintf(s->name, sizeof s->name, "%s%s", s->prefix, name);
+    return s->name;
+}
+
+static const char *text_of(Settings *s, const char *name)
+{
+    return options_is_set(s->options, named(s, name)) ? options_text(s->options, s->name) : NULL;
+}
+
+static int64_t integer_of(Settings *s, const char *name)
+{
+    return options_is_set(s->options, named(s, name)) ? options_integer(s->options, s->name) : 0;
+}
+
+int open_corpus(Corpus *out, const char *path, const Model *model, const Options *options, const char *prefix)
+{
+    Settings s = { options, prefix, "" };
+    CorpusOptions c = {
+        .protocol = text_of(&s, "protocol"), .windows = (int)integer_of(&s, "windows"), .separator = text_of(&s, "separator"),
+        .seed = (uint64_t)integer_of(&s, "seed"), .bos = bos_rule(text_of(&s, "bos")),
+        .context = options_is_given(options, named(&s, "context")) ? (int)integer_of(&s, "context") : 0,
+        .model_context = model_shape(model)->context, .vocabulary = model_shape(model)->vocabulary,
+    };
+    if (text_kind(path) == TEXT_IDS && c.bos == BOS_AUTO) return corpus_open(out, path, NULL, &c);
+    Tokenizer *tokenizer = NULL;
+    TRY(tokenizer_open(&tokenizer, model_path(model)));
+    int status = corpus_open(out, path, tokenizer, &c);
+    tokenizer_close(&tokenizer);
+    return status;
+}
+
+const Kernels *chosen_kernels(const Options *options)
+{
+    kernels_set_threads(options_is_set(options, "threads") ? (int)options_integer(options, "threads") : 0);
+    return kernels_find(options_text(options, "backend"));
+}
+
+void show_progress(void *context, double inputs) { progress_step(context, inputs, NULL); }

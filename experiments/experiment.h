@@ -1,0 +1,56 @@
+/*
+ * experiment.h - one question that `linearity run` can answer, and what it is given
+ *
+ * An experiment plans measurements, has them measured, and turns them into tables.  A new one is one
+ * file that defines an Experiment and one row in run.c.
+ */
+#ifndef EXPERIMENTS_EXPERIMENT_H
+#define EXPERIMENTS_EXPERIMENT_H
+
+#include "core/base/progress.h"
+#include "core/config/config.h"
+#include "core/measure/study.h"
+
+/* Measurements to come.  The plan owns maps, entries, options and labels. */
+typedef struct { int n, capacity; LayerMap *map; } Plan;
+
+/* Adds a map of n entries; entries, options and label are copied. */
+void plan_add(Plan *plan, const MapEntry *entry, int n, int draw, const char *label);
+void plan_add_null(Plan *plan);          /* nothing perturbed, other rounding: the noise floor */
+void plan_free(Plan *plan);
+
+/* One combination of the sweep (usually the only one). */
+typedef struct {
+    const Config *config;
+    const Options *options;         /* config options at this combination    */
+    const SweepPoint *point;
+    Study *study;
+    int n_layers;                   /* layers under study                     */
+    int *layer;                     /* [n_layers] model indices, ascending    */
+    Progress *progress;
+    bool quiet;
+    struct Tables *tables;          /* of the whole run, all combinations     */
+    char **summary;                 /* lines for the end of the run           */
+    int n_summary;
+} Run;
+
+/* Measures (or finds) one map and steps the progress. */
+int run_measure(Measurement *out, Run *run, const LayerMap *map);
+
+/* Adds the rows of a table to the run's table of that name, with the swept keys as further columns;
+ * takes the table. */
+void run_emit(Run *run, Table *table);
+
+/* A line of the summary printed at the end. */
+void run_say(Run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+typedef struct {
+    const char *name, *summary;
+    /* Adds what it will measure; *later = passes over the whole model that depend on results. */
+    int (*plan)(Plan *plan, int *later, Run *run);
+    int (*run)(Run *run);
+} Experiment;
+
+extern const Experiment experiment_sensitivity, experiment_predict;
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * main.c - the command line of linearity: finds the command, runs it, turns its status into an exit code
+ *
+ * Exit 0: done; 1: failed; 2: wrong usage; 130: interrupted.  Results go to stdout, everything else
+ * to stderr.
+ */
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/base/interrupt.h"
+#include "core/base/version.h"
+#include "experiments/command.h"
+
+static const Command *const commands[] = {
+    &command_run, &command_ppl, &command_kl, &command_info, &command_tokenize, &command_allocate, &command_export, &command_plot,
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_help(FILE *out)
+{
+    fputs("linearity: how does the loss of a language model respond to error in each of its weight matrices?\n\n"
+          "  linearity run configs/quickstart.yaml     the main job: measure, fit, predict, allocate, check\n\n"
+          "Commands (linearity COMMAND --help tells more):\n", out);
+    for (int i = 0; i < N_COMMANDS; i++) fprintf(out, "  %-9s %-34s %s\n", commands[i]->name, commands[i]->arguments, commands[i]->summary);
+    fputs("\nA MODEL is a Hugging Face directory or a .gguf file; a TEXT is plain text, .jsonl, .jsonl.gz or .ids.\n"
+          "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n", out);
+}
+
+static const Command *find_command(const char *name)
+{
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (!strcmp(commands[i]->name, name)) return commands[i];
+    return NULL;
+}
+
+static int usage_error(const char *name)
+{
+    const char *names[N_COMMANDS];
+    for (int i = 0; i < N_COMMANDS; i++) names[i] = commands[i]->name;
+    const char *near = err_nearest(name, names, N_COMMANDS);
+    if (near) fprintf(stderr, "linearity: unknown command '%s'; did you mean '%s'?\n", name, near);
+    else fprintf(stderr, "linearity: unknown command '%s'; linearity --help lists them\n", name);
+    return 2;
+}
+
+static int run_command(const Command *command, int argc, char **argv)
+{
+    Arguments arguments;
+    int help = 0, status = arguments_parse(&arguments, &help, command, argc, argv);
+    if (status != OK) {
+        fprintf(stderr, "linearity: %s\n", err_last());
+        return 2;
+    }
+    if (help) {
+        char *text = command_help(command);
+        fputs(text, stdout);
+        free(text);
+    } else {
+        status = command->run(&arguments);
+    }
+    arguments_free(&arguments);
+    if (status == OK && (fflush(stdout) != 0 || ferror(stdout))) status = err_set(ERR_FILE, "the output cannot be written");
+    if (status == OK) return 0;
+    fprintf(stderr, "linearity: %s\n", err_last());
+    return status == ERR_INTERRUPTED ? 130 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_ALL, "C");
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        print_help(stdout);
+        return 0;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        puts("linearity " LINEARITY_VERSION);
+        return 0;
+    }
+    const Command *command = find_command(argv[1]);
+    if (!command) return usage_error(argv[1]);
+    interrupt_install();
+    return run_command(command, argc - 2, argv + 2);
+}

@@ -1,0 +1,27 @@
+/*
+ * run.h - what the files behind `linearity run` share
+ */
+#ifndef EXPERIMENTS_RUN_H
+#define EXPERIMENTS_RUN_H
+
+#include "experiments/experiment.h"
+
+typedef struct Tables { int n; Table **table; } Tables;
+
+int  tables_store(const Tables *tables, Store *store);
+void tables_free(Tables *tables);
+
+/* The text that the options ask for: a file, random ids, or sampled from the model (then kept as
+ * FOLDER/sampled-*.ids, so that a resumed run reads it instead of sampling again). */
+int run_corpus(Corpus *out, const Model *model, const Options *options, const Kernels *kernels, const char *folder, bool quiet);
+
+/* Is the text sampled, and not in the folder yet? */
+bool corpus_to_sample(const Model *model, const Options *options, const char *folder);
+
+/* The layers that the globs of `layers` choose, ascending; ERR_ARGUMENT where a glob matches nothing. */
+int run_layers(int **out, int *n, const Model *model, const Options *options);
+
+/* Commit, host, versions ...: what /runs keeps. */
+void run_provenance(Provenance *out, const Config *config, const Options *options, const StudyPlan *plan);
+
+#endif

@@ -1,0 +1,164 @@
+/*
+ * run_text.c - the text of a run: from a file, random, or sampled from the model itself
+ *
+ * A sampled window is one whole sample of the model conditioned on its own first token, so that the
+ * model is calibrated on it by construction.  The first token must be an ordinary one: a special start
+ * token draws attention to itself and inflates the coefficients of the first block several hundred times.
+ * Here it is drawn uniformly from the 1000 lowest ids that read as a blank and lower-case letters
+ * (the commonest words of a byte-pair vocabulary).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/base/glob.h"
+#include "core/base/rng.h"
+#include "experiments/command.h"
+#include "experiments/run.h"
+
+enum { FIRST_WORDS = 1000 };
+
+static bool is_plain_word(Tokenizer *tokenizer, int32_t id)
+{
+    if (tokenizer_is_special(tokenizer, id)) return false;
+    size_t n;
+    const char *text = tokenizer_decode(tokenizer, id, &n);
+    if (n < 2 || text[0] != ' ') return false;
+    for (size_t i = 1; i < n; i++)
+        if (text[i] < 'a' || text[i] > 'z') return false;
+    return true;
+}
+
+static int first_tokens(int32_t *first, int windows, const Model *model, uint64_t seed)
+{
+    Tokenizer *tokenizer = NULL;
+    TRY(tokenizer_open(&tokenizer, model_path(model)));
+    int32_t word[FIRST_WORDS];
+    int n = 0, V = model_shape(model)->vocabulary;
+    for (int32_t id = 0; id < tokenizer_vocabulary(tokenizer) && id < V && n < FIRST_WORDS; id++)
+        if (is_plain_word(tokenizer, id)) word[n++] = id;
+    tokenizer_close(&tokenizer);
+    if (n == 0) FAIL(ERR_UNSUPPORTED, "%s: the vocabulary has no ordinary word to begin sampled text with", model_path(model));
+    for (int w = 0; w < windows; w++)
+        first[w] = word[(int)(rng_uniform(seed, rng_stream(RNG_TEXT, 0, 0, w), 0) * n)];
+    return OK;
+}
+
+static int integer(const Options *options, const char *name) { return (int)options_integer(options, name); }
+
+/* The file that keeps the sample: its name follows from all that decides it. */
+static char *sample_path(const Model *model, const Options *options, const char *folder)
+{
+    char hash[HASH_TEXT], digest[HASH_TEXT];
+    if (model_hash(hash, model) != OK) return NULL;
+    char *spec = xformat("sample 1 model %s windows %d length %d seed %d", hash, integer(options, "text.sample.windows"),
+                         integer(options, "text.sample.length"), integer(options, "text.sample.seed"));
+    hash_bytes(digest, spec, strlen(spec));
+    free(spec);
+    return xformat("%s/sampled-%.12s.ids", folder, digest);
+}
+
+bool corpus_to_sample(const Model *model, const Options *options, const char *folder)
+{
+    if (!options_is_set(options, "text.sample.windows")) return false;
+    char *path = sample_path(model, options, folder);
+    bool there = path && access(path, R_OK) == 0;
+    free(path);
+    return !there;
+}
+
+static int write_ids(const char *path, const int32_t *ids, int windows, int length)
+{
+    char *temporary = xformat("%s.tmp", path);
+    FILE *file = fopen(temporary, "w");
+    int failed = !file;
+    for (int i = 0; file && i < windows * length; i++) failed |= fprintf(file, "%d%c", ids[i], (i + 1) % length ? ' ' : '\n') < 0;
+    if (file) failed |= fflush(file) != 0 || fsync(fileno(file)) != 0;
+    if (file) failed |= fclose(file) != 0;
+    failed = failed || rename(temporary, path) != 0;
+    free(temporary);
+    if (failed) FAIL(ERR_FILE, "%s: cannot be written", path);
+    return OK;
+}
+
+static int sample(const char *path, const Model *model, const Options *options, const Kernels *kernels)
+{
+    int windows = integer(options, "text.sample.windows"), length = integer(options, "text.sample.length");
+    if (length > model_shape(model)->context)
+        FAIL(ERR_ARGUMENT, "text.sample.length %d is longer than the model's context of %d", length, model_shape(model)->context);
+    int32_t *ids = xmalloc(sizeof *ids * (size_t)windows * (size_t)length), *first = xmalloc(sizeof *first * (size_t)windows);
+    uint64_t seed = (uint64_t)options_integer(options, "text.sample.seed");
+    NetworkPlan plan = { .resident = true, .chunk_rows = 64 };
+    if (network_bytes(model_shape(model), &plan, length) > options_integer(options, "memory")) plan.resident = false;
+    Network *net = NULL;
+    int status = first_tokens(first, windows, model, seed);
+    if (status == OK) status = network_open(&net, model, kernels, &plan, length);
+    if (status == OK) status = network_sample(ids, net, first, windows, length, seed);
+    network_close(&net);
+    if (status == OK) status = write_ids(path, ids, windows, length);
+    free(ids);
+    free(first);
+    return status;
+}
+
+static int sampled_corpus(Corpus *out, const Model *model, const Options *options, const Kernels *kernels, const char *folder, bool quiet)
+{
+    char *path = sample_path(model, options, folder);
+    if (!path) return ERR_FILE;
+    int status = OK;
+    if (access(path, R_OK) != 0) {
+        if (!quiet) fprintf(stderr, "sampling %d windows of %d tokens from the model\n", integer(options, "text.sample.windows"), integer(options, "text.sample.length"));
+        status = sample(path, model, options, kernels);
+    }
+    Corpus kept = { 0 };
+    CorpusOptions ids = { .context = integer(options, "text.sample.length"), .model_context = model_shape(model)->context, .vocabulary = model_shape(model)->vocabulary };
+    if (status == OK) status = corpus_open(&kept, path, NULL, &ids);
+    if (status == OK) {
+        int windows = integer(options, "text.sample.windows"), length = integer(options, "text.sample.length");
+        int32_t *all = xmalloc(sizeof *all * (size_t)windows * (size_t)length);
+        bool whole = kept.n_segments == windows;
+        for (int w = 0; w < windows && whole; w++) {
+            whole = kept.segment[w].length == length - 1;
+            if (!whole) break;
+            memcpy(all + (int64_t)w * length, kept.segment[w].inputs, sizeof *all * (size_t)(length - 1));
+            all[(int64_t)(w + 1) * length - 1] = kept.segment[w].targets[length - 2];
+        }
+        if (whole) status = corpus_from_ids(out, all, windows, length, "sampled", -1);
+        else status = err_set(ERR_FORMAT, "%s does not hold %d windows of %d tokens; remove it and it is sampled again", path, windows, length);
+        free(all);
+    }
+    corpus_free(&kept);
+    free(path);
+    return status;
+}
+
+int run_corpus(Corpus *out, const Model *model, const Options *options, const Kernels *kernels, const char *folder, bool quiet)
+{
+    if (options_is_set(options, "text.file")) return open_corpus(out, options_text(options, "text.file"), model, options, "text.");
+    if (options_is_set(options, "text.sample.windows")) return sampled_corpus(out, model, options, kernels, folder, quiet);
+    return corpus_random(out, integer(options, "text.random.windows"), integer(options, "text.random.length"), model_shape(model)->vocabulary,
+                         (uint64_t)options_integer(options, "text.random.seed"));
+}
+
+int run_layers(int **out, int *n, const Model *model, const Options *options)
+{
+    int all = model_layer_count(model), k = options_count(options, "layers");
+    const char **names = xmalloc(sizeof *names * (size_t)all), **patterns = xmalloc(sizeof *patterns * (size_t)k);
+    bool *selected = xcalloc((size_t)all, sizeof *selected);
+    for (int l = 0; l < all; l++) names[l] = model_layer(model, l)->name;
+    for (int i = 0; i < k; i++) patterns[i] = options_text_at(options, "layers", i);
+    int status = glob_select(selected, patterns, k, names, all, "layers: no layer");
+    int *layer = xmalloc(sizeof *layer * (size_t)all);
+    *n = 0;
+    for (int l = 0; l < all && status >= 0; l++)
+        if (selected[l]) layer[(*n)++] = l;
+    free(names);
+    free(patterns);
+    free(selected);
+    if (status < 0) free(layer);
+    else *out = layer;
+    return status < 0 ? status : OK;
+}

@@ -1,0 +1,22 @@
+/*
+ * sensitivity.h - the responses of single layers to noise, and the coefficients fitted to them
+ */
+#ifndef EXPERIMENTS_SENSITIVITY_H
+#define EXPERIMENTS_SENSITIVITY_H
+
+#include "core/estimate/response.h"
+#include "experiments/experiment.h"
+
+/* What the noise experiments measured: one response per layer under study, in the order of run->layer. */
+typedef struct {
+    int n_layers, n_windows;
+    LayerResponse *layer;
+    Measurement clean, null_run;
+    double floor_kl;                /* KL of the null run [nats/token] */
+} Responses;
+
+/* Measures all that the config asks for, or finds it in the store. */
+int  responses_measure(Responses *out, Run *run);
+void responses_free(Responses *responses);
+
+#endif
