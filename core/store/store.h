@@ -10,7 +10,8 @@
  * In the file: one group per table, one dataset per column, attributes `unit` and `meaning`; groups
  * /measurements, /measurement_layers and /measurement_windows for the records (in the order they were
  * appended), /timings for their wall times (kept apart: everything else is the same bytes whoever
- * runs it), /runs with one row of provenance per opening that measured something.
+ * runs it), /runs with one row of provenance per opening that measured something (a column per name).
+ * A CRC-32 of it all follows behind the end that HDF5 knows; damage is refused.
  */
 #ifndef CORE_STORE_STORE_H
 #define CORE_STORE_STORE_H
@@ -49,7 +50,7 @@ typedef struct { int n; char **name, **value; } Provenance;
 void provenance_add(Provenance *provenance, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void provenance_free(Provenance *provenance);
 
-/* Opens or creates.  Merges a journal that a killed run left.  ERR_FORMAT where the file is not one
+/* Opens or creates, the folder too where only that is missing.  Merges a journal that a killed run left.  ERR_FORMAT where the file is not one
  * of ours (says what it is), ERR_FILE where it cannot be written, or where another process holds it
  * (says which pid).  read_only: no lock; the journal is read but not merged. */
 int store_open(Store **out, const char *path, bool read_only);
@@ -59,9 +60,12 @@ const Measurement *store_find(const Store *store, const char key[HASH_TEXT]);
 int store_count(const Store *store);
 const Measurement *store_record(const Store *store, int index);
 
+/* Copied, and on the disk when this returns; a key that the store has changes nothing.  On failure
+ * (ERR_FILE: a full disk, say) the store is as it was, and a later append may succeed. */
 int store_append(Store *store, const Measurement *measurement);
 
-/* Replaces the table of this name (kept in memory, written at the next merge). */
+/* Replaces the table of this name (copied; kept in memory, written at the next merge).  ERR_ARGUMENT
+ * for the names of the tables above, and for names that HDF5 cannot hold (empty, with a '/'). */
 int store_put_table(Store *store, const Table *table);
 /* Any table, those made from the records included; the caller frees.  ERR_ARGUMENT where there is
  * none of this name, with the nearest and the list. */
