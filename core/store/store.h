@@ -50,9 +50,10 @@ typedef struct { int n; char **name, **value; } Provenance;
 void provenance_add(Provenance *provenance, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void provenance_free(Provenance *provenance);
 
-/* Opens or creates, the folder too where only that is missing.  Merges a journal that a killed run left.  ERR_FORMAT where the file is not one
- * of ours (says what it is), ERR_FILE where it cannot be written, or where another process holds it
- * (says which pid).  read_only: no lock; the journal is read but not merged. */
+/* Opens or creates, the folder too where only that is missing.  Merges a journal that a killed run
+ * left.  ERR_FORMAT where the file is not one of ours (says what it is), ERR_FILE where it cannot be
+ * written, or where another process holds it (says which pid).  read_only: no lock; the journal is
+ * read but not merged. */
 int store_open(Store **out, const char *path, bool read_only);
 
 /* The record of this key; borrowed until the store changes.  NULL where there is none. */
