@@ -52,7 +52,7 @@ static void add_noise(float *out, const LayerWeights *layer, const Options *opti
     const int64_t width = by_group ? options_integer(options, "group") : cols;
     const double sigma_of_matrix = t * sqrt(sum_of_squares(layer->w, rows * cols) / (double)(rows * cols));
 
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if (rows * cols >= PARALLEL_WEIGHTS)
     for (int64_t r = 0; r < rows; r++) {
         fill(out + r * cols, cols, seed, stream, (uint64_t)(r * cols));
         for (int64_t c = 0; c < cols; c += width) {

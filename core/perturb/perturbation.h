@@ -58,6 +58,9 @@ int perturbation_apply(float *out, PerturbationError *error, const Perturbation 
 /* t2 and kappa of what came out, in double; bits is left alone.  W = 0: t2 = 0 or infinity, kappa = 0. */
 void perturbation_measure(PerturbationError *error, const float *out, const float *w, int64_t n);
 
+/* Weights from which on threads repay their start: `#pragma omp parallel for if (n >= PARALLEL_WEIGHTS)`. */
+enum { PARALLEL_WEIGHTS = 1 << 15 };
+
 /* ||w||^2 in double, summed in an order that depends on n alone. */
 double sum_of_squares(const float *w, int64_t n);
 

@@ -119,7 +119,8 @@ static int rtn_apply(float *out, double *bits, const LayerWeights *layer, const 
     double zero_min = 0, zero_max = 0;
     bool overflow = false;
 
-    #pragma omp parallel for schedule(static) reduction(min : zero_min) reduction(max : zero_max) reduction(|| : overflow)
+    #pragma omp parallel for schedule(static) if (rows * cols >= PARALLEL_WEIGHTS) \
+        reduction(min : zero_min) reduction(max : zero_max) reduction(|| : overflow)
     for (int64_t r = 0; r < rows; r++) {
         Seen seen = { 0 };
         for (int64_t c = 0; c < cols; c += rtn.group) {

@@ -156,9 +156,9 @@ static void test_threads_change_nothing(void **state)
 {
     (void)state;
     const char *const names[] = { "gaussian", "sign" };
-    enum { BYTES = ROWS * COLS * sizeof(float) };
-    float *w = test_weights(ROWS, COLS), *a = xmalloc(BYTES), *b = xmalloc(BYTES);
-    const LayerWeights layer = { w, ROWS, COLS, 4 };
+    enum { MANY = PARALLEL_WEIGHTS / COLS + 1, BYTES = MANY * COLS * sizeof(float) };
+    float *w = test_weights(MANY, COLS), *a = xmalloc(BYTES), *b = xmalloc(BYTES);
+    const LayerWeights layer = { w, MANY, COLS, 4 };
     const int threads = omp_get_max_threads();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const Perturbation *perturbation = find(names[i]);

@@ -162,8 +162,8 @@ static void test_scales_beyond_their_format(void **state)
 static void test_threads_change_nothing(void **state)
 {
     (void)state;
-    enum { ROWS = 37, COLS = 130, N = ROWS * COLS };
-    float w[N], one[N], three[N];
+    enum { COLS = 130, ROWS = PARALLEL_WEIGHTS / COLS + 1, N = ROWS * COLS };
+    static float w[N], one[N], three[N];
     PerturbationError error, again;
     rng_normals(w, N, 5, rng_stream(RNG_TEST, 0, 0, 0), 0);
     w[N - 1] = 9;
