@@ -11,15 +11,16 @@
 
 static char scratch_folder[] = "/tmp/linearity-test-XXXXXX";
 
-/* The path of a file in the folder; good for the next eight calls. */
+/* The path of a file in the folder; good for the next 64 calls. */
 static inline const char *scratch_path(const char *name)
 {
-    static char path[8][4096];
+    enum { PATHS = 64 };
+    static char path[PATHS][4096];
     static int next;
     static int made;
     if (!made) made = mkdtemp(scratch_folder) != NULL;
     assert(made);
-    char *out = path[next++ % 8];
+    char *out = path[next++ % PATHS];
     snprintf(out, sizeof path[0], "%s/%s", scratch_folder, name);
     return out;
 }

@@ -70,6 +70,12 @@ static void print_json(const Summary *s, const Corpus *corpus, const Model *mode
     puts("]}");
 }
 
+static void print_mean(const char *name, double mean, double se)
+{
+    if (isfinite(se)) printf("%s %.6g +- %.2g nats/token\n", name, mean, se);
+    else printf("%s %.6g nats/token (one window: no standard error)\n", name, mean);
+}
+
 static void print_text(const Summary *s, const Corpus *corpus, const Model *model, const double *t2)
 {
     int n = model_layer_count(model), worst = 0;
@@ -78,8 +84,8 @@ static void print_text(const Summary *s, const Corpus *corpus, const Model *mode
         sum += t2[l] / n;
         if (t2[l] > t2[worst]) worst = l;
     }
-    printf("KL        %.6g +- %.2g nats/token\n", s->kl, s->kl_se);
-    printf("delta NLL %.6g +- %.2g nats/token\n", s->delta, s->delta_se);
+    print_mean("KL       ", s->kl, s->kl_se);
+    print_mean("delta NLL", s->delta, s->delta_se);
     printf("PPL       %.4f -> %.4f\n", exp(s->nll), exp(s->other_nll));
     printf("same most likely token: %.2f %%\n", 100 * s->same_top);
     printf("t^2: mean of %d layers %.4g, largest %.4g (%s)\n", n, sum, t2[worst], model_layer(model, worst)->name);
