@@ -1,6 +1,9 @@
 /*
  * attention.c - strips of 64 queries against the keys they see: scores by sgemm, softmax in place,
  * values by sgemm; a thread holds 64 x keys scores, never keys x keys
+ *
+ * Keys that a query does not see have weight 0 in the second product, so a NaN or infinity among a strip's
+ * values shows in all of its queries, those before it too.
  */
 #include <cblas.h>
 #include <math.h>

@@ -317,6 +317,23 @@ static void test_nan_is_kept(void **state)
         free(a);
         free(b);
     }
+    float *a = filled(V, FILL_NORMAL), *b = filled(V, FILL_NORMAL);     /* in b, where p vanishes */
+    const double A = 3, B = 3;
+    a[V / 2] = -1e4f;
+    b[V / 2] = NAN;
+    double *kl = run_kl(check_kernels(), a, &A, b, &B, 1, V);
+    if (!isnan(*kl)) check_complain("kl_divergence of NaN where p vanishes is %g", *kl);
+    host_free(kl);
+    free(a);
+    free(b);
+    check_done();
+}
+
+static void test_nothing_but_nan(void **state)
+{
+    (void)state;
+    enum { V = 530 };
+    const int32_t none[] = { -1 };
     float all[V];
     for (int i = 0; i < V; i++) all[i] = NAN;
     Sums s = run_log_sum_exp(check_kernels(), all, none, 1, V);
@@ -340,6 +357,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_kl_of_equal_distributions),
         cmocka_unit_test(test_kl_of_distant_distributions),
         cmocka_unit_test(test_nan_is_kept),
+        cmocka_unit_test(test_nothing_but_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
