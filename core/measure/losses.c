@@ -13,6 +13,14 @@ typedef struct {
     int32_t top[HEAD_ROWS];
 } Positions;
 
+/* The clean logits again, to the bits of the clean pass: a null run's rounding is not theirs. */
+static void clean_logits(Study *study, float *logits, int64_t row, int n)
+{
+    bool other = network_set_rounding(study->net, false);
+    network_logits(study->net, logits, study->final + row * study->shape->width, n);
+    network_set_rounding(study->net, other);
+}
+
 /* One chunk of n rows of segment s from its row `first`; scored = its place in the clean arrays. */
 static void chunk_losses(Study *study, Network *net, Positions *out, float *logits, float *spare, const float *x, int s, int first, int n,
                          int64_t scored, bool clean)
@@ -22,7 +30,7 @@ static void chunk_losses(Study *study, Network *net, Positions *out, float *logi
     int64_t row = study->layout.offset[s] + first;
     const int32_t *target = study->corpus->segment[s].targets + first;
     float *q = clean && study->logits ? study->logits + scored * V : logits;
-    network_logits(net, q, x + row * study->shape->width, n);
+    network_logits(net, q, x + row * model_shape(network_model(net))->width, n);     /* another model may be wider */
     k->log_sum_exp(out->log_sum, out->top, out->target_logit, q, target, n, V);
     if (clean) {
         for (int r = 0; r < n; r++) {
@@ -33,7 +41,7 @@ static void chunk_losses(Study *study, Network *net, Positions *out, float *logi
         return;
     }
     const float *p = study->logits ? study->logits + scored * V : spare;
-    if (!study->logits) network_logits(study->net, spare, study->final + row * study->shape->width, n);
+    if (!study->logits) clean_logits(study, spare, row, n);
     k->kl_divergence(out->kl, p, study->log_sum + scored, q, out->log_sum, n, V);
 }
 

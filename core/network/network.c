@@ -214,7 +214,13 @@ void network_logits(Network *net, float *logits, const float *x, int rows)
     multiply(net, logits, net->scratch.head_normed, net->head, 0, NULL, &one, s->width, s->vocabulary);
 }
 
-void network_set_rounding(Network *net, bool other) { net->other_rounding = other; }
+bool network_set_rounding(Network *net, bool other)
+{
+    bool before = net->other_rounding;
+    net->other_rounding = other;
+    return before;
+}
+
 const Kernels *network_kernels(const Network *net) { return net->kernels; }
 const Model *network_model(const Network *net) { return net->model; }
 

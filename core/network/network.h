@@ -68,8 +68,9 @@ void network_logits(Network *network, float *logits, const float *x, int rows);
  * stream of w, t), so more windows do not change the earlier ones. */
 int network_sample(int32_t *out, Network *network, const int32_t *first, int windows, int length, uint64_t seed);
 
-/* Null runs: every product with the back end's other legitimate rounding (Kernels.matmul_halves). */
-void network_set_rounding(Network *network, bool other);
+/* Null runs: every product with the back end's other legitimate rounding (Kernels.matmul_halves).
+ * Returns what was set before. */
+bool network_set_rounding(Network *network, bool other);
 
 const Kernels *network_kernels(const Network *network);
 const Model *network_model(const Network *network);
