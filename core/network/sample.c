@@ -11,7 +11,7 @@
 #include "core/base/rng.h"
 #include "core/network/internal.h"
 
-enum { GROUP = 16 };
+enum { GROUP = 8 };
 
 typedef struct {
     Network *net;

@@ -31,6 +31,9 @@ static int run(const Arguments *a)
         free(files[i]);
     }
     free(files);
+    char *left_out = status == OK ? plot_left_out(store) : NULL;
+    if (left_out) fprintf(stderr, "%s\n", left_out);
+    free(left_out);
     store_close(&store);
     free(scripts);
     free(folder);
