@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/err.h"
 #include "core/base/interrupt.h"
@@ -68,8 +69,21 @@ static int run_command(const Command *command, int argc, char **argv)
     return status == ERR_INTERRUPTED ? 130 : 1;
 }
 
+/* Threads that spin while they wait for one another lose to anything else that runs on their cores;
+ * the OpenMP library reads its wish before main, so the program starts itself once more. */
+static void let_threads_sleep(char **argv)
+{
+    char path[4096];
+    if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 1) != 0) return;
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0) return;
+    path[n] = '\0';
+    execv(path, argv);
+}
+
 int main(int argc, char **argv)
 {
+    let_threads_sleep(argv);
     setlocale(LC_ALL, "C");
     if (argc < 2) {
         print_help(stderr);

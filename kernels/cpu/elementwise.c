@@ -29,7 +29,7 @@ SIMD static void norm_row(float *out, const float *x, const float *gain, int C, 
 
 void rms_norm_cpu(float *out, const float *x, const float *gain, int64_t rows, int C, float epsilon)
 {
-#pragma omp parallel for num_threads(kernels_threads())
+#pragma omp parallel for num_threads(kernels_threads()) if (rows * C > CHUNK)
     for (int64_t r = 0; r < rows; r++) norm_row(out + r * C, x + r * C, gain, C, epsilon);
 }
 
@@ -70,7 +70,7 @@ SIMD static void swiglu_chunk(float *out, const float *gate, const float *up, in
 
 void swiglu_cpu(float *out, const float *gate, const float *up, int64_t n)
 {
-#pragma omp parallel for num_threads(kernels_threads())
+#pragma omp parallel for num_threads(kernels_threads()) if (n > CHUNK)
     for (int64_t i = 0; i < n; i += CHUNK) swiglu_chunk(out + i, gate + i, up + i, n - i < CHUNK ? n - i : CHUNK);
 }
 
@@ -81,12 +81,12 @@ SIMD static void add_chunk(float *restrict x, const float *restrict y, int64_t n
 
 void add_cpu(float *x, const float *y, int64_t n)
 {
-#pragma omp parallel for num_threads(kernels_threads())
+#pragma omp parallel for num_threads(kernels_threads()) if (n > CHUNK)
     for (int64_t i = 0; i < n; i += CHUNK) add_chunk(x + i, y + i, n - i < CHUNK ? n - i : CHUNK);
 }
 
 void copy_cpu(float *out, const float *x, int64_t n)
 {
-#pragma omp parallel for num_threads(kernels_threads())
+#pragma omp parallel for num_threads(kernels_threads()) if (n > CHUNK)
     for (int64_t i = 0; i < n; i += CHUNK) memcpy(out + i, x + i, sizeof *out * (size_t)(n - i < CHUNK ? n - i : CHUNK));
 }

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/simd.h"
 
-enum { TILE_ROWS = 256 };
+enum { TILE_ROWS = 256, THIN = 8 };
 
 typedef struct { int sequence, first_row, rows; } RowTile;
 
@@ -31,9 +32,54 @@ static RowTile *row_tiles(const Ragged *batch, int *n_tiles)
     return tile;
 }
 
+typedef float Vector __attribute__((vector_size(32), aligned(4), may_alias));      /* 8 floats, of any alignment */
+
+static inline float sum_of(Vector u, Vector v, const float *x, const float *w, int from, int C)
+{
+    float sum = 0;
+    for (int c = from; c < C; c++) sum += x[c] * w[c];
+    u += v;
+    for (int l = 0; l < 8; l++) sum += u[l];
+    return sum;
+}
+
+/* A tile of a few rows (a step of sampling): sgemm would spend its time packing w for them.  Four rows
+ * of x share each load of w; a group that is not full repeats its last row. */
+SIMD static void multiply_thin(float *out, int64_t out_stride, const float *x, const float *w, int rows, int n, int C)
+{
+    int whole = C - C % 16;
+    for (int first = 0; first < rows; first += 4) {
+        const float *row[4];
+        int index[4];
+        for (int i = 0; i < 4; i++) {
+            index[i] = first + i < rows ? first + i : rows - 1;
+            row[i] = x + (int64_t)index[i] * C;
+        }
+        for (int j = 0; j < n; j++) {
+            const float *v = w + (int64_t)j * C;
+            Vector a0 = { 0 }, a1 = { 0 }, b0 = { 0 }, b1 = { 0 }, c0 = { 0 }, c1 = { 0 }, d0 = { 0 }, d1 = { 0 };
+            for (int c = 0; c < whole; c += 16) {
+                Vector v0 = *(const Vector *)(v + c), v1 = *(const Vector *)(v + c + 8);
+                a0 += *(const Vector *)(row[0] + c) * v0, a1 += *(const Vector *)(row[0] + c + 8) * v1;
+                b0 += *(const Vector *)(row[1] + c) * v0, b1 += *(const Vector *)(row[1] + c + 8) * v1;
+                c0 += *(const Vector *)(row[2] + c) * v0, c1 += *(const Vector *)(row[2] + c + 8) * v1;
+                d0 += *(const Vector *)(row[3] + c) * v0, d1 += *(const Vector *)(row[3] + c + 8) * v1;
+            }
+            out[index[0] * out_stride + j] = sum_of(a0, a1, row[0], v, whole, C);
+            out[index[1] * out_stride + j] = sum_of(b0, b1, row[1], v, whole, C);
+            out[index[2] * out_stride + j] = sum_of(c0, c1, row[2], v, whole, C);
+            out[index[3] * out_stride + j] = sum_of(d0, d1, row[3], v, whole, C);
+        }
+    }
+}
+
 /* One tile: C inputs at once, or in two halves whose sums are added. */
 static void multiply_tile(float *out, int out_stride, const float *x, const float *w, int rows, int n, int C, int halves)
 {
+    if (rows <= THIN && !halves) {
+        multiply_thin(out, out_stride, x, w, rows, n, C);
+        return;
+    }
     int part = halves ? C / 2 : C;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, n, part, 1, x, C, w, C, 0, out, out_stride);
     if (part < C)
