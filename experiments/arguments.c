@@ -10,8 +10,11 @@
 #include "experiments/command.h"
 
 static const char *const global_settings[] = { "backend", "threads", "memory", NULL };
-static const Option global_own[] = {
+static const Option json[] = {
     { "json",  OPTION_FLAG, false, "no", 0, 0, NULL, "", "one JSON object on stdout, 17 digits, null for what is undefined" },
+    { 0 },
+};
+static const Option global_own[] = {
     { "quiet", OPTION_FLAG, false, "no", 0, 0, NULL, "", "no progress" },
     { "help",  OPTION_FLAG, false, "no", 0, 0, NULL, "", "this text" },
     { 0 },
@@ -48,6 +51,7 @@ static const Option *command_table(const Command *command)
     int n = add_own(table, 0, command->own);
     n = add_settings(table, n, command->settings);
     n = add_settings(table, n, global_settings);
+    if (command->json) n = add_own(table, n, json);
     n = add_own(table, n, global_own);
     table[n] = (Option){ 0 };
     return table;
@@ -55,9 +59,11 @@ static const Option *command_table(const Command *command)
 
 char *command_help(const Command *command)
 {
-    char *options = options_help(command_table(command), "  --");
-    char *text = xformat("linearity %s %s\n\n%s.\n%s%s%s\n%s", command->name, command->arguments, command->summary,
-                         command->details ? "\n" : "", command->details ? command->details : "", command->details ? "" : "", options);
+    char *options = options_help(command_table(command), "  --"), *manual = command->manual ? command->manual() : xstrdup("");
+    const char *details = command->details ? command->details : "";
+    char *text = xformat("usage: linearity %s %s\n\n%s.\n%s%s\n%s%s%s", command->name, command->arguments, command->summary,
+                         *details ? "\n" : "", details, options, *manual ? "\n" : "", manual);
+    free(manual);
     free(options);
     return text;
 }

@@ -26,9 +26,11 @@ typedef struct {
 typedef struct {
     const char *name, *arguments, *summary;
     const char *details;            /* further lines of --help; NULL: none */
+    char *(*manual)(void);          /* further sections after the options; the caller frees; NULL: none */
     const char *const *settings;    /* names of config.def rows, NULL-terminated; NULL: none */
     const Option *own;              /* settings of this command alone, ended by a row without a name; NULL: none */
     int least, most;                /* positional arguments */
+    bool json;                      /* takes --json */
     int (*run)(const Arguments *arguments);
 } Command;
 

@@ -28,13 +28,15 @@ typedef struct {
     int n_layers;                   /* layers under study                     */
     int *layer;                     /* [n_layers] model indices, ascending    */
     Progress *progress;
+    int measured, found;            /* distinct measurements: run now; in the store already */
+    void *seen;                     /* keys of those counted                  */
     bool quiet;
     struct Tables *tables;          /* of the whole run, all combinations     */
     char **summary;                 /* lines for the end of the run           */
     int n_summary;
 } Run;
 
-/* Measures (or finds) one map and steps the progress. */
+/* Measures (or finds) one map; steps the progress the first time that a map comes up. */
 int run_measure(Measurement *out, Run *run, const LayerMap *map);
 
 /* Adds the rows of a table to the run's table of that name, with the swept keys as further columns;

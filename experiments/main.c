@@ -25,9 +25,9 @@ static void print_help(FILE *out)
     fputs("linearity: how does the loss of a language model respond to error in each of its weight matrices?\n\n"
           "  linearity run configs/quickstart.yaml     the main job: measure, fit, predict, allocate, check\n\n"
           "Commands (linearity COMMAND --help tells more):\n", out);
-    for (int i = 0; i < N_COMMANDS; i++) fprintf(out, "  %-9s %-34s %s\n", commands[i]->name, commands[i]->arguments, commands[i]->summary);
+    for (int i = 0; i < N_COMMANDS; i++) fprintf(out, "  %-9s %-43s %s\n", commands[i]->name, commands[i]->arguments, commands[i]->summary);
     fputs("\nA MODEL is a Hugging Face directory or a .gguf file; a TEXT is plain text, .jsonl, .jsonl.gz or .ids.\n"
-          "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n", out);
+          "linearity --version tells the version.  Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n", out);
 }
 
 static const Command *find_command(const char *name)

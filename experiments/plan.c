@@ -1,6 +1,7 @@
 /*
  * plan.c - lists of measurements, the tables and the summary of a run
  */
+#include <search.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,13 +40,33 @@ void plan_free(Plan *plan)
     *plan = (Plan){ 0 };
 }
 
+/* ---- measuring what is planned ---- */
+
+static int compare_keys(const void *a, const void *b) { return strcmp(a, b); }
+
+bool key_is_new(void **seen, const char *key)
+{
+    char *copy = xstrdup(key);
+    bool is_new = *(char **)tsearch(copy, seen, compare_keys) == copy;
+    if (!is_new) free(copy);
+    return is_new;
+}
+
+void keys_free(void **seen)
+{
+    tdestroy(*seen, free);
+    *seen = NULL;
+}
+
 int run_measure(Measurement *out, Run *run, const LayerMap *map)
 {
     bool known = measure_known(run->study, map);
     double work = measure_cost(run->study, map);
     TRY(measure(out, run->study, map));
+    if (!key_is_new(&run->seen, out->key)) return OK;
     if (known) progress_skip(run->progress, work);
     else progress_step(run->progress, work, map->label);
+    known ? run->found++ : run->measured++;
     return OK;
 }
 

@@ -184,14 +184,22 @@ static void add_prediction(Prediction *p, const char *model, const char *choice,
     p->compared++, p->inside += inside;
 }
 
-/* Measures the model that takes choice[i] in layer i, or the map's bits cannot be averaged. */
+/* entry[i]: layer i of those under study takes choice[i]. */
+static void choose(MapEntry *entry, const Run *run, const int *choice)
+{
+    for (int i = 0; i < run->n_layers; i++) {
+        const Choice *c = &run->config->choice[choice[i]];
+        entry[i] = (MapEntry){ run->layer[i], c->perturbation, c->options };
+    }
+}
+
+/* Measures the model that takes choice[i] in layer i. */
 static int measure_model(Prediction *p, const int *choice, const char *model, const char *name, double budget)
 {
     MapEntry *entry = xmalloc(sizeof *entry * (size_t)p->n_layers);
     double *t2 = xmalloc(sizeof *t2 * (size_t)p->n_layers), bits = 0, weights = 0;
+    choose(entry, p->run, choice);
     for (int i = 0; i < p->n_layers; i++) {
-        const Choice *c = choice_of(p, choice[i]);
-        entry[i] = (MapEntry){ p->run->layer[i], c->perturbation, c->options };
         t2[i] = p->t2[at(p, i, choice[i])];
         bits += p->bits[at(p, i, choice[i])] * (double)p->weights[i];
         weights += (double)p->weights[i];
@@ -336,11 +344,64 @@ static int check_choices(const Run *run)
     return OK;
 }
 
+/* The bits of one choice in one layer, from a few rows: enough to tell a hopeless budget before hours
+ * of measuring, not to allocate by. */
+static int first_bits(double *bits, const Run *run, int i, const Choice *choice)
+{
+    enum { ROWS = 16 };
+    const Layer *layer = model_layer(study_model(run->study), run->layer[i]);
+    int64_t rows = layer->rows < ROWS ? layer->rows : ROWS, n = rows * layer->cols;
+    float *w = xmalloc(sizeof *w * (size_t)n), *out = xmalloc(sizeof *out * (size_t)n);
+    LayerWeights weights = { w, rows, layer->cols, run->layer[i] };
+    PerturbationError error;
+    int status = model_read(w, study_model(run->study), layer->type, layer->block, 0, rows);
+    if (status == OK) status = perturbation_apply(out, &error, choice->perturbation, &weights, choice->options, NULL, (Draw){ study_seed(run->study), 0, 0 });
+    if (status == OK) *bits = error.bits;
+    free(w);
+    free(out);
+    return status == OK ? OK : err_context(status, "choice %s, %s", choice->name, layer->name);
+}
+
+static int check_budgets(const Run *run)
+{
+    double least = 0, weights = 0;
+    for (int i = 0; i < run->n_layers; i++) {
+        const Layer *layer = model_layer(study_model(run->study), run->layer[i]);
+        double fewest = INFINITY, bits = 0;
+        for (int c = 0; c < run->config->n_choices; c++) {
+            TRY(first_bits(&bits, run, i, &run->config->choice[c]));
+            fewest = fmin(fewest, bits);
+        }
+        least += fewest * (double)(layer->rows * layer->cols);
+        weights += (double)(layer->rows * layer->cols);
+    }
+    for (int b = 0; b < options_count(run->options, "budgets"); b++)
+        if (options_number_at(run->options, "budgets", b) * weights < least * (1 - 1e-9))
+            FAIL(ERR_BUDGET, "%s: no allocation fits the budget of %g bits per weight; the smallest choices need %.6f (group sizes and scales count)",
+                 run->config->path, options_number_at(run->options, "budgets", b), least / weights);
+    return OK;
+}
+
+static void plan_uniform(Plan *out, const Run *run)
+{
+    MapEntry *entry = xmalloc(sizeof *entry * (size_t)run->n_layers);
+    int *choice = xmalloc(sizeof *choice * (size_t)run->n_layers);
+    for (int c = 0; c < run->config->n_choices; c++) {
+        for (int i = 0; i < run->n_layers; i++) choice[i] = c;
+        choose(entry, run, choice);
+        plan_add(out, entry, run->n_layers, 0, run->config->choice[c].name);
+    }
+    free(entry);
+    free(choice);
+}
+
 static int plan(Plan *out, int *later, Run *run)
 {
-    (void)out;
     TRY(check_choices(run));
-    *later = run->config->n_choices + options_count(run->options, "budgets");
+    TRY(check_budgets(run));
+    TRY(responses_plan(out, run));
+    plan_uniform(out, run);
+    *later = options_count(run->options, "budgets");
     return OK;
 }
 

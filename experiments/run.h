@@ -11,6 +11,10 @@ typedef struct Tables { int n; Table **table; } Tables;
 int  tables_store(const Tables *tables, Store *store);
 void tables_free(Tables *tables);
 
+/* True the first time that it is asked about this key; *seen is NULL before the first, and freed by keys_free. */
+bool key_is_new(void **seen, const char *key);
+void keys_free(void **seen);
+
 /* The text that the options ask for: a file, random ids, or sampled from the model (then kept as
  * FOLDER/sampled-*.ids, so that a resumed run reads it instead of sampling again). */
 int run_corpus(Corpus *out, const Model *model, const Options *options, const Kernels *kernels, const char *folder, bool quiet);

@@ -76,10 +76,8 @@ static int check_patterns(const Run *run)
     return status;
 }
 
-/* The null run first, then layer by layer: each level and draw of a layer. */
-static int plan(Plan *out, int *later, Run *run)
+int responses_plan(Plan *out, Run *run)
 {
-    *later = 0;
     TRY(check_patterns(run));
     const Perturbation *law = perturbation_find(options_text(run->options, "noise.law"));
     if (!law) return ERR_ARGUMENT;
@@ -149,7 +147,7 @@ int responses_measure(Responses *out, Run *run)
 {
     Plan maps = { 0 };
     Responses r = { .n_windows = study_corpus(run->study)->n_windows, .layer = xcalloc((size_t)run->n_layers, sizeof *r.layer) };
-    int later, status = plan(&maps, &later, run);
+    int status = responses_plan(&maps, run);
     if (status == OK) status = measure_all(&r, run, &maps);
     plan_free(&maps);
     if (status != OK) responses_free(&r);
@@ -340,6 +338,12 @@ static void say_coefficients(Run *run, const Table *t)
     if (n) run_say(run, "Their standard error over windows is %.0f %% for the median layer and %.0f %% for the worst.", 100 * quantile(relative, n, .5), 100 * quantile(relative, n, 1));
     if (several < layers) run_say(run, "Curvature was looked at in %d layers; one level alone cannot tell it (check.layers adds levels).", several);
     free(relative);
+}
+
+static int plan(Plan *out, int *later, Run *run)
+{
+    *later = 0;
+    return responses_plan(out, run);
 }
 
 static int run(Run *run)

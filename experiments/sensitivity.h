@@ -15,6 +15,9 @@ typedef struct {
     double floor_kl;                /* KL of the null run [nats/token] */
 } Responses;
 
+/* Adds to the plan what responses_measure will ask for: the null run, then layer by layer. */
+int  responses_plan(Plan *plan, Run *run);
+
 /* Measures all that the config asks for, or finds it in the store. */
 int  responses_measure(Responses *out, Run *run);
 void responses_free(Responses *responses);

@@ -4,6 +4,7 @@
 
 #include "core/base/err.h"
 #include "core/base/interrupt.h"
+#include "core/base/size.h"
 #include "core/measure/internal.h"
 
 enum { MOST_ROWS = 8192, LEAST_ROWS = 4096 };       /* rows of a slice: enough to share the weights well */
@@ -108,8 +109,9 @@ static int plan_slices(NetworkPlan *plan, int64_t *rows, const ModelShape *a, co
             }
             if (chunk == longest) break;
         }
-    FAIL(ERR_MEMORY, "needs at least %.2f GiB beside the mapped files, and memory is set to %.2f GiB; raise --memory or shorten --context",
-         (double)least / (1 << 30), (double)memory / (1 << 30));
+    char needed[SIZE_TEXT], given[SIZE_TEXT];
+    FAIL(ERR_MEMORY, "this model and text need at least %s beside the mapped files, and memory is set to %s; raise --memory or shorten --context",
+         size_text(needed, least), size_text(given, memory));
 }
 
 static int sums_to_means(Comparison *c, const Corpus *corpus, const char *path, const char *other)

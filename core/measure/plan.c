@@ -5,6 +5,7 @@
  * clean logits (the head's second run), weights kept as float32 (their conversion), larger chunks.
  */
 #include "core/base/err.h"
+#include "core/base/size.h"
 #include "core/measure/internal.h"
 
 int64_t scored_rows(const Corpus *corpus)
@@ -29,9 +30,10 @@ int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, in
 {
     StudyPlan plan = { .network = { .resident = false, .chunk_rows = corpus->longest } };
     plan.least = plan.bytes = total(&plan, shape, corpus);
+    char least[SIZE_TEXT], given[SIZE_TEXT];
     if (plan.least > memory)
-        FAIL(ERR_MEMORY, "this model and text need at least %.2f GiB beside the mapped file, and memory is set to %.2f GiB; "
-             "raise memory, or use fewer or shorter windows", (double)plan.least / (1 << 30), (double)memory / (1 << 30));
+        FAIL(ERR_MEMORY, "this model and text need at least %s beside the mapped file, and memory is set to %s; "
+             "raise memory, or use fewer or shorter windows", size_text(least, plan.least), size_text(given, memory));
     for (int stride = 1; stride < shape->n_blocks && !plan.boundary_stride; stride++) {
         StudyPlan more = plan;
         more.boundary_stride = stride;

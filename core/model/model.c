@@ -14,7 +14,8 @@ const char *const layer_type_name[LAYER_TYPES] = { "q", "k", "v", "o", "gate", "
 static int read_any(Model *model)
 {
     struct stat status;
-    if (stat(model->path, &status) != 0) FAIL(ERR_FILE, "%s: %s", model->path, strerror(errno));
+    if (stat(model->path, &status) != 0)
+        FAIL(ERR_FILE, "%s: %s; a model is a Hugging Face directory or a .gguf file (make model fetches the default one)", model->path, strerror(errno));
     return S_ISDIR(status.st_mode) ? hugging_face_read(model) : gguf_model_read(model);
 }
 

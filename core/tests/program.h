@@ -114,14 +114,13 @@ static inline int program_wait(pid_t pid)
 
 static inline Ran program_words(const char *const *words)
 {
-    char *out = xstrdup(scratch_path("stdout")), *err = xstrdup(scratch_path("stderr"));
+    static char *out, *err;
+    if (!out) out = xstrdup(scratch_path("stdout")), err = xstrdup(scratch_path("stderr"));
     Ran ran = { .status = program_wait(program_start(words, out, err)) };
     ran.out = file_read(out, NULL);
     ran.err = file_read(err, NULL);
     remove(out);
     remove(err);
-    free(out);
-    free(err);
     return ran;
 }
 

@@ -21,12 +21,15 @@ static TableFormat format_of(const Options *options)
     return !strcmp(word, "md") ? FORMAT_MARKDOWN : !strcmp(word, "tex") ? FORMAT_TEX : FORMAT_CSV;
 }
 
-static int list_tables(const Store *store)
+static int list_tables(const Store *store, TableFormat format)
 {
     char **name;
-    int n = store_table_names(&name, store);
+    int n = store_table_names(&name, store), json = format == FORMAT_JSON;
+    if (json) putchar('[');
     for (int i = 0; i < n; i++) {
-        puts(name[i]);
+        if (json) json_text(stdout, name[i]);
+        else fputs(name[i], stdout);
+        fputs(!json ? "\n" : i + 1 < n ? "," : "]\n", stdout);
         free(name[i]);
     }
     free(name);
@@ -46,12 +49,13 @@ static int run(const Arguments *a)
 {
     Store *store = NULL;
     TRY(store_open(&store, a->positional[0], true));
-    int status = a->n_positional == 1 ? list_tables(store) : print_table(store, a->positional[1], format_of(a->options));
+    TableFormat format = format_of(a->options);
+    int status = a->n_positional == 1 ? list_tables(store, format) : print_table(store, a->positional[1], format);
     store_close(&store);
     return status;
 }
 
 const Command command_export = {
     .name = "export", .arguments = "RUN.h5 [TABLE]", .summary = "a table of a results file; without TABLE their names",
-    .own = own, .least = 1, .most = 2, .run = run,
+    .own = own, .least = 1, .most = 2, .json = true, .run = run,
 };

@@ -35,32 +35,36 @@ static void print_shape(const ModelShape *s, int json)
     printf("%-16s %7s %7s  %-6s %12s\n", "layer", "rows", "cols", "dtype", "||W||_F");
 }
 
+static void print_layer(const Model *model, int l, double norm, int json)
+{
+    const Layer *layer = model_layer(model, l);
+    const char *dtype = dtype_name(model_tensor(model, layer->type, layer->block)->dtype);
+    if (!json) {
+        printf("%-16s %7lld %7lld  %-6s %12.5f\n", layer->name, (long long)layer->rows, (long long)layer->cols, dtype, norm);
+        return;
+    }
+    printf("%s{\"name\":\"%s\",\"block\":%d,\"type\":\"%s\",\"rows\":%lld,\"cols\":%lld,\"dtype\":\"%s\",\"norm\":", l ? "," : "",
+           layer->name, layer->block, layer_type_name[layer->type], (long long)layer->rows, (long long)layer->cols, dtype);
+    json_number(stdout, norm);
+    putchar('}');
+}
+
+/* All norms before the first line: a damaged weight must not leave half an answer on stdout. */
 static int run(const Arguments *a)
 {
     Model *model = NULL;
     TRY(model_open(&model, a->positional[0]));
     int json = options_flag(a->options, "json"), status = OK, n = model_layer_count(model);
-    print_shape(model_shape(model), json);
-    for (int l = 0; l < n && status == OK; l++) {
-        const Layer *layer = model_layer(model, l);
-        const char *dtype = dtype_name(model_tensor(model, layer->type, layer->block)->dtype);
-        double norm;
-        status = layer_norm(&norm, model, layer);
-        if (status != OK) break;
-        if (!json) {
-            printf("%-16s %7lld %7lld  %-6s %12.5f\n", layer->name, (long long)layer->rows, (long long)layer->cols, dtype, norm);
-            continue;
-        }
-        printf("%s{\"name\":\"%s\",\"block\":%d,\"type\":\"%s\",\"rows\":%lld,\"cols\":%lld,\"dtype\":\"%s\",\"norm\":", l ? "," : "",
-               layer->name, layer->block, layer_type_name[layer->type], (long long)layer->rows, (long long)layer->cols, dtype);
-        json_number(stdout, norm);
-        putchar('}');
-    }
+    double *norm = xmalloc(sizeof *norm * (size_t)n);
+    for (int l = 0; l < n && status == OK; l++) status = layer_norm(&norm[l], model, model_layer(model, l));
+    if (status == OK) print_shape(model_shape(model), json);
+    for (int l = 0; l < n && status == OK; l++) print_layer(model, l, norm[l], json);
     if (json && status == OK) puts("]}");
+    free(norm);
     model_close(&model);
     return status;
 }
 
 const Command command_info = {
-    .name = "info", .arguments = "MODEL", .summary = "shape and layers of a model file", .least = 1, .most = 1, .run = run,
+    .name = "info", .arguments = "MODEL", .summary = "shape and layers of a model file", .least = 1, .most = 1, .json = true, .run = run,
 };

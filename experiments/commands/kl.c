@@ -130,5 +130,5 @@ static int run(const Arguments *a)
 
 const Command command_kl = {
     .name = "kl", .arguments = "MODEL OTHER TEXT", .summary = "KL and delta-NLL of another file of the same model, quantized or not",
-    .settings = text_settings, .least = 3, .most = 3, .run = run,
+    .settings = text_settings, .least = 3, .most = 3, .json = true, .run = run,
 };

@@ -83,5 +83,5 @@ static int run(const Arguments *a)
 
 const Command command_ppl = {
     .name = "ppl", .arguments = "MODEL TEXT", .summary = "perplexity of a model on a text, by a named protocol",
-    .settings = text_settings, .least = 2, .most = 2, .run = run,
+    .settings = text_settings, .least = 2, .most = 2, .json = true, .run = run,
 };

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/base/err.h"
+#include "core/base/size.h"
 #include "core/measure/study.h"
 #include "experiments/command.h"
 #include "experiments/run.h"
@@ -47,6 +49,7 @@ typedef struct {
     Tables tables;
     int n_summary;
     char **summary;
+    int measured, found;            /* measurements run now, and found in the store */
     bool quiet, dry_run;
 } Session;
 
@@ -58,6 +61,7 @@ static void point_close(Point *p)
     study_close(&p->study);
     corpus_free(&p->corpus);
     model_close(&p->model);
+    keys_free(&p->run.seen);
     free(p->run.layer);
     options_free(p->options);
 }
@@ -86,24 +90,39 @@ static int point_study(Point *p, Session *s)
 
 typedef struct { int n, known; double work, left; } Price;
 
+/* Two experiments may ask for the same measurement; it is priced once. */
+static int price_map(Price *price, void **seen, Point *p, const LayerMap *map)
+{
+    char key[HASH_TEXT];
+    TRY(measure_key(key, NULL, p->study, map));
+    if (!key_is_new(seen, key)) return OK;
+    double work = measure_cost(p->study, map);
+    bool known = measure_known(p->study, map);
+    price->n++, price->known += known;
+    price->work += work, price->left += known ? 0 : work;
+    return OK;
+}
+
+static int price_experiment(Price *price, void **seen, Point *p, const char *name)
+{
+    const Experiment *e = NULL;
+    TRY(find_experiment(&e, name));
+    Plan plan = { 0 };
+    int later = 0, status = e->plan(&plan, &later, &p->run);
+    for (int m = 0; m < plan.n && status == OK; m++) status = price_map(price, seen, p, &plan.map[m]);
+    price->n += later, price->work += later, price->left += later;
+    plan_free(&plan);
+    return status;
+}
+
 static int price_point(Price *price, Point *p)
 {
-    for (int i = 0; i < options_count(p->options, "experiment"); i++) {
-        const Experiment *e = NULL;
-        TRY(find_experiment(&e, options_text_at(p->options, "experiment", i)));
-        Plan plan = { 0 };
-        int later = 0, status = e->plan(&plan, &later, &p->run);
-        for (int m = 0; m < plan.n && status == OK; m++) {
-            double work = measure_cost(p->study, &plan.map[m]);
-            bool known = measure_known(p->study, &plan.map[m]);
-            price->n++, price->known += known;
-            price->work += work, price->left += known ? 0 : work;
-        }
-        price->n += later, price->work += later, price->left += later;
-        plan_free(&plan);
-        TRY(status);
-    }
-    return OK;
+    void *seen = NULL;
+    int status = OK;
+    for (int i = 0; i < options_count(p->options, "experiment") && status == OK; i++)
+        status = price_experiment(price, &seen, p, options_text_at(p->options, "experiment", i));
+    keys_free(&seen);
+    return status;
 }
 
 /* Seconds of one pass, from a timed product of the shapes at hand: enough for an estimate. */
@@ -140,11 +159,12 @@ static void say_price(const Point *p, const Price *price)
     printf("measurements   %d, of which %d are in the store\n", price->n, price->known);
     printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
     printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
-    printf("memory         %.2f GiB beside the mapped file (%s, %s, %s); the least is %.2f GiB\n", (double)p->plan.bytes / (1 << 30),
+    char used[SIZE_TEXT], least[SIZE_TEXT];
+    printf("memory         %s beside the mapped file (%s, %s, %s); the least is %s\n", size_text(used, p->plan.bytes),
            p->plan.network.resident ? "weights kept as float32" : "weights converted block by block",
            p->plan.keep_logits ? "clean logits kept" : "clean logits computed again",
            p->plan.boundary_stride == 1 ? "every block boundary kept" : p->plan.boundary_stride ? "some block boundaries kept" : "no block boundary kept",
-           (double)p->plan.least / (1 << 30));
+           size_text(least, p->plan.least));
     printf("time           about %.0f min %.0f s with %d threads of this machine (a guess from one matrix product)\n", seconds / 60 - .5 < 0 ? 0 : (double)(int)(seconds / 60), seconds - 60 * (int)(seconds / 60), kernels_threads());
 }
 
@@ -173,6 +193,8 @@ static int dry_run_point(Point *p, Session *s)
 
 static void keep_summary(Session *s, Run *run)
 {
+    s->measured += run->measured;
+    s->found += run->found;
     for (int i = 0; i < s->n_summary; i++) free(s->summary[i]);
     free(s->summary);
     s->summary = run->summary;                  /* of a sweep, the last combination speaks */
@@ -227,35 +249,52 @@ static char *folder_of(const char *output)
     return folder;
 }
 
-static void print_summary(const Session *s, int executed)
+static void print_summary(const Session *s)
 {
-    (void)executed;
     putchar('\n');
     for (int i = 0; i < s->n_summary; i++) printf("%s\n", s->summary[i]);
+    printf("%d measurements were run, %d were in the store.\n", s->measured, s->found);
     printf("Everything is in %s; pictures: linearity plot %s; tables: linearity export %s\n", s->output, s->output, s->output);
+}
+
+/* Closes the store after a failure, whose sentence stays.  A file that this run made and that holds
+ * nothing goes again. */
+static void close_after_failure(Session *s, int status, bool existed)
+{
+    char *failure = status == ERR_INTERRUPTED ? xformat("interrupted; what is measured is kept in %s, run the same command again to go on", s->output)
+                                              : xstrdup(err_last());
+    bool empty = !existed && store_count(s->store) == 0;
+    store_close(&s->store);
+    if (empty) {
+        unlink(s->output);
+        rmdir(s->folder);                       /* stays if sampled text is in it */
+    }
+    err_set(status, "%s", failure);
+    free(failure);
+}
+
+static int measure_all(Session *s)
+{
+    struct stat info;
+    if (mkdir(s->folder, 0777) != 0 && (stat(s->folder, &info) != 0 || !S_ISDIR(info.st_mode)))
+        FAIL(ERR_FILE, "%s: this folder, for sampled text and pictures, cannot be made", s->folder);
+    TRY(each_point(s));
+    return tables_store(&s->tables, s->store);
 }
 
 static int run_session(Session *s)
 {
-    bool exists = false;
-    struct stat info;
-    exists = stat(s->output, &info) == 0;
-    if (!s->dry_run || exists) TRY(store_open(&s->store, s->output, s->dry_run));
-    if (!s->dry_run && mkdir(s->folder, 0777) != 0 && stat(s->folder, &info) != 0)
-        FAIL(ERR_FILE, "%s: the folder cannot be made", s->folder);
-    int status = each_point(s);
-    if (s->dry_run) return status;
-    if (status == OK) status = tables_store(&s->tables, s->store);
-    char *failure = status == OK ? NULL : xstrdup(err_last());
-    int closed = store_close(&s->store);
-    if (failure) {
-        err_set(status, "%s", failure);
-        if (status == ERR_INTERRUPTED) err_set(status, "interrupted; what is measured is kept in %s, run the same command again to go on", s->output);
-        free(failure);
+    bool existed = access(s->output, F_OK) == 0;
+    if (!s->dry_run || existed) TRY(store_open(&s->store, s->output, s->dry_run));
+    if (s->dry_run) return each_point(s);
+    int status = measure_all(s);
+    if (status != OK) {
+        close_after_failure(s, status, existed);
         return status;
     }
-    if (closed == OK) print_summary(s, 0);
-    return closed;
+    TRY(store_close(&s->store));
+    print_summary(s);
+    return OK;
 }
 
 static int run(const Arguments *a)
@@ -284,7 +323,22 @@ static int run(const Arguments *a)
     return status;
 }
 
+/* The experiments and the keys of a config, for --help. */
+static char *manual(void)
+{
+    char *keys = options_help(config_keys, "  "), *text = xstrdup("Experiments (the key experiment, in this order):\n");
+    for (int i = 0; i < N_EXPERIMENTS; i++) {
+        char *longer = xformat("%s  %-12s %s\n", text, experiments[i]->name, experiments[i]->summary);
+        free(text);
+        text = longer;
+    }
+    char *all = xformat("%s\nKeys of CONFIG.yaml (a.b is b below a; --set a.b=value overrides it):\n%s", text, keys);
+    free(keys);
+    free(text);
+    return all;
+}
+
 const Command command_run = {
     .name = "run", .arguments = "CONFIG.yaml [--set a.b=value].. [--dry-run]", .summary = "the main job; running it again resumes",
-    .own = own, .least = 1, .most = 1, .run = run,
+    .own = own, .manual = manual, .least = 1, .most = 1, .run = run,
 };

@@ -45,5 +45,5 @@ static int run(const Arguments *a)
 
 const Command command_tokenize = {
     .name = "tokenize", .arguments = "MODEL FILE", .summary = "token ids of a file; special-token text becomes its id",
-    .settings = settings, .least = 2, .most = 2, .run = run,
+    .settings = settings, .least = 2, .most = 2, .json = true, .run = run,
 };

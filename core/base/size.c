@@ -1,0 +1,15 @@
+#include "core/base/size.h"
+
+#include <math.h>
+#include <stdio.h>
+
+char *size_text(char out[SIZE_TEXT], int64_t bytes)
+{
+    static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+    int unit = 0;
+    double value = (double)bytes / 1024;
+    for (; value >= 1024 && unit < 3; unit++) value /= 1024;
+    double step = value < 10 ? 100 : value < 100 ? 10 : 1;
+    snprintf(out, SIZE_TEXT, "%.4g %s", ceil(value * step) / step, units[unit]);
+    return out;
+}
