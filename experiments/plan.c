@@ -62,11 +62,13 @@ int run_measure(Measurement *out, Run *run, const LayerMap *map)
 {
     bool known = measure_known(run->study, map);
     double work = measure_cost(run->study, map);
+    int before = study_executed(run->study);
     TRY(measure(out, run->study, map));
+    run->measured += study_executed(run->study) - before;
     if (!key_is_new(&run->seen, out->key)) return OK;
+    run->found += known;
     if (known) progress_skip(run->progress, work);
     else progress_step(run->progress, work, map->label);
-    known ? run->found++ : run->measured++;
     return OK;
 }
 

@@ -86,15 +86,30 @@ static void test_formats(void **state)
 
 /* ---- nothing that should not matter does ---- */
 
-static void test_threads_memory_and_folder(void **state)
+static void test_threads_and_folder(void **state)
 {
     (void)state;
-    const char *path = scratch_text("same.yaml", config), *one = scratch_path("one.h5"), *two = scratch_path("not-yet/two.h5"), *small = scratch_path("small.h5");
+    const char *path = scratch_text("same.yaml", config), *one = scratch_path("one.h5"), *two = scratch_path("not-yet/two.h5");
     run_to(path, one, "--threads", "1");
     run_to(path, two, "--threads", "2");
-    run_to(path, small, "--memory", "1MB");
     assert_same_tables(one, two);
-    assert_same_tables(one, small);
+}
+
+/* With 1 MB nothing is kept: weights, boundary states and clean logits are made again each time. */
+static void test_memory(void **state)
+{
+    (void)state;
+    char *text = xstrdup(config);
+    memcpy(strstr(text, "4, length"), "50,", 3);
+    const char *path = scratch_text("memory.yaml", text), *large = scratch_path("large.h5"), *small = scratch_path("small.h5");
+    Ran ran = program("run", path, "--memory", "1MB", "--dry-run", NULL);
+    if (ran.status) print_error("%s", ran.err);
+    assert_non_null(strstr(ran.out, "weights converted block by block, clean logits computed again, no block boundary kept"));
+    ran_free(&ran);
+    run_to(path, large, "--memory", "1GB");
+    run_to(path, small, "--memory", "1MB");
+    assert_same_tables(large, small);
+    free(text);
 }
 
 /* ---- dry run, resume, --set ---- */
@@ -258,7 +273,7 @@ static void test_interrupt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_example), cmocka_unit_test(test_formats), cmocka_unit_test(test_threads_memory_and_folder),
+        cmocka_unit_test(test_example), cmocka_unit_test(test_formats), cmocka_unit_test(test_threads_and_folder), cmocka_unit_test(test_memory),
         cmocka_unit_test(test_dry_run), cmocka_unit_test(test_resume), cmocka_unit_test(test_sampled_text_is_kept),
         cmocka_unit_test(test_sweep), cmocka_unit_test(test_interrupt),
     };
