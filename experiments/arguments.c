@@ -81,8 +81,23 @@ static int unknown_option(const Command *command, const Option *table, const cha
     int n = 0;
     for (; table->name; table++) names[n++] = table->name;
     const char *near = err_nearest(name, names, n);
-    if (near) FAIL(ERR_ARGUMENT, "linearity %s has no option --%s; did you mean --%s?", command->name, name, near);
-    FAIL(ERR_ARGUMENT, "linearity %s has no option --%s; see linearity %s --help", command->name, name, command->name);
+    if (near) FAIL(ERR_ARGUMENT, "%s has no option --%s; did you mean --%s?", command->name, name, near);
+    FAIL(ERR_ARGUMENT, "%s has no option --%s; see linearity %s --help", command->name, name, command->name);
+}
+
+static int set_value(Arguments *out, const Option *row, const char *value)
+{
+    if (strcmp(row->name, "set") == 0) {
+        if (out->n_set == MOST_REPEATS) FAIL(ERR_ARGUMENT, "more than %d --set", MOST_REPEATS);
+        out->set[out->n_set++] = value;
+        return OK;
+    }
+    char *place = xformat("--%s", row->name), *twice = xformat("--%s: '%s' ", row->name, row->name);
+    int status = (row->list ? options_append : options_set)(out->options, row->name, value, place);
+    if (status != OK && !strncmp(err_last(), twice, strlen(twice))) err_set(status, "%s %s", place, err_last() + strlen(twice));
+    free(place);
+    free(twice);
+    return status;
 }
 
 /* Takes one --name, --name=value or --name value; *used = words taken. */
@@ -91,7 +106,7 @@ static int parse_option(Arguments *out, int *used, const Command *command, int a
     char name[64];
     const char *word = argv[0] + 2, *equals = strchr(word, '=');
     size_t length = equals ? (size_t)(equals - word) : strlen(word);
-    if (length >= sizeof name) FAIL(ERR_ARGUMENT, "linearity %s has no option %s", command->name, argv[0]);
+    if (length >= sizeof name) FAIL(ERR_ARGUMENT, "%s has no option %.80s; see linearity %s --help", command->name, argv[0], command->name);
     memcpy(name, word, length);
     name[length] = '\0';
     const Option *row = find_row(options_table(out->options), name);
@@ -104,18 +119,7 @@ static int parse_option(Arguments *out, int *used, const Command *command, int a
         value = argv[1];
         *used = 2;
     }
-    char *place = xformat("--%s", name);
-    int status = OK;
-    if (strcmp(name, "set") == 0) {
-        if (out->n_set == MOST_REPEATS) status = err_set(ERR_ARGUMENT, "more than %d --set", MOST_REPEATS);
-        else out->set[out->n_set++] = value;
-    } else if (row->list) {
-        status = options_append(out->options, name, value, place);
-    } else {
-        status = options_set(out->options, name, value, place);
-    }
-    free(place);
-    return status;
+    return set_value(out, row, value);
 }
 
 static int parse_words(Arguments *out, const Command *command, int argc, char **argv)
@@ -136,13 +140,21 @@ static int parse_words(Arguments *out, const Command *command, int argc, char **
     return OK;
 }
 
+static int check_complete(const Arguments *a, const Command *command)
+{
+    if (a->n_positional < command->least) FAIL(ERR_ARGUMENT, "too few arguments; usage: linearity %s %s", command->name, command->arguments);
+    const char *name = command->required;
+    if (name && !options_is_given(a->options, name))
+        FAIL(ERR_ARGUMENT, "--%s is missing: %s", name, find_row(options_table(a->options), name)->meaning);
+    return OK;
+}
+
 int arguments_parse(Arguments *out, int *help, const Command *command, int argc, char **argv)
 {
     Arguments a = { .command = command->name, .options = options_new(command_table(command)) };
     int status = parse_words(&a, command, argc, argv);
     *help = status == OK && options_flag(a.options, "help");
-    if (status == OK && !*help && a.n_positional < command->least)
-        status = err_set(ERR_ARGUMENT, "usage: linearity %s %s", command->name, command->arguments);
+    if (status == OK && !*help) status = check_complete(&a, command);
     *out = a;
     if (status != OK) arguments_free(out);
     return status;

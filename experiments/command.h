@@ -29,6 +29,7 @@ typedef struct {
     char *(*manual)(void);          /* further sections after the options; the caller frees; NULL: none */
     const char *const *settings;    /* names of config.def rows, NULL-terminated; NULL: none */
     const Option *own;              /* settings of this command alone, ended by a row without a name; NULL: none */
+    const char *required;           /* an option that must be given; NULL: none */
     int least, most;                /* positional arguments */
     bool json;                      /* takes --json */
     int (*run)(const Arguments *arguments);

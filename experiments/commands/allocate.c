@@ -12,7 +12,7 @@
 #include "experiments/command.h"
 
 static const Option own[] = {
-    { "budget", OPTION_NUMBER, true, NULL, 0.01, 64, NULL, "bits/weight", "average over all layers, all overhead included; may be repeated" },
+    { "budget", OPTION_NUMBER, true, NULL, 0.01, 64, NULL, "bits/weight", "average bits per weight over all layers, all overhead included; may be repeated" },
     { 0 },
 };
 
@@ -162,7 +162,6 @@ static int solve_all(const ChoiceTable *choices, const Options *options)
 
 static int run(const Arguments *a)
 {
-    if (options_count(a->options, "budget") == 0) FAIL(ERR_ARGUMENT, "say how much may be spent: --budget B, in average bits per weight");
     Table *table = NULL;
     TRY(table_read_csv(&table, a->positional[0]));
     Rows rows = { 0 };
@@ -176,5 +175,5 @@ static int run(const Arguments *a)
 const Command command_allocate = {
     .name = "allocate", .arguments = "TABLE.csv --budget B", .summary = "the best choice per layer under a size, exact",
     .details = "TABLE.csv has the columns layer, weights, choice, bits (per weight, all overhead included) and cost (predicted loss).\n",
-    .own = own, .least = 1, .most = 1, .json = true, .run = run,
+    .own = own, .required = "budget", .least = 1, .most = 1, .json = true, .run = run,
 };
