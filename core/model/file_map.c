@@ -22,17 +22,26 @@ static int map_descriptor(FileMap *out, int descriptor, const char *path)
     return OK;
 }
 
+void file_map_close(FileMap *map)
+{
+    if (map->data) munmap((void *)map->data, map->n_bytes);
+    *map = (FileMap){ 0 };
+}
+
+/* What a clone without Git LFS has in the place of large files. */
+static int refuse_pointer(FileMap *map, const char *path)
+{
+    static const char start[] = "version https://git-lfs";
+    if (map->n_bytes < sizeof start || memcmp(map->data, start, sizeof start - 1) != 0) return OK;
+    file_map_close(map);
+    FAIL(ERR_FORMAT, "%s: a Git LFS pointer, not the weights; run git lfs pull in its folder", path);
+}
+
 int file_map_open(FileMap *out, const char *path)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);     /* a FIFO must not block before it is refused */
     if (descriptor < 0) FAIL(ERR_FILE, "%s: %s", path, strerror(errno));
     int status = map_descriptor(out, descriptor, path);
     close(descriptor);                                                  /* the mapping stays */
-    return status;
-}
-
-void file_map_close(FileMap *map)
-{
-    if (map->data) munmap((void *)map->data, map->n_bytes);
-    *map = (FileMap){ 0 };
+    return status == OK ? refuse_pointer(out, path) : status;
 }

@@ -64,7 +64,7 @@ static int take_count(int64_t *out, Reader *reader, size_t least, int64_t most, 
     TRY(take(&count, reader, sizeof count));
     if (count > (uint64_t)most) FAIL(ERR_FORMAT, "%s: %llu %s are not credible", reader->path, (unsigned long long)count, what);
     if (count > (uint64_t)(reader->end - reader->at) / least)
-        FAIL(ERR_FORMAT, "%s: %llu %s do not fit into the file", reader->path, (unsigned long long)count, what);
+        FAIL(ERR_FORMAT, "%s: %llu %s do not fit into the file; the file is damaged or incomplete", reader->path, (unsigned long long)count, what);
     *out = (int64_t)count;
     return OK;
 }

@@ -42,7 +42,7 @@ static int open_tensors(Safetensors *out, const char *directory)
     int status;
     if (access(single, F_OK) == 0) status = safetensors_open(out, single);
     else if (access(index, F_OK) == 0) status = safetensors_open_index(out, index);
-    else status = err_set(ERR_FILE, "%s: neither model.safetensors nor model.safetensors.index.json is there", directory);
+    else status = err_set(ERR_FILE, "%s: neither model.safetensors nor model.safetensors.index.json is there (other formats, such as .bin, are not read)", directory);
     free(single);
     free(index);
     return status;
@@ -52,7 +52,8 @@ int hugging_face_read(Model *model)
 {
     HuggingFaceConfig config;
     char *path = xformat("%s/config.json", model->path);
-    int status = hugging_face_config_read(&config, path);
+    int status = access(path, F_OK) == 0 ? hugging_face_config_read(&config, path)
+               : err_set(ERR_FILE, "%s: there is no config.json, so this is not the directory of a Hugging Face model", model->path);
     free(path);
     TRY(status);
     model->shape = config.shape;

@@ -2,14 +2,15 @@
  * test_program_commands.c - every command but `run`: what it prints, as text and as JSON, is what the
  * manual says
  */
-#include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 #include <zlib.h>
 
+#include "core/tests/program_models.h"
 #include "core/tests/program_tokenizer.h"
 
 static const char ids[] = "5 17 3 88 96 0 12 44\n1 2 3 4 5 6\n90 80 70 60 50 40 30\n";
@@ -212,38 +213,6 @@ static void test_info(void **state)
 
 /* ---- kl ---- */
 
-enum { CHANGED_ROW_WEIGHT = 7 };
-
-/* Adds `by` to one weight of a tensor in a model's safetensors file; returns ||W||^2 from before. */
-static double change_weight(const char *model, const char *tensor, float by)
-{
-    char *path = xformat("%s/model.safetensors", model);
-    size_t n;
-    char *bytes = file_read(path, &n);
-    uint64_t header;
-    memcpy(&header, bytes, 8);
-    json_t *root = json_loadb(bytes + 8, header, 0, NULL), *offsets = json_object_get(json_object_get(root, tensor), "data_offsets");
-    assert_non_null(offsets);
-    char *data = bytes + 8 + header + json_integer_value(json_array_get(offsets, 0));
-    int64_t count = (json_integer_value(json_array_get(offsets, 1)) - json_integer_value(json_array_get(offsets, 0))) / 4;
-    double norm = 0;
-    float w;
-    for (int64_t i = 0; i < count; i++) {
-        memcpy(&w, data + 4 * i, 4);
-        norm += (double)w * w;
-    }
-    memcpy(&w, data + 4 * CHANGED_ROW_WEIGHT, 4);
-    w += by;
-    memcpy(data + 4 * CHANGED_ROW_WEIGHT, &w, 4);
-    FILE *file = fopen(path, "wb");
-    assert_int_equal(fwrite(bytes, 1, n, file), n);
-    fclose(file);
-    json_decref(root);
-    free(bytes);
-    free(path);
-    return norm;
-}
-
 static json_t *kl_of(const char *other, const char *text)
 {
     Ran ran = program("kl", TINY, other, text, "--json", "--quiet", NULL);
@@ -271,13 +240,14 @@ static void test_kl_with_a_changed_weight(void **state)
 {
     (void)state;
     const char *other = model_copy("changed", TINY);
-    double norm = change_weight(other, "model.layers.1.mlp.up_proj.weight", 0.5f);
+    double norm, change;
+    change = .5 - (double)tensor_poke(&norm, "changed", "model.layers.1.mlp.up_proj.weight", .5f);
     json_t *root = kl_of(other, scratch_text("a.ids", ids)), *layer;
     assert_true(number(root, "kl") > 1e-9 && number(root, "ppl") != number(root, "ppl_other"));
     size_t i, changed = 0;
     json_array_foreach(json_object_get(root, "layers"), i, layer) {
         bool is_it = !strcmp(json_string_value(json_object_get(layer, "name")), "blocks.1.up");
-        double t2 = number(layer, "t2"), expected = is_it ? 0.25 / norm : 0;
+        double t2 = number(layer, "t2"), expected = is_it ? change * change / norm : 0;
         if (!(fabs(t2 - expected) <= 1e-6 * expected)) print_error("%s t2 %g, not %g\n", json_string_value(json_object_get(layer, "name")), t2, expected);
         assert_true(fabs(t2 - expected) <= 1e-6 * expected);
         changed += is_it;

@@ -34,7 +34,9 @@ static int layer_errors(double *t2, const Model *model, const Model *other)
         FAIL(ERR_ARGUMENT, "%s has %d layers and %s %d: they are not the same model", model_path(model), model_layer_count(model), model_path(other), model_layer_count(other));
     for (int l = 0; l < model_layer_count(model); l++) {
         const Layer *a = model_layer(model, l), *b = model_layer(other, l);
-        if (a->rows != b->rows || a->cols != b->cols) FAIL(ERR_ARGUMENT, "%s has another shape in %s", a->name, model_path(other));
+        if (a->rows != b->rows || a->cols != b->cols)
+            FAIL(ERR_ARGUMENT, "%s is %lld x %lld in %s and %lld x %lld in %s: they are not the same model", a->name, (long long)a->rows,
+                 (long long)a->cols, model_path(model), (long long)b->rows, (long long)b->cols, model_path(other));
         int64_t n = a->rows * a->cols;
         float *w = xmalloc(sizeof *w * (size_t)n), *v = xmalloc(sizeof *v * (size_t)n);
         int status = model_read(w, model, a->type, a->block, 0, a->rows);
