@@ -34,12 +34,13 @@ static RowTile *row_tiles(const Ragged *batch, int *n_tiles)
 
 typedef float Vector __attribute__((vector_size(32), aligned(4), may_alias));      /* 8 floats, of any alignment */
 
-static inline float sum_of(Vector u, Vector v, const float *x, const float *w, int from, int C)
+/* By address: vectors of this width as arguments would tie the ABI to the instruction set. */
+static inline float sum_of(const Vector *u, const Vector *v, const float *x, const float *w, int from, int C)
 {
     float sum = 0;
     for (int c = from; c < C; c++) sum += x[c] * w[c];
-    u += v;
-    for (int l = 0; l < 8; l++) sum += u[l];
+    Vector both = *u + *v;
+    for (int l = 0; l < 8; l++) sum += both[l];
     return sum;
 }
 
@@ -65,10 +66,10 @@ SIMD static void multiply_thin(float *out, int64_t out_stride, const float *x, c
                 c0 += *(const Vector *)(row[2] + c) * v0, c1 += *(const Vector *)(row[2] + c + 8) * v1;
                 d0 += *(const Vector *)(row[3] + c) * v0, d1 += *(const Vector *)(row[3] + c + 8) * v1;
             }
-            out[index[0] * out_stride + j] = sum_of(a0, a1, row[0], v, whole, C);
-            out[index[1] * out_stride + j] = sum_of(b0, b1, row[1], v, whole, C);
-            out[index[2] * out_stride + j] = sum_of(c0, c1, row[2], v, whole, C);
-            out[index[3] * out_stride + j] = sum_of(d0, d1, row[3], v, whole, C);
+            out[index[0] * out_stride + j] = sum_of(&a0, &a1, row[0], v, whole, C);
+            out[index[1] * out_stride + j] = sum_of(&b0, &b1, row[1], v, whole, C);
+            out[index[2] * out_stride + j] = sum_of(&c0, &c1, row[2], v, whole, C);
+            out[index[3] * out_stride + j] = sum_of(&d0, &d1, row[3], v, whole, C);
         }
     }
 }
