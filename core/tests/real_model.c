@@ -1,0 +1,96 @@
+/*
+ * real_model.c - the checks on the default model that take minutes: `make check-real`
+ *
+ * Perplexity of WikiText-2 against PyTorch's value; equal bytes for one and two threads and for two
+ * memory settings, sampling included.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <jansson.h>
+#include <math.h>
+
+#include "core/tests/program_results.h"
+
+/* The default model, or the whole test is skipped aloud. */
+static const char *real_model(void)
+{
+    const char *path = getenv("LINEARITY_MODEL");
+    if (path && *path && file_there(path)) return path;
+    printf("SKIPPED: the default model is not there; `make model` fetches it\n");
+    skip();
+    return NULL;
+}
+
+static const char *real_text(const char *name)
+{
+    static char path[512];
+    const char *data = getenv("LINEARITY_DATA");
+    snprintf(path, sizeof path, "%s/data/text/%s", data ? data : "", name);
+    if (data && *data && file_there(path)) return path;
+    printf("SKIPPED: needs %s; say where: make check-real DATA=DIR\n", name);
+    skip();
+    return NULL;
+}
+
+static double number(const json_t *object, const char *key) { return json_number_value(json_object_get(object, key)); }
+
+/* 16 windows of 512 tokens, no BOS: 3.58359 nats by PyTorch and transformers in float32. */
+static void test_wikitext(void **state)
+{
+    (void)state;
+    const char *model = real_model(), *text = real_text("wiki.test.raw");
+    Ran ran = program("ppl", model, text, "--windows", "16", "--bos", "no", "--json", "--quiet", NULL);
+    assert_int_equal(ran.status, 0);
+    json_t *result = json_loads(ran.out, 0, NULL);
+    assert_non_null(result);
+    printf("NLL %.6f (PyTorch 3.58359), %.0f tokens/s\n", number(result, "nll"), number(result, "tokens_per_second"));
+    assert_true(fabs(number(result, "nll") - 3.58359) <= 2e-5);
+    assert_int_equal((int)number(result, "tokens"), 16 * 511);
+    json_decref(result);
+    ran_free(&ran);
+}
+
+static const char config[] =
+    "experiment: [sensitivity, predict]\n"
+    "model: %s\n"
+    "text: {sample: {windows: 3, length: 48}}\n"
+    "layers: [\"blocks.27.*\", \"blocks.28.down\", \"blocks.29.up\"]\n"
+    "noise: {t2: [0.01, 0.1]}\n"
+    "choices: [{rtn: {bits: [2, 3, 4]}}]\n"
+    "budgets: [3.5]\n"
+    "bootstrap: 200\n";
+
+/* The results file of a run in a folder of its own, so that nothing is shared. */
+static const char *run_with(const char *name, const char *threads, const char *memory)
+{
+    char *yaml = xformat(config, real_model()), *file = xformat("%s.yaml", name), *results = xformat("%s/run.h5", name);
+    mkdir(scratch_path(name), 0777);
+    const char *path = scratch_text(file, yaml), *output = scratch_path(results);
+    char *set = xformat("output=%s", output);
+    Ran ran = program("run", path, "--set", set, "--threads", threads, "--memory", memory, "--quiet", NULL);
+    if (ran.status) print_error("%s", ran.err);
+    assert_int_equal(ran.status, 0);
+    ran_free(&ran);
+    free(yaml), free(file), free(results), free(set);
+    return output;
+}
+
+/* Text sampled anew each time: sampling, measuring and fitting all give the same bytes. */
+static void test_same_bytes(void **state)
+{
+    (void)state;
+    const char *one = run_with("one", "1", "4GiB"), *two = run_with("two", "2", "4GiB"), *lean = run_with("lean", "2", "260MiB");
+    assert_same_tables(one, two);
+    assert_same_tables(one, lean);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_wikitext), cmocka_unit_test(test_same_bytes) };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    scratch_remove();
+    return failed;
+}
