@@ -6,7 +6,10 @@
 
 #include "core/network/network.h"
 
-enum { PATCH_BATCH = 8 };           /* windows whose own weights are made together */
+enum {
+    PATCH_BATCH = 8,                /* windows whose own weights are made together */
+    SAMPLE_GROUP = 8,               /* windows that are sampled together           */
+};
 
 /* Activations of a chunk, in the memory of the back end. */
 typedef struct {

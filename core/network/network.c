@@ -50,16 +50,18 @@ static int64_t largest_layer(const ModelShape *s)
     return s->width * widest;
 }
 
-static int64_t chunk_rows(const NetworkPlan *plan, int longest)
+/* Rows of scratch: those of the plan, a segment's, or the one of each window that sampling takes a step. */
+static int64_t scratch_rows(const NetworkPlan *plan, int longest)
 {
-    return plan->chunk_rows > longest ? plan->chunk_rows : longest;
+    int64_t rows = plan->chunk_rows > longest ? plan->chunk_rows : longest;
+    return rows > SAMPLE_GROUP ? rows : SAMPLE_GROUP;
 }
 
 int64_t network_bytes(const ModelShape *s, const NetworkPlan *plan, int longest)
 {
     int64_t floats = (plan->resident ? s->n_blocks : 1) * block_floats(s);
     floats += (int64_t)s->vocabulary * s->width;                        /* the head */
-    floats += chunk_rows(plan, longest) * row_floats(s);
+    floats += scratch_rows(plan, longest) * row_floats(s);
     floats += (PATCH_BATCH + 2) * largest_layer(s);                     /* patched weights and a clean copy */
     floats += (int64_t)HEAD_ROWS * (s->vocabulary + s->width);
     floats += (int64_t)longest * s->head_dim;                           /* rotary tables */
@@ -140,7 +142,7 @@ static void make_scratch(Network *net, int longest)
 {
     const ModelShape *s = net->shape;
     const Kernels *k = net->kernels;
-    int64_t rows = chunk_rows(&net->plan, longest), q = (int64_t)s->n_heads * s->head_dim, kv = (int64_t)s->n_kv_heads * s->head_dim;
+    int64_t rows = scratch_rows(&net->plan, longest), q = (int64_t)s->n_heads * s->head_dim, kv = (int64_t)s->n_kv_heads * s->head_dim;
     net->scratch = (Scratch){
         .normed = k->alloc(rows * s->width), .added = k->alloc(rows * s->width),
         .q = k->alloc(rows * q), .attended = k->alloc(rows * q), .k = k->alloc(rows * kv), .v = k->alloc(rows * kv),
