@@ -86,7 +86,7 @@ const Kernels *kernels_cpu(void);
 /* "cpu", "ref"; NULL for another name. */
 const Kernels *kernels_find(const char *name);
 
-/* Threads that the cpu back end uses; n <= 0: all cores.  Never changes a result. */
+/* Threads that the cpu back end uses, and OpenMP's default for the caller; n <= 0: all cores.  Never changes a result. */
 void kernels_set_threads(int n);
 int  kernels_threads(void);
 

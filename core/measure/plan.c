@@ -23,7 +23,7 @@ static int64_t total(const StudyPlan *plan, const ModelShape *shape, const Corpu
     if (plan->boundary_stride) streams += (shape->n_blocks - 1) / plan->boundary_stride;
     int64_t rows = scored_rows(corpus);
     int64_t logits = (plan->keep_logits ? rows : 2 * HEAD_ROWS) * shape->vocabulary * (int64_t)sizeof(float);
-    return network_bytes(shape, &plan->network, corpus->longest) + streams * stream + logits + rows * 24;
+    return network_bytes(shape, &plan->network, corpus->longest) + network_patch_bytes(shape) + streams * stream + logits + rows * 24;
 }
 
 int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, int64_t memory)

@@ -2,6 +2,7 @@
  * block.c - one transformer block over all segments, with patched weights where asked
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/err.h"
 #include "core/network/internal.h"
@@ -54,6 +55,14 @@ static PatchMode patch_mode(const Patch *patch, int block, WeightKind type)
     return patch ? patch->mode(patch->context, model_layer_index(block, type)) : PATCH_NONE;
 }
 
+/* Host copies while a patch is made: only a network that is patched pays for them. */
+static void make_room(Network *net)
+{
+    if (net->clean) return;
+    net->clean = xmalloc(sizeof(float) * (size_t)net->largest);
+    net->patched_host = xmalloc(sizeof(float) * (size_t)(PATCH_BATCH * net->largest));
+}
+
 /* Weights that all windows share are made once, before the chunks. */
 static int make_shared(Network *net, int block, const Patch *patch)
 {
@@ -61,6 +70,7 @@ static int make_shared(Network *net, int block, const Patch *patch)
         if (patch_mode(patch, block, type) != PATCH_SHARED) continue;
         int64_t rows, cols;
         layer_size(&rows, &cols, net->shape, type);
+        make_room(net);
         TRY(read_rows(net->clean, net->model, type, block, rows, cols));
         TRY(patch->weights(patch->context, net->patched_host, net->clean, model_layer_index(block, type), 0));
         if (!net->shared[type]) net->shared[type] = net->kernels->alloc(rows * cols);
@@ -85,14 +95,17 @@ static int64_t chunk_init(Chunk *out, const Layout *layout, int first, int64_t l
     return n;
 }
 
-/* Makes the weights of windows [first, first + n) of the chunk side by side, a window a thread. */
+/* Makes the weights of segments [first, first + n) of the chunk side by side, a window a thread: of neighbours from
+ * one window the first makes them and the others copy. */
 static int make_per_window(Network *net, const Chunk *chunk, int first, int n, int layer, int64_t floats, const Patch *patch)
 {
+    const int *window = chunk->window + first;
     int status = OK;
     char *sentence = NULL;
 #pragma omp parallel for schedule(dynamic) num_threads(kernels_threads())
     for (int i = 0; i < n; i++) {
-        int code = patch->weights(patch->context, net->patched_host + i * floats, net->clean, layer, chunk->window[first + i]);
+        if (i > 0 && window[i] == window[i - 1]) continue;
+        int code = patch->weights(patch->context, net->patched_host + i * floats, net->clean, layer, window[i]);
         if (code == OK) continue;
 #pragma omp critical
         if (!sentence) {
@@ -102,6 +115,9 @@ static int make_per_window(Network *net, const Chunk *chunk, int first, int n, i
     }
     if (sentence) err_set(status, "%s", sentence);
     free(sentence);
+    for (int i = 1; i < n && status == OK; i++)
+        if (window[i] == window[i - 1])
+            memcpy(net->patched_host + i * floats, net->patched_host + (i - 1) * floats, sizeof(float) * (size_t)floats);
     return status;
 }
 
@@ -110,6 +126,7 @@ static int matmul_per_window(Network *net, float *out, const float *x, const flo
 {
     int64_t rows, cols;
     layer_size(&rows, &cols, net->shape, type);
+    make_room(net);
     TRY(read_rows(net->clean, net->model, type, block, rows, cols));
     if (!net->per_window) net->per_window = net->kernels->alloc(PATCH_BATCH * net->largest);
     for (int first = 0; first < chunk->batch.n; first += PATCH_BATCH) {

@@ -34,7 +34,7 @@ struct Network {
     float *final_norm, *head;
     float *cosine, *sine;                   /* [positions][head_dim/2] */
     int positions;
-    float *clean, *patched_host;            /* host copies while a patch is made */
+    float *clean, *patched_host;            /* host copies while a patch is made; NULL before the first */
     int64_t largest;                        /* floats of the largest layer       */
     Scratch scratch;
 };

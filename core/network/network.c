@@ -62,10 +62,15 @@ int64_t network_bytes(const ModelShape *s, const NetworkPlan *plan, int longest)
     int64_t floats = (plan->resident ? s->n_blocks : 1) * block_floats(s);
     floats += (int64_t)s->vocabulary * s->width;                        /* the head */
     floats += scratch_rows(plan, longest) * row_floats(s);
-    floats += (PATCH_BATCH + 2) * largest_layer(s);                     /* patched weights and a clean copy */
     floats += (int64_t)HEAD_ROWS * (s->vocabulary + s->width);
     floats += (int64_t)longest * s->head_dim;                           /* rotary tables */
     return floats * (int64_t)sizeof(float);
+}
+
+/* The weights of PATCH_BATCH windows here and on the back end, a clean copy, and a block that all windows share. */
+int64_t network_patch_bytes(const ModelShape *s)
+{
+    return ((2 * PATCH_BATCH + 1) * largest_layer(s) + block_floats(s)) * (int64_t)sizeof(float);
 }
 
 int read_weight(float **out, Network *net, WeightKind kind, int block)
@@ -150,8 +155,6 @@ static void make_scratch(Network *net, int longest)
         .head_normed = k->alloc((int64_t)HEAD_ROWS * s->width),
     };
     net->largest = largest_layer(s);
-    net->clean = xmalloc(sizeof(float) * (size_t)net->largest);
-    net->patched_host = xmalloc(sizeof(float) * (size_t)(PATCH_BATCH * net->largest));
     if (net->plan.resident) return;
     for (WeightKind kind = 0; kind <= WEIGHT_DOWN; kind++) net->streamed[kind] = k->alloc(layer_floats(s, kind));
 }

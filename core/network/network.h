@@ -49,6 +49,9 @@ typedef struct {
 /* Bytes that a network of this plan takes, its scratch for segments of `longest` rows included. */
 int64_t network_bytes(const ModelShape *shape, const NetworkPlan *plan, int longest);
 
+/* And what is added once weights are patched. */
+int64_t network_patch_bytes(const ModelShape *shape);
+
 /* Reads what stays resident.  The model must outlive the network. */
 int  network_open(Network **out, const Model *model, const Kernels *kernels, const NetworkPlan *plan, int longest);
 void network_close(Network **network);

@@ -11,7 +11,12 @@ void openblas_set_num_threads(int n);
 
 static int threads;
 
-void kernels_set_threads(int n) { threads = n > 0 ? n : omp_get_num_procs(); }
+void kernels_set_threads(int n)
+{
+    threads = n > 0 ? n : omp_get_num_procs();
+    omp_set_num_threads(threads);   /* core's own loops, which know no back end */
+}
+
 int kernels_threads(void) { return threads ? threads : omp_get_num_procs(); }
 
 const Kernels *kernels_cpu(void)
