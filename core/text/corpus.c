@@ -230,7 +230,7 @@ static int choose_bos(Job *job, BosRule rule)
     job->bos_id = job->tokenizer ? tokenizer_bos(job->tokenizer) : -1;
     job->bos = rule == BOS_YES || (rule == BOS_AUTO && job->kind != TEXT_IDS && tokenizer_adds_bos(job->tokenizer));
     if (job->bos && job->bos_id < 0)
-        FAIL(ERR_ARGUMENT, "%s: BOS is asked for, but %s; use bos no", job->path,
+        FAIL(ERR_ARGUMENT, "%s: BOS is asked for, but %s; set bos to no or auto", job->path,
              job->tokenizer ? "the tokenizer has none" : "without a tokenizer it is not known");
     return OK;
 }

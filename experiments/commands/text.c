@@ -47,8 +47,8 @@ int open_corpus(Corpus *out, const char *path, const Model *model, const Options
     if (text_kind(path) == TEXT_IDS && c.bos == BOS_AUTO) return corpus_open(out, path, NULL, &c);
     Tokenizer *tokenizer = NULL;
     int status = tokenizer_open(&tokenizer, model_path(model));
-    if (status != OK) return err_set(status, "%s; token ids in an .ids file need no tokenizer", err_last());
-    status = corpus_open(out, path, tokenizer, &c);
+    if (status != OK && text_kind(path) != TEXT_IDS) return err_set(status, "%s; token ids in an .ids file need no tokenizer", err_last());
+    if (status == OK) status = corpus_open(out, path, tokenizer, &c);
     tokenizer_close(&tokenizer);
     return status;
 }

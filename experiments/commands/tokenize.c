@@ -15,7 +15,7 @@ static const char *const settings[] = { "text.bos", NULL };
 static int add_bos(Ids *ids, const Tokenizer *tokenizer, const char *rule)
 {
     if (!strcmp(rule, "no") || (!strcmp(rule, "auto") && !tokenizer_adds_bos(tokenizer))) return OK;
-    if (tokenizer_bos(tokenizer) < 0) FAIL(ERR_ARGUMENT, "--bos yes: this tokenizer has no begin-of-sequence token");
+    if (tokenizer_bos(tokenizer) < 0) FAIL(ERR_ARGUMENT, "--bos yes: this tokenizer has no begin-of-sequence token; leave it at auto");
     ids_push(ids, tokenizer_bos(tokenizer));
     return OK;
 }
