@@ -4,6 +4,7 @@
  * Exit 0: done; 1: failed; 2: wrong usage; 130: interrupted.  Results go to stdout, everything else
  * to stderr.
  */
+#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,20 @@ static int usage_error(const char *name)
     return 2;
 }
 
+/* A full disk is a failure even where all that was asked for is --help. */
+static int finish_output(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) FAIL(ERR_FILE, "the output cannot be written (%s)", strerror(errno));
+    return OK;
+}
+
+static int exit_status(int status)
+{
+    if (status == OK) return 0;
+    fprintf(stderr, "linearity: %s\n", err_last());
+    return status == ERR_INTERRUPTED ? 130 : 1;
+}
+
 static int run_command(const Command *command, int argc, char **argv)
 {
     Arguments arguments;
@@ -63,10 +78,8 @@ static int run_command(const Command *command, int argc, char **argv)
         status = command->run(&arguments);
     }
     arguments_free(&arguments);
-    if (status == OK && (fflush(stdout) != 0 || ferror(stdout))) status = err_set(ERR_FILE, "the output cannot be written");
-    if (status == OK) return 0;
-    fprintf(stderr, "linearity: %s\n", err_last());
-    return status == ERR_INTERRUPTED ? 130 : 1;
+    if (status == OK) status = finish_output();
+    return exit_status(status);
 }
 
 /* Threads that spin while they wait for one another lose to anything else that runs on their cores;
@@ -91,11 +104,11 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         print_help(stdout);
-        return 0;
+        return exit_status(finish_output());
     }
     if (!strcmp(argv[1], "--version")) {
         puts("linearity " LINEARITY_VERSION);
-        return 0;
+        return exit_status(finish_output());
     }
     const Command *command = find_command(argv[1]);
     if (!command) return usage_error(argv[1]);

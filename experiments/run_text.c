@@ -35,7 +35,8 @@ static bool is_plain_word(Tokenizer *tokenizer, int32_t id)
 static int first_tokens(int32_t *first, int windows, const Model *model, uint64_t seed)
 {
     Tokenizer *tokenizer = NULL;
-    TRY(tokenizer_open(&tokenizer, model_path(model)));
+    int status = tokenizer_open(&tokenizer, model_path(model));
+    if (status != OK) return err_set(status, "%s; sampled text begins with an ordinary word, so it needs the tokenizer (text.random does without)", err_last());
     int32_t word[FIRST_WORDS];
     int n = 0, V = model_shape(model)->vocabulary;
     for (int32_t id = 0; id < tokenizer_vocabulary(tokenizer) && id < V && n < FIRST_WORDS; id++)

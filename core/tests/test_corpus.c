@@ -261,7 +261,7 @@ static void test_refused_options(void **state)
     refuse("a.txt", OPTIONS(.protocol = "documents", .separator = ""), "the separator of documents is empty");
     refuse("a.txt", OPTIONS(.protocol = "gptq"), "a.txt: protocol gptq draws documents; give a .jsonl or .jsonl.gz file, one document a line");
     refuse("a.txt", NULL, (CorpusOptions){ 0 }, ERR_ARGUMENT, "a.txt: the model has no tokenizer to read text with; give token ids in an .ids file");
-    refuse("a.ids", NULL, (CorpusOptions){ .bos = BOS_YES }, ERR_ARGUMENT, "a.ids: BOS is asked for, but without a tokenizer it is not known; use bos no");
+    refuse("a.ids", NULL, (CorpusOptions){ .bos = BOS_YES }, ERR_ARGUMENT, "a.ids: BOS is asked for, but without a tokenizer it is not known; set bos to no or auto");
     tokenizer_close(&plain);
 }
 

@@ -95,6 +95,13 @@ static int check_new(const Rows *r, int64_t row, const char *path)
     return OK;
 }
 
+static int read_number(double *out, const Table *table, int64_t row, const char *name, const char *path)
+{
+    *out = cell(table, row, name);
+    if (isfinite(*out)) return OK;
+    FAIL(ERR_FORMAT, "%s:%lld: the cell '%s' is %s", path, (long long)row + 2, name, isnan(*out) ? "empty or not a number" : "infinite");
+}
+
 static int rows_init(Rows *out, const Table *table, const char *path)
 {
     TRY(check_columns(table, path));
@@ -107,8 +114,8 @@ static int rows_init(Rows *out, const Table *table, const char *path)
         TRY(enter_layer(&r, &n_layers, table, i, path));
         r.name[i] = cell_text(table, i, "choice");
         TRY(check_new(&r, i, path));
-        r.bits[i] = cell(table, i, "bits");
-        r.cost[i] = cell(table, i, "cost");
+        TRY(read_number(&r.bits[i], table, i, "bits", path));
+        TRY(read_number(&r.cost[i], table, i, "cost", path));
     }
     out->choices = (ChoiceTable){ .n_layers = n_layers, .layer = (const char *const *)r.layer, .weights = r.weights, .n_choices = (int)table->n_rows,
                                   .row_layer = r.row_layer, .row_name = (const char *const *)r.name, .row_bits = r.bits, .row_cost = r.cost };
@@ -166,7 +173,7 @@ static int run(const Arguments *a)
     TRY(table_read_csv(&table, a->positional[0]));
     Rows rows = { 0 };
     int status = rows_init(&rows, table, a->positional[0]);
-    if (status == OK) status = solve_all(&rows.choices, a->options);
+    if (status == OK && (status = solve_all(&rows.choices, a->options)) != OK) err_context(status, "%s", a->positional[0]);
     rows_free(&rows);
     table_free(table);
     return status;
