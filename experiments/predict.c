@@ -16,25 +16,7 @@
 #include "core/base/err.h"
 #include "core/estimate/fit.h"
 #include "core/estimate/predict.h"
-#include "experiments/sensitivity.h"
-
-/* Everything the tables are made from. */
-typedef struct {
-    Run *run;
-    Responses responses;
-    int n_layers, n_choices;
-    int64_t *weights;               /* [n_layers]                                    */
-    double *a_kl, *a_nll;           /* [n_layers][n_windows]                         */
-    double *v_kl, *v_nll;           /* [n_layers] variance of one draw               */
-    double *alpha;                  /* [n_layers] mean of a_kl                       */
-    double *t2, *bits, *kappa;      /* [n_layers][n_choices]                         */
-    Table *predictions, *allocations;
-    int inside, compared, better, budgets;
-} Prediction;
-
-static int64_t at(const Prediction *p, int layer, int choice) { return (int64_t)layer * p->n_choices + choice; }
-static const Choice *choice_of(const Prediction *p, int choice) { return &p->run->config->choice[choice]; }
-static const Layer *layer_of(const Prediction *p, int i) { return model_layer(study_model(p->run->study), p->run->layer[i]); }
+#include "experiments/predict.h"
 
 /* ---- what the choices do to the weights ---- */
 
@@ -50,39 +32,11 @@ static int apply_choices(Prediction *p, int i)
         PerturbationError error;
         status = perturbation_apply(out, &error, choice->perturbation, &weights, choice->options, NULL, (Draw){ study_seed(p->run->study), 0, 0 });
         if (status != OK) err_context(status, "%s", layer->name);
-        p->t2[at(p, i, c)] = error.t2, p->bits[at(p, i, c)] = error.bits, p->kappa[at(p, i, c)] = error.kappa;
+        p->t2[prediction_at(p, i, c)] = error.t2, p->bits[prediction_at(p, i, c)] = error.bits, p->kappa[prediction_at(p, i, c)] = error.kappa;
     }
     free(w);
     free(out);
     return status;
-}
-
-static void emit_choices(const Prediction *p)
-{
-    Table *t = table_new("choices", "what each choice costs in bits and is predicted to cost in loss, layer by layer");
-    table_add_column(t, COLUMN_TEXT, "layer", "", "name of the layer");
-    table_add_column(t, COLUMN_INTEGER, "block", "", "block, from 0");
-    table_add_column(t, COLUMN_TEXT, "type", "", "q k v o gate up down");
-    table_add_column(t, COLUMN_INTEGER, "weights", "", "number of weights");
-    table_add_column(t, COLUMN_TEXT, "choice", "", "quantizer and its options");
-    table_add_column(t, COLUMN_NUMBER, "bits", "bits/weight", "all scales and zero points counted");
-    table_add_column(t, COLUMN_NUMBER, "t2", "", "relative squared error");
-    table_add_column(t, COLUMN_NUMBER, "kappa", "", "shrinkage, -<error, W>/||W||^2");
-    table_add_column(t, COLUMN_NUMBER, "cost", "nats/token", "predicted KL, alpha t2");
-    for (int i = 0; i < p->n_layers; i++)
-        for (int c = 0; c < p->n_choices; c++) {
-            int64_t row = table_add_row(t);
-            table_set_text(t, row, "layer", layer_of(p, i)->name);
-            table_set_integer(t, row, "block", layer_of(p, i)->block);
-            table_set_text(t, row, "type", layer_type_name[layer_of(p, i)->type]);
-            table_set_integer(t, row, "weights", p->weights[i]);
-            table_set_text(t, row, "choice", choice_of(p, c)->name);
-            table_set_number(t, row, "bits", p->bits[at(p, i, c)]);
-            table_set_number(t, row, "t2", p->t2[at(p, i, c)]);
-            table_set_number(t, row, "kappa", p->kappa[at(p, i, c)]);
-            table_set_number(t, row, "cost", p->alpha[i] * p->t2[at(p, i, c)]);
-        }
-    run_emit(p->run, t);
 }
 
 /* ---- coefficients by window ---- */
@@ -107,83 +61,6 @@ static int coefficients(Prediction *p)
     return OK;
 }
 
-/* ---- one whole model: predicted, measured, tabulated ---- */
-
-static void prediction_columns(Table *t)
-{
-    table_add_column(t, COLUMN_TEXT, "model", "", "uniform: one choice for all layers; allocated: the best choices for the budget");
-    table_add_column(t, COLUMN_TEXT, "choice", "", "of a uniform model");
-    table_add_column(t, COLUMN_NUMBER, "budget", "bits/weight", "asked for");
-    table_add_column(t, COLUMN_NUMBER, "bits", "bits/weight", "average over the layers under study, all overhead counted");
-    table_add_column(t, COLUMN_NUMBER, "predicted_kl", "nats/token", "sum of alpha t2");
-    table_add_column(t, COLUMN_NUMBER, "predicted_low", "nats/token", "95 % interval for the measured KL if the law holds");
-    table_add_column(t, COLUMN_NUMBER, "predicted_high", "nats/token", "95 % interval, upper end");
-    table_add_column(t, COLUMN_NUMBER, "kl", "nats/token", "measured");
-    table_add_column(t, COLUMN_NUMBER, "kl_se", "nats/token", "standard error over windows");
-    table_add_column(t, COLUMN_NUMBER, "kl_ratio", "", "measured / predicted");
-    table_add_column(t, COLUMN_INTEGER, "inside", "", "1: the measured KL lies in the interval");
-    table_add_column(t, COLUMN_NUMBER, "predicted_delta_nll", "nats/token", "sum of the NLL's coefficients x t2");
-    table_add_column(t, COLUMN_NUMBER, "predicted_delta_nll_low", "nats/token", "95 % interval");
-    table_add_column(t, COLUMN_NUMBER, "predicted_delta_nll_high", "nats/token", "95 % interval");
-    table_add_column(t, COLUMN_NUMBER, "delta_nll", "nats/token", "measured");
-    table_add_column(t, COLUMN_NUMBER, "delta_nll_se", "nats/token", "standard error over windows");
-    table_add_column(t, COLUMN_NUMBER, "clean_ppl", "", "perplexity of the clean model");
-    table_add_column(t, COLUMN_NUMBER, "ppl", "", "measured perplexity");
-    table_add_column(t, COLUMN_NUMBER, "predicted_delta_ppl", "", "clean_ppl (exp(predicted_delta_nll) - 1)");
-    table_add_column(t, COLUMN_NUMBER, "delta_ppl", "", "measured");
-    table_add_column(t, COLUMN_NUMBER, "delta_ppl_se", "", "standard error over windows");
-    table_add_column(t, COLUMN_INTEGER, "near_floor", "", "1: KL below 20 times that of the null run");
-    table_add_column(t, COLUMN_TEXT, "note", "", "what to know about this row");
-}
-
-typedef struct { double kl, kl_se, delta, delta_se, clean_nll; } Measured;
-
-static void measured_losses(Measured *out, const Prediction *p, const Measurement *m)
-{
-    int n = m->n_windows;
-    double *delta = xmalloc(sizeof *delta * (size_t)n), unused;
-    for (int w = 0; w < n; w++) delta[w] = m->nll[w] - p->responses.clean.nll[w];
-    weighted_mean(&out->kl, &out->kl_se, m->kl, m->tokens, n);
-    weighted_mean(&out->delta, &out->delta_se, delta, m->tokens, n);
-    weighted_mean(&out->clean_nll, &unused, p->responses.clean.nll, m->tokens, n);
-    free(delta);
-}
-
-static Interval predicted_delta(const Prediction *p, const double *t2, const Measurement *m)
-{
-    WindowCoefficients nll = { p->n_layers, p->responses.n_windows, p->a_nll, p->responses.clean.tokens };
-    double *delta = xmalloc(sizeof *delta * (size_t)m->n_windows);
-    for (int w = 0; w < m->n_windows; w++) delta[w] = m->nll[w] - p->responses.clean.nll[w];
-    Interval interval = predict_loss(&nll, t2, p->v_nll, delta);
-    free(delta);
-    return interval;
-}
-
-static void add_prediction(Prediction *p, const char *model, const char *choice, double budget, double bits, const double *t2, const Measurement *m)
-{
-    WindowCoefficients c = { p->n_layers, p->responses.n_windows, p->a_kl, p->responses.clean.tokens };
-    Interval kl = predict_loss(&c, t2, p->v_kl, m->kl), nll = predicted_delta(p, t2, m);
-    Measured got;
-    measured_losses(&got, p, m);
-    double clean = exp(got.clean_nll), ppl = exp(got.clean_nll + got.delta);
-    bool inside = got.kl >= kl.low && got.kl <= kl.high, near_floor = !(got.kl >= 20 * p->responses.floor_kl);
-    const struct { const char *name; double value; } cell[] = {
-        { "budget", budget }, { "bits", bits }, { "predicted_kl", kl.value }, { "predicted_low", kl.low }, { "predicted_high", kl.high },
-        { "kl", got.kl }, { "kl_se", got.kl_se }, { "kl_ratio", got.kl / kl.value }, { "predicted_delta_nll", nll.value },
-        { "predicted_delta_nll_low", nll.low }, { "predicted_delta_nll_high", nll.high }, { "delta_nll", got.delta }, { "delta_nll_se", got.delta_se },
-        { "clean_ppl", clean }, { "ppl", ppl }, { "predicted_delta_ppl", clean * expm1(nll.value) }, { "delta_ppl", ppl - clean }, { "delta_ppl_se", ppl * got.delta_se },
-    };
-    Table *t = p->predictions;
-    int64_t row = table_add_row(t);
-    table_set_text(t, row, "model", model);
-    table_set_text(t, row, "choice", choice);
-    for (size_t i = 0; i < sizeof cell / sizeof *cell; i++) table_set_number(t, row, cell[i].name, cell[i].value);
-    table_set_integer(t, row, "inside", inside);
-    table_set_integer(t, row, "near_floor", near_floor);
-    table_set_text(t, row, "note", near_floor ? "near the noise floor" : inside ? "" : isfinite(kl.low) ? "outside the interval: the linear law has ended here" : "one window: no interval");
-    p->compared++, p->inside += inside;
-}
-
 /* entry[i]: layer i of those under study takes choice[i]. */
 static void choose(MapEntry *entry, const Run *run, const int *choice)
 {
@@ -193,6 +70,18 @@ static void choose(MapEntry *entry, const Run *run, const int *choice)
     }
 }
 
+Table *allocation_table(void)
+{
+    Table *t = table_new("allocations", "the best choice per layer at each budget");
+    table_add_column(t, COLUMN_NUMBER, "budget", "bits/weight", "average allowed");
+    table_add_column(t, COLUMN_TEXT, "layer", "", "name of the layer");
+    table_add_column(t, COLUMN_TEXT, "choice", "", "what it gets");
+    table_add_column(t, COLUMN_NUMBER, "bits", "bits/weight", "of this layer");
+    table_add_column(t, COLUMN_NUMBER, "cost", "nats/token", "predicted KL of this layer");
+    table_add_column(t, COLUMN_INTEGER, "optimal", "", "1: no cheaper allocation fits this budget (proven)");
+    return t;
+}
+
 /* Measures the model that takes choice[i] in layer i. */
 static int measure_model(Prediction *p, const int *choice, const char *model, const char *name, double budget)
 {
@@ -200,8 +89,8 @@ static int measure_model(Prediction *p, const int *choice, const char *model, co
     double *t2 = xmalloc(sizeof *t2 * (size_t)p->n_layers), bits = 0, weights = 0;
     choose(entry, p->run, choice);
     for (int i = 0; i < p->n_layers; i++) {
-        t2[i] = p->t2[at(p, i, choice[i])];
-        bits += p->bits[at(p, i, choice[i])] * (double)p->weights[i];
+        t2[i] = p->t2[prediction_at(p, i, choice[i])];
+        bits += p->bits[prediction_at(p, i, choice[i])] * (double)p->weights[i];
         weights += (double)p->weights[i];
     }
     char *label = xformat("%s %s", model, name);
@@ -229,9 +118,9 @@ static int allocate_budget(Prediction *p, int *choice, double budget)
     for (int i = 0; i < p->n_layers; i++) {
         layer[i] = layer_of(p, i)->name;
         for (int c = 0; c < p->n_choices; c++) {
-            row_layer[at(p, i, c)] = i;
-            name[at(p, i, c)] = choice_of(p, c)->name;
-            cost[at(p, i, c)] = p->alpha[i] * p->t2[at(p, i, c)];
+            row_layer[prediction_at(p, i, c)] = i;
+            name[prediction_at(p, i, c)] = choice_of(p, c)->name;
+            cost[prediction_at(p, i, c)] = p->alpha[i] * p->t2[prediction_at(p, i, c)];
         }
     }
     ChoiceTable table = { p->n_layers, layer, p->weights, n, row_layer, name, p->bits, cost };
@@ -255,60 +144,60 @@ static int allocate_budget(Prediction *p, int *choice, double budget)
     return status;
 }
 
-static void allocation_columns(Table *t)
+static double uniform_bits(const Prediction *p, int choice)
 {
-    table_add_column(t, COLUMN_NUMBER, "budget", "bits/weight", "average allowed");
-    table_add_column(t, COLUMN_TEXT, "layer", "", "name of the layer");
-    table_add_column(t, COLUMN_TEXT, "choice", "", "what it gets");
-    table_add_column(t, COLUMN_NUMBER, "bits", "bits/weight", "of this layer");
-    table_add_column(t, COLUMN_NUMBER, "cost", "nats/token", "predicted KL of this layer");
-    table_add_column(t, COLUMN_INTEGER, "optimal", "", "1: no cheaper allocation fits this budget (proven)");
+    double bits = 0, weights = 0;
+    for (int i = 0; i < p->n_layers; i++) {
+        bits += p->bits[prediction_at(p, i, choice)] * (double)p->weights[i];
+        weights += (double)p->weights[i];
+    }
+    return bits / weights;
+}
+
+static double *given_budgets(const Run *run, int *n)
+{
+    *n = options_count(run->options, "budgets");
+    double *budget = xmalloc(sizeof *budget * (size_t)(*n + run->config->n_choices));
+    for (int b = 0; b < *n; b++) budget[b] = options_number_at(run->options, "budgets", b);
+    return budget;
+}
+
+/* The budgets of the config; without any, the sizes of the uniform models, so that each has its match,
+ * but for the smallest and the largest, which leave nothing to choose. */
+static double *all_budgets(const Prediction *p, int *n)
+{
+    double *budget = given_budgets(p->run, n), least = INFINITY, most = 0;
+    if (*n) return budget;
+    for (int c = 0; c < p->n_choices; c++) least = fmin(least, uniform_bits(p, c)), most = fmax(most, uniform_bits(p, c));
+    for (int c = 0; c < p->n_choices; c++)
+        if (uniform_bits(p, c) > least && uniform_bits(p, c) < most) budget[(*n)++] = uniform_bits(p, c);
+    return budget;
 }
 
 static int measure_models(Prediction *p)
 {
-    int *choice = xcalloc((size_t)p->n_layers, sizeof *choice), status = OK;
+    int *choice = xcalloc((size_t)p->n_layers, sizeof *choice), n, status = OK;
+    double *budget = all_budgets(p, &n);
     for (int c = 0; c < p->n_choices && status == OK; c++) {
         for (int i = 0; i < p->n_layers; i++) choice[i] = c;
         status = measure_model(p, choice, "uniform", choice_of(p, c)->name, NAN);
     }
-    const Options *options = p->run->options;
-    for (int b = 0; b < options_count(options, "budgets") && status == OK; b++) {
-        double budget = options_number_at(options, "budgets", b);
-        char *name = xformat("%g bits", budget);
-        status = allocate_budget(p, choice, budget);
-        if (status == OK) status = measure_model(p, choice, "allocated", name, budget);
+    for (int b = 0; b < n && status == OK; b++) {
+        char *name = xformat("%g bits", budget[b]);
+        status = allocate_budget(p, choice, budget[b]);
+        if (status == OK) status = measure_model(p, choice, "allocated", name, budget[b]);
         free(name);
     }
     free(choice);
+    free(budget);
     return status;
-}
-
-/* For each budget the uniform model of the same size, where there is one, side by side. */
-static void say_predictions(Prediction *p)
-{
-    const Table *t = p->predictions;
-    run_say(p->run, "Whole models, predicted by adding up single layers and then measured: %d of %d measured values lie in their 95 %% interval.", p->inside, p->compared);
-    for (int64_t a = 0; a < t->n_rows; a++) {
-        if (strcmp(table_text(t, a, "model"), "allocated")) continue;
-        double bits = table_number(t, a, "budget"), kl = table_number(t, a, "kl");
-        int64_t same = -1;
-        for (int64_t u = 0; u < t->n_rows; u++)
-            if (!strcmp(table_text(t, u, "model"), "uniform") && fabs(table_number(t, u, "bits") - bits) < 1e-6) same = u;
-        char *uniform = same < 0 ? xstrdup("")
-            : xformat("; uniform %s of the same size: %.4g, so %.0f %% less (predicted %.0f %%)", table_text(t, same, "choice"), table_number(t, same, "kl"),
-                      100 * (1 - kl / table_number(t, same, "kl")), 100 * (1 - table_number(t, a, "predicted_kl") / table_number(t, same, "predicted_kl")));
-        run_say(p->run, "%.4g bits/weight allocated: KL %.4g +- %.2g (predicted %.4g%s)%s.", bits, kl, table_number(t, a, "kl_se"),
-                table_number(t, a, "predicted_kl"), table_integer(t, a, "inside") ? "" : ", interval missed", uniform);
-        free(uniform);
-    }
 }
 
 static int run_all(Prediction *p)
 {
     TRY(coefficients(p));
     for (int i = 0; i < p->n_layers; i++) TRY(apply_choices(p, i));
-    emit_choices(p);
+    run_emit(p->run, choice_table(p));
     TRY(measure_models(p));
     say_predictions(p);
     run_emit(p->run, p->allocations);
@@ -401,7 +290,8 @@ static int plan(Plan *out, int *later, Run *run)
     TRY(check_budgets(run));
     TRY(responses_plan(out, run));
     plan_uniform(out, run);
-    *later = options_count(run->options, "budgets");
+    free(given_budgets(run, later));
+    if (*later == 0 && run->config->n_choices > 2) *later = run->config->n_choices - 2;
     return OK;
 }
 
@@ -415,10 +305,8 @@ static int run(Run *run)
     p.a_kl = xcalloc(windows, sizeof(double)), p.a_nll = xcalloc(windows, sizeof(double));
     p.v_kl = xcalloc(layers, sizeof(double)), p.v_nll = xcalloc(layers, sizeof(double)), p.alpha = xcalloc(layers, sizeof(double));
     p.t2 = xcalloc(rows, sizeof(double)), p.bits = xcalloc(rows, sizeof(double)), p.kappa = xcalloc(rows, sizeof(double));
-    p.predictions = table_new("predictions", "whole models: loss predicted from single layers, and measured");
-    p.allocations = table_new("allocations", "the best choice per layer at each budget");
-    prediction_columns(p.predictions);
-    allocation_columns(p.allocations);
+    p.predictions = prediction_table();
+    p.allocations = allocation_table();
     int status = run_all(&p);
     prediction_free(&p);
     return status;

@@ -164,182 +164,6 @@ void responses_free(Responses *r)
     *r = (Responses){ 0 };
 }
 
-/* ---- tables ---- */
-
-static void add_layer_columns(Table *t)
-{
-    table_add_column(t, COLUMN_TEXT, "layer", "", "name of the layer");
-    table_add_column(t, COLUMN_INTEGER, "block", "", "block, from 0");
-    table_add_column(t, COLUMN_TEXT, "type", "", "q k v o gate up down");
-}
-
-static int64_t add_layer_row(Table *t, const Layer *layer)
-{
-    int64_t row = table_add_row(t);
-    table_set_text(t, row, "layer", layer->name);
-    table_set_integer(t, row, "block", layer->block);
-    table_set_text(t, row, "type", layer_type_name[layer->type]);
-    return row;
-}
-
-static void set_mean(Table *t, int64_t row, const char *name, const double *x, const Responses *r)
-{
-    double mean, se;
-    char *se_name = xformat("%s_se", name);
-    weighted_mean(&mean, &se, x, r->clean.tokens, r->n_windows);
-    table_set_number(t, row, name, mean);
-    table_set_number(t, row, se_name, se);
-    free(se_name);
-}
-
-static void add_loss_columns(Table *t)
-{
-    table_add_column(t, COLUMN_NUMBER, "kl", "nats/token", "KL(clean || perturbed), mean over scored tokens");
-    table_add_column(t, COLUMN_NUMBER, "kl_se", "nats/token", "its standard error over windows");
-    table_add_column(t, COLUMN_NUMBER, "delta_nll", "nats/token", "NLL perturbed - NLL clean, same tokens");
-    table_add_column(t, COLUMN_NUMBER, "delta_nll_se", "nats/token", "its standard error over windows");
-}
-
-static void set_losses(Table *t, int64_t row, const double *kl, const double *nll, const Responses *r)
-{
-    double *delta = xmalloc(sizeof *delta * (size_t)r->n_windows);
-    for (int w = 0; w < r->n_windows; w++) delta[w] = nll[w] - r->clean.nll[w];
-    set_mean(t, row, "kl", kl, r);
-    set_mean(t, row, "delta_nll", delta, r);
-    free(delta);
-}
-
-static void emit_responses(Run *run, const Responses *r)
-{
-    Table *t = table_new("responses", "loss under noise in a single layer");
-    add_layer_columns(t);
-    table_add_column(t, COLUMN_INTEGER, "draw", "", "independent draw");
-    table_add_column(t, COLUMN_NUMBER, "t2_asked", "", "relative squared error asked for");
-    table_add_column(t, COLUMN_NUMBER, "t2", "", "relative squared error that came out, mean over windows");
-    add_loss_columns(t);
-    table_add_column(t, COLUMN_INTEGER, "near_floor", "", "1: KL below 20 times that of the null run, not used in fits");
-    for (int i = 0; i < r->n_layers; i++)
-        for (int j = 0; j < r->layer[i].n_points; j++) {
-            const LayerResponse *l = &r->layer[i];
-            int64_t row = add_layer_row(t, model_layer(study_model(run->study), l->layer)), at = (int64_t)j * r->n_windows;
-            table_set_integer(t, row, "draw", l->draw[j]);
-            table_set_number(t, row, "t2_asked", l->t2_asked[j]);
-            table_set_number(t, row, "t2", l->t2[j]);
-            set_losses(t, row, l->kl + at, l->nll + at, r);
-            table_set_integer(t, row, "near_floor", !l->used[j]);
-        }
-    run_emit(run, t);
-}
-
-static void emit_floor(Run *run, const Responses *r)
-{
-    Table *t = table_new("floor", "the null run: nothing perturbed, every matrix product rounded another way; deltas near it mean nothing");
-    add_loss_columns(t);
-    set_losses(t, table_add_row(t), r->null_run.kl, r->null_run.nll, r);
-    run_emit(run, t);
-}
-
-static Table *coefficient_table(void)
-{
-    Table *t = table_new("coefficients", "growth of the loss per unit of relative squared error of a layer");
-    add_layer_columns(t);
-    table_add_column(t, COLUMN_INTEGER, "weights", "", "number of weights");
-    table_add_column(t, COLUMN_TEXT, "estimator", "", "kl: least squares of KL/t2 on (1, t2); paper: PPL through the origin (Algorithm 3)");
-    table_add_column(t, COLUMN_TEXT, "metric", "", "nats/token (KL) or PPL, per unit t2");
-    table_add_column(t, COLUMN_TEXT, "scale", "", "noise follows each group's rms (group) or has one sigma (matrix)");
-    table_add_column(t, COLUMN_NUMBER, "alpha", "metric per unit t2", "the coefficient");
-    table_add_column(t, COLUMN_NUMBER, "alpha_se", "metric per unit t2", "its standard error, bootstrap over windows");
-    table_add_column(t, COLUMN_NUMBER, "alpha_low", "metric per unit t2", "95 % interval, lower end");
-    table_add_column(t, COLUMN_NUMBER, "alpha_high", "metric per unit t2", "95 % interval, upper end");
-    table_add_column(t, COLUMN_NUMBER, "b", "metric per unit t2^2", "curvature; empty with one level");
-    table_add_column(t, COLUMN_NUMBER, "b_se", "metric per unit t2^2", "its standard error");
-    table_add_column(t, COLUMN_INTEGER, "levels", "", "noise levels in the fit");
-    table_add_column(t, COLUMN_NUMBER, "range5", "", "t2 at which curvature is 5 % of the linear term");
-    table_add_column(t, COLUMN_NUMBER, "range10", "", "t2 at which curvature is 10 % of the linear term");
-    table_add_column(t, COLUMN_NUMBER, "lack_of_fit", "", "largest residual of KL/t2 relative to alpha; empty below three levels");
-    table_add_column(t, COLUMN_NUMBER, "r2", "", "R^2 of the fit through the origin (it says little: it follows the grid of levels)");
-    return t;
-}
-
-/* The used points, levels as asked and responses scaled to them. */
-typedef struct { int n; double t2[MOST_LEVELS * 16], *kl, *nll; } Points;
-
-static int used_points(Points *out, const LayerResponse *l)
-{
-    Points p = { .kl = xmalloc(sizeof(double) * (size_t)(l->n_points * l->n_windows)), .nll = xmalloc(sizeof(double) * (size_t)(l->n_points * l->n_windows)) };
-    for (int j = 0; j < l->n_points && p.n < MOST_LEVELS * 16; j++) {
-        if (!l->used[j]) continue;
-        for (int w = 0; w < l->n_windows; w++) {
-            int64_t from = (int64_t)j * l->n_windows + w, to = (int64_t)p.n * l->n_windows + w;
-            p.kl[to] = l->kl[from] * l->t2_asked[j] / l->t2[j];
-            p.nll[to] = l->nll[from];
-        }
-        p.t2[p.n++] = l->t2_asked[j];
-    }
-    *out = p;
-    return p.n;
-}
-
-static int64_t add_coefficient(Table *t, const Run *run, const Layer *layer, const char *estimator, const char *metric, int levels)
-{
-    int64_t row = add_layer_row(t, layer);
-    table_set_integer(t, row, "weights", layer->rows * layer->cols);
-    table_set_text(t, row, "estimator", estimator);
-    table_set_text(t, row, "metric", metric);
-    table_set_text(t, row, "scale", options_text(run->options, "noise.scale"));
-    table_set_integer(t, row, "levels", levels);
-    return row;
-}
-
-static int fit_layer(Table *t, const Run *run, const Responses *r, const LayerResponse *l)
-{
-    const Layer *layer = model_layer(study_model(run->study), l->layer);
-    int resamples = (int)options_integer(run->options, "bootstrap"), levels = response_levels(l);
-    int64_t kl = add_coefficient(t, run, layer, "kl", "nats/token", levels), paper = add_coefficient(t, run, layer, "paper", "PPL", levels);
-    Points p;
-    int n = used_points(&p, l), status = OK;
-    ResponseFit fit;
-    double alpha, se, r2;
-    if (n) status = fit_response(&fit, p.kl, p.t2, r->clean.tokens, n, r->n_windows, resamples, study_seed(run->study));
-    if (n && status == OK) {
-        const struct { const char *name; double value; } cell[] = {
-            { "alpha", fit.a }, { "alpha_se", fit.a_se }, { "alpha_low", fit.a_low }, { "alpha_high", fit.a_high }, { "b", fit.b }, { "b_se", fit.b_se },
-            { "range5", fit.range5 }, { "range10", fit.range10 }, { "lack_of_fit", fit.lack_of_fit },
-        };
-        for (size_t i = 0; i < sizeof cell / sizeof *cell; i++) table_set_number(t, kl, cell[i].name, cell[i].value);
-        status = fit_through_origin(&alpha, &se, &r2, p.nll, r->clean.nll, p.t2, r->clean.tokens, n, r->n_windows, resamples, study_seed(run->study));
-    }
-    if (n && status == OK) {
-        table_set_number(t, paper, "alpha", alpha);
-        table_set_number(t, paper, "alpha_se", se);
-        table_set_number(t, paper, "r2", r2);
-    }
-    free(p.kl);
-    free(p.nll);
-    return status;
-}
-
-/* The largest coefficients and how well they are known, for the end of the run. */
-static void say_coefficients(Run *run, const Table *t)
-{
-    double sum = 0, best = 0, *relative = xmalloc(sizeof *relative * (size_t)t->n_rows);
-    const char *name = "";
-    int n = 0, layers = 0, several = 0;
-    for (int64_t row = 0; row < t->n_rows; row++) {
-        if (strcmp(table_text(t, row, "estimator"), "kl")) continue;
-        double a = table_number(t, row, "alpha"), se = table_number(t, row, "alpha_se");
-        layers++, several += table_integer(t, row, "levels") > 1;
-        if (!isfinite(a)) continue;
-        sum += a;
-        if (a > best) best = a, name = table_text(t, row, "layer");
-        if (isfinite(se / a)) relative[n++] = se / a;
-    }
-    run_say(run, "Coefficients of %d layers (KL per unit of relative squared error), sum %.4g; the largest is %s with %.3g (%.0f %%).", layers, sum, name, best, 100 * best / sum);
-    if (n) run_say(run, "Their standard error over windows is %.0f %% for the median layer and %.0f %% for the worst.", 100 * quantile(relative, n, .5), 100 * quantile(relative, n, 1));
-    if (several < layers) run_say(run, "Curvature was looked at in %d layers; one level alone cannot tell it (check.layers adds levels).", several);
-    free(relative);
-}
-
 static int plan(Plan *out, int *later, Run *run)
 {
     *later = 0;
@@ -349,18 +173,15 @@ static int plan(Plan *out, int *later, Run *run)
 static int run(Run *run)
 {
     Responses r;
+    Table *coefficients = NULL;
     TRY(responses_measure(&r, run));
-    Table *t = coefficient_table();
-    int status = OK;
-    for (int i = 0; i < r.n_layers && status == OK; i++) status = fit_layer(t, run, &r, &r.layer[i]);
+    int status = coefficient_table(&coefficients, run, &r);
     if (status == OK) {
         run_say(run, "Noise floor: a null run (nothing perturbed, other rounding) gives KL %.1e nats/token; smaller differences mean nothing.", r.floor_kl);
-        say_coefficients(run, t);
-        emit_floor(run, &r);
-        emit_responses(run, &r);
-        run_emit(run, t);
-    } else {
-        table_free(t);
+        say_coefficients(run, coefficients);
+        run_emit(run, floor_table(&r));
+        run_emit(run, response_table(run, &r));
+        run_emit(run, coefficients);
     }
     responses_free(&r);
     return status;

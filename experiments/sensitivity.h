@@ -22,4 +22,12 @@ int  responses_plan(Plan *plan, Run *run);
 int  responses_measure(Responses *out, Run *run);
 void responses_free(Responses *responses);
 
+/* The experiment's tables; the coefficients are fitted here. */
+Table *floor_table(const Responses *responses);
+Table *response_table(const Run *run, const Responses *responses);
+int coefficient_table(Table **out, const Run *run, const Responses *responses);
+
+/* The lines of the summary. */
+void say_coefficients(Run *run, const Table *coefficients);
+
 #endif
