@@ -234,6 +234,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(slices_of_a_comparison),
         cmocka_unit_test(comparison_equals_study),
     };
-    start_small(argv);
+    start_with(1, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -323,6 +323,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(failures_leave_the_study_usable),
         cmocka_unit_test(weights_that_are_not_finite),
     };
-    start_small(argv);
+    start_with(1, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -230,6 +230,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(adjacent_pairs_are_the_same_function),
         cmocka_unit_test(bytes_of_large_models),
     };
-    start_small(argv);
+    start_with(1, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

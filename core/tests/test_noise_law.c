@@ -154,6 +154,6 @@ int main(int argc, char **argv)
 {
     (void)argc;
     const struct CMUnitTest tests[] = { cmocka_unit_test(gaussian_noise), cmocka_unit_test(sign_noise) };
-    start_small(argv);
+    start_with(1, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -181,6 +181,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(short_windows),
         cmocka_unit_test(frequencies_are_the_probabilities),
     };
-    start_small(argv);
+    start_with(1, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

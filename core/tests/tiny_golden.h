@@ -87,16 +87,15 @@ static inline void tiny_corpus(Corpus *out, const Tiny *tiny, int context)
     cut_finish(out, &cut, "golden", context, false, -1);
 }
 
-/* One thread: these shapes are too small to share.  Where a test asks for more, threads that wait by spinning make
- * thousands of small calls slow on a busy machine, and OpenMP reads its environment before main: so the test starts
- * itself again. */
-static inline void start_small(char **argv)
+/* Threads that wait by spinning make thousands of small calls slow on a busy machine, and OpenMP reads its environment
+ * before main: so the test starts itself again.  0 threads: all cores. */
+static inline void start_with(int threads, char **argv)
 {
     if (!getenv("OMP_WAIT_POLICY")) {
         setenv("OMP_WAIT_POLICY", "passive", 1);
         execv("/proc/self/exe", argv);
     }
-    kernels_set_threads(1);
+    kernels_set_threads(threads);
 }
 
 enum { WHOLE = 512 };               /* no sequence is cut by such a context */
