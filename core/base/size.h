@@ -6,8 +6,8 @@
 
 enum { SIZE_TEXT = 24 };
 
-/* "3.2 GiB", "17 MiB", "640 KiB"; rounded up, so that what is said to suffice does, and in a form that the
- * setting memory takes (without the blank too). */
+/* "640 KiB", "3277 MiB", "15 GiB": whole, as the setting `memory` takes it (without the blank), and
+ * rounded up, so that what is said to suffice does. */
 char *size_text(char out[SIZE_TEXT], int64_t bytes);
 
 #endif

@@ -113,8 +113,8 @@ static const BadInput asking[] = {
     { "sweep over nothing", 1, { "run", "@empty-sweep.yaml" }, { "'seed' is swept over an empty list" }, make_empty_sweep },
     { "sample without a tokenizer", 1, { "run", "@mute-sample.yaml", "--quiet", "--set", "output=@x.h5" }, { "tokenizer.json", "text.random" }, make_mute_sample },
     { "sample beyond the context", 1, { "run", "@long-sample.yaml", "--quiet", "--set", "output=@x.h5" }, { "text.sample.length 600", "context of 512" }, make_long_sample },
-    { "memory too small", 1, { "run", "@good.yaml", "--quiet", "--memory", "1MB", "--set", "text.random.length=500", "--set", "output=@x.h5" }, { "need at least ", " MiB", "raise memory" }, make_good },
-    { "memory too small for a dry run", 1, { "run", "@good.yaml", "--memory", "1MB", "--set", "text.random.length=500", "--dry-run", "--set", "output=@x.h5" }, { "need at least ", " MiB" }, make_good },
+    { "memory too small", 1, { "run", "@good.yaml", "--quiet", "--memory", "1MB", "--set", "text.random.length=500", "--set", "output=@x.h5" }, { "need at least ", " KiB", "raise memory" }, make_good },
+    { "memory too small for a dry run", 1, { "run", "@good.yaml", "--memory", "1MB", "--set", "text.random.length=500", "--dry-run", "--set", "output=@x.h5" }, { "need at least ", " KiB" }, make_good },
 };
 
 /* ---- choices and budgets ---- */
