@@ -6,6 +6,19 @@
 
 #include "experiments/experiment.h"
 
+/* One combination of the sweep: its model, text and study. */
+typedef struct { Model *model; Corpus corpus; Study *study; StudyPlan plan; Options *options; const Kernels *kernels; Run run; } Point;
+
+/* All experiments, ended by NULL; by name, or ERR_ARGUMENT with the nearest. */
+extern const Experiment *const experiments[];
+int experiment_find(const Experiment **out, const char *name);
+
+/* Measurements of all experiments, how many of them the store has; their work in passes of the model,
+ * and how much of it is left. */
+typedef struct { int n, known; double work, left; } Price;
+int  price_point(Price *price, Point *point);
+void price_say(const Point *point, const Price *price);
+
 typedef struct Tables { int n; Table **table; } Tables;
 
 int  tables_store(const Tables *tables, Store *store);

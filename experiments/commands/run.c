@@ -8,37 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
-#include "core/base/size.h"
 #include "core/measure/study.h"
 #include "experiments/command.h"
 #include "experiments/run.h"
-
-static const Experiment *const experiments[] = { &experiment_sensitivity, &experiment_predict };
-enum { N_EXPERIMENTS = sizeof experiments / sizeof *experiments };
 
 static const Option own[] = {
     { "set",     OPTION_TEXT, true,  NULL, 0, 0, NULL, "", "override a key of the config: --set noise.t2=0.01,0.03" },
     { "dry-run", OPTION_FLAG, false, "no", 0, 0, NULL, "", "say what would be measured and what it costs, and stop" },
     { 0 },
 };
-
-static int find_experiment(const Experiment **out, const char *name)
-{
-    const char *names[N_EXPERIMENTS];
-    for (int i = 0; i < N_EXPERIMENTS; i++) {
-        names[i] = experiments[i]->name;
-        if (strcmp(names[i], name)) continue;
-        *out = experiments[i];
-        return OK;
-    }
-    const char *near = err_nearest(name, names, N_EXPERIMENTS);
-    if (near) FAIL(ERR_ARGUMENT, "there is no experiment '%s'; did you mean '%s'?", name, near);
-    FAIL(ERR_ARGUMENT, "there is no experiment '%s'; there are sensitivity and predict", name);
-}
 
 /* Everything that lives as long as the run. */
 typedef struct {
@@ -52,9 +33,6 @@ typedef struct {
     int measured, found;            /* measurements run now, and found in the store */
     bool quiet, dry_run;
 } Session;
-
-/* One combination of the sweep: its model, text and study. */
-typedef struct { Model *model; Corpus corpus; Study *study; StudyPlan plan; Options *options; const Kernels *kernels; Run run; } Point;
 
 static void point_close(Point *p)
 {
@@ -86,88 +64,6 @@ static int point_study(Point *p, Session *s)
     return OK;
 }
 
-/* ---- planning: how many measurements, how much work ---- */
-
-typedef struct { int n, known; double work, left; } Price;
-
-/* Two experiments may ask for the same measurement; it is priced once. */
-static int price_map(Price *price, void **seen, Point *p, const LayerMap *map)
-{
-    char key[HASH_TEXT];
-    TRY(measure_key(key, NULL, p->study, map));
-    if (!key_is_new(seen, key)) return OK;
-    double work = measure_cost(p->study, map);
-    bool known = measure_known(p->study, map);
-    price->n++, price->known += known;
-    price->work += work, price->left += known ? 0 : work;
-    return OK;
-}
-
-static int price_experiment(Price *price, void **seen, Point *p, const char *name)
-{
-    const Experiment *e = NULL;
-    TRY(find_experiment(&e, name));
-    Plan plan = { 0 };
-    int later = 0, status = e->plan(&plan, &later, &p->run);
-    for (int m = 0; m < plan.n && status == OK; m++) status = price_map(price, seen, p, &plan.map[m]);
-    price->n += later, price->work += later, price->left += later;
-    plan_free(&plan);
-    return status;
-}
-
-static int price_point(Price *price, Point *p)
-{
-    void *seen = NULL;
-    int status = OK;
-    for (int i = 0; i < options_count(p->options, "experiment") && status == OK; i++)
-        status = price_experiment(price, &seen, p, options_text_at(p->options, "experiment", i));
-    keys_free(&seen);
-    return status;
-}
-
-/* Seconds of one pass, from a timed product of the shapes at hand: enough for an estimate. */
-static double seconds_per_pass(const Point *p)
-{
-    const ModelShape *s = model_shape(p->model);
-    int rows = 256, C = s->width, N = s->feed_forward;
-    int64_t zero[2] = { 0, 256 };
-    int length[2] = { rows, rows };
-    Ragged batch = { 2, length, zero };
-    float *x = xcalloc(2 * (size_t)rows * (size_t)C, sizeof *x), *w = xcalloc((size_t)C * (size_t)N, sizeof *w), *out = xcalloc(2 * (size_t)rows * (size_t)N, sizeof *out);
-    struct timespec a, b;
-    double seconds = 0;
-    int repeats = 0;
-    for (; seconds < .2; repeats++) {
-        clock_gettime(CLOCK_MONOTONIC, &a);
-        p->kernels->matmul(out, N, x, w, 0, NULL, &batch, C, N);
-        clock_gettime(CLOCK_MONOTONIC, &b);
-        seconds += (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
-    }
-    free(x);
-    free(w);
-    free(out);
-    double rate = 2.0 * 2 * rows * C * N * repeats / seconds;
-    const double overhead = 1.35;               /* everything that is not a matrix product, measured on the default model */
-    return overhead * network_flops(s, p->corpus.n_inputs, (double)p->corpus.n_inputs / p->corpus.n_segments, 0, p->corpus.n_scored) / rate;
-}
-
-static void say_price(const Point *p, const Price *price)
-{
-    const ModelShape *s = model_shape(p->model);
-    double flops = network_flops(s, p->corpus.n_inputs, (double)p->corpus.n_inputs / p->corpus.n_segments, 0, p->corpus.n_scored);
-    double seconds = price->left * seconds_per_pass(p);
-    printf("measurements   %d, of which %d are in the store\n", price->n, price->known);
-    printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
-    printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
-    char used[SIZE_TEXT], least[SIZE_TEXT];
-    printf("memory         %s beside the mapped file (%s, %s, %s); the least is %s\n", size_text(used, p->plan.bytes),
-           p->plan.network.resident ? "weights kept as float32" : "weights converted block by block",
-           p->plan.keep_logits ? "clean logits kept" : "clean logits computed again",
-           p->plan.boundary_stride == 1 ? "every block boundary kept" : p->plan.boundary_stride ? "some block boundaries kept" : "no block boundary kept",
-           size_text(least, p->plan.least));
-    printf("time           about %.0f min %.0f s with %d threads of this machine (a guess from one matrix product)\n", seconds / 60 - .5 < 0 ? 0 : (double)(int)(seconds / 60), seconds - 60 * (int)(seconds / 60), kernels_threads());
-}
-
 static int dry_run_point(Point *p, Session *s)
 {
     bool sampled = corpus_to_sample(p->model, p->options, s->folder);
@@ -185,7 +81,7 @@ static int dry_run_point(Point *p, Session *s)
     Price price = { 0 };
     TRY(price_point(&price, p));
     for (int i = 0; i < p->run.point->n; i++) printf("%s%s = %s%s", i ? ", " : "", p->run.point->name[i], p->run.point->value[i], i + 1 == p->run.point->n ? "\n" : "");
-    say_price(p, &price);
+    price_say(p, &price);
     return OK;
 }
 
@@ -214,7 +110,7 @@ static int run_point(Point *p, Session *s)
     int status = OK;
     for (int i = 0; i < options_count(p->options, "experiment") && status == OK; i++) {
         const Experiment *e = NULL;
-        status = find_experiment(&e, options_text_at(p->options, "experiment", i));
+        status = experiment_find(&e, options_text_at(p->options, "experiment", i));
         if (status == OK) status = e->run(&p->run);
     }
     progress_end(p->run.progress);
@@ -327,7 +223,7 @@ static int run(const Arguments *a)
 static char *manual(void)
 {
     char *keys = options_help(config_keys, "  "), *text = xstrdup("Experiments (the key experiment, in this order):\n");
-    for (int i = 0; i < N_EXPERIMENTS; i++) {
+    for (int i = 0; experiments[i]; i++) {
         char *longer = xformat("%s  %-12s %s\n", text, experiments[i]->name, experiments[i]->summary);
         free(text);
         text = longer;

@@ -1,0 +1,24 @@
+/*
+ * registry.c - all experiments: a new one is one file and one row here
+ */
+#include <string.h>
+
+#include "core/base/err.h"
+#include "experiments/run.h"
+
+const Experiment *const experiments[] = { &experiment_sensitivity, &experiment_predict, NULL };
+enum { N_EXPERIMENTS = sizeof experiments / sizeof *experiments - 1 };
+
+int experiment_find(const Experiment **out, const char *name)
+{
+    const char *names[N_EXPERIMENTS];
+    for (int i = 0; i < N_EXPERIMENTS; i++) {
+        names[i] = experiments[i]->name;
+        if (strcmp(names[i], name)) continue;
+        *out = experiments[i];
+        return OK;
+    }
+    const char *near = err_nearest(name, names, N_EXPERIMENTS);
+    if (near) FAIL(ERR_ARGUMENT, "there is no experiment '%s'; did you mean '%s'?", name, near);
+    FAIL(ERR_ARGUMENT, "there is no experiment '%s'; linearity run --help lists them", name);
+}
