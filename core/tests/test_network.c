@@ -167,6 +167,52 @@ static void losses_of_tokens(void **state)
     }
 }
 
+/* Targets of -1 among scored ones count neither in the sum nor in the mean. */
+static void targets_left_out(void **state)
+{
+    (void)state;
+    Tiny tiny = tiny_open("qwen2-bias-tied");
+    Corpus corpus;
+    tiny_corpus(&corpus, &tiny, 16);
+    double sum[2] = { 0 };
+    for (int s = 0, t = 0; s < corpus.n_segments; s++) {
+        const Segment *segment = &corpus.segment[s];
+        int w = segment->window;
+        if (s > 0 && w != corpus.segment[s - 1].window) t = 0;
+        for (int i = 0; i < segment->length; i++, t++)
+            if (t % 3 == 1) {
+                ((int32_t *)(uintptr_t)segment->targets)[i] = -1;
+                corpus.tokens[w]--;
+            }
+    }
+    Comparison one, both;
+    WORKS(compare_models(&both, tiny.model, tiny.model, &corpus, kernels_cpu(), (int64_t)1 << 30, NULL, NULL));
+    corpus_free(&corpus);
+    Cut cut = { 0 };                    /* the same, each scored target a window of its own */
+    int32_t *ids[2];
+    for (int k = 0, n, window = 0; k < 2; k++) {
+        ids[k] = golden_ids(json_object_get(tiny_forward(&tiny, k), "ids"), &n);
+        for (int t = 0; t + 1 < n; t++) {
+            int first = t / 16 * 16;
+            if (t % 3 != 1) cut_segment(&cut, window++, ids[k] + first, t + 2 - first, t + 1 - first);
+        }
+    }
+    cut_finish(&corpus, &cut, "tokens", 16, false, -1);
+    WORKS(compare_models(&one, tiny.model, NULL, &corpus, kernels_cpu(), (int64_t)1 << 30, NULL, NULL));
+    int scored = 26;                    /* of the first sequence's 39 */
+    for (int w = 0; w < one.n_windows; w++) sum[w >= scored] += one.nll[w];
+    NEAR(both.nll[0], sum[0] / scored, 4e-6, "first sequence");
+    NEAR(both.other_nll[1], sum[1] / (one.n_windows - scored), 4e-6, "second sequence");
+    for (int k = 0; k < 2; k++) {
+        assert_true(both.kl[k] == 0 && both.same_top[k] == 1);
+        free(ids[k]);
+    }
+    comparison_free(&one);
+    comparison_free(&both);
+    corpus_free(&corpus);
+    tiny_close(&tiny);
+}
+
 /* ---- the other order of rotation ---- */
 
 static Model *model_from_writer(GgufWriter *writer, const char *folder)
@@ -227,6 +273,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forward_equals_float64),
         cmocka_unit_test(losses_of_tokens),
+        cmocka_unit_test(targets_left_out),
         cmocka_unit_test(adjacent_pairs_are_the_same_function),
         cmocka_unit_test(bytes_of_large_models),
     };
