@@ -184,8 +184,10 @@ static int measure_models(Prediction *p)
     }
     for (int b = 0; b < n && status == OK; b++) {
         char *name = xformat("%g bits", budget[b]);
+        int before = p->run->measured + p->run->found;
         status = allocate_budget(p, choice, budget[b]);
         if (status == OK) status = measure_model(p, choice, "allocated", name, budget[b]);
+        if (status == OK && p->run->measured + p->run->found == before) progress_skip(p->run->progress, 1);     /* a uniform model again */
         free(name);
     }
     free(choice);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/base/interrupt.h"
 #include "core/measure/internal.h"
 
 int study_open(Study **out, const Model *model, const Corpus *corpus, const Kernels *kernels, const StudyPlan *plan,
@@ -61,6 +62,7 @@ static int clean_blocks(Study *study)
             study->boundary[b] = study->kernels->alloc(stream_floats(study));
             study->kernels->copy(study->boundary[b], study->x, stream_floats(study));
         }
+        if (interrupt_requested()) FAIL(ERR_INTERRUPTED, "interrupted");
         TRY(network_block(study->net, study->x, &study->layout, b, NULL));
     }
     return OK;

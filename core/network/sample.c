@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/base/interrupt.h"
 #include "core/base/rng.h"
 #include "core/network/internal.h"
 
@@ -168,7 +169,8 @@ int network_sample(int32_t *out, Network *net, const int32_t *first, int windows
     int status = OK;
     for (int w = 0; w < windows; w++) out[(int64_t)w * length] = first[w];
     for (int group = 0; group < windows && status == OK; group += SAMPLE_GROUP)
-        for (int t = 0; t + 1 < length && status == OK; t++) status = step(&sampler, out, group, windows, t, seed);
+        for (int t = 0; t + 1 < length && status == OK; t++)
+            status = interrupt_requested() ? err_set(ERR_INTERRUPTED, "interrupted") : step(&sampler, out, group, windows, t, seed);
     sampler_free(&sampler);
     return status;
 }

@@ -145,4 +145,12 @@ static inline void ran_free(Ran *ran)
     *ran = (Ran){ 0 };
 }
 
+static inline const char *last_line(const char *text)
+{
+    const char *last = text;
+    for (const char *c = text; *c; c++)
+        if (*c == '\n' && c[1]) last = c + 1;
+    return last;
+}
+
 #endif

@@ -103,7 +103,7 @@ static const BadInput asking[] = {
     { "two texts", 1, { "run", "@two-texts.yaml" }, { "two-texts.yaml:3:", "'text.file' and 'text.random.windows' are both given" }, make_two_texts },
     { "a setting that does nothing", 1, { "run", "@idle-text.yaml" }, { "idle-text.yaml:3:", "'text.bos' goes with 'text.file'" }, make_idle_text },
     { "misspelt experiment", 1, { "run", "@experiment.yaml", "--set", "output=@x.h5" }, { "'sensitvity'; did you mean 'sensitivity'?" }, make_experiment },
-    { "unknown experiment", 1, { "run", "@strange.yaml", "--set", "output=@x.h5" }, { "'everything'", "sensitivity", "predict" }, make_strange },
+    { "unknown experiment", 1, { "run", "@strange.yaml", "--set", "output=@x.h5" }, { "'everything'", "linearity run --help" }, make_strange },
     { "missing model file", 1, { "run", "@bad-model.yaml", "--set", "output=@x.h5" }, { "models/nowhere.gguf: No such file", "make model" }, make_bad_model },
     { "missing text file", 1, { "run", "@file.yaml", "--set", "output=@x.h5" }, { "nowhere.ids: No such file" }, make_file },
     { "layers that match nothing", 1, { "run", "@layers.yaml", "--set", "output=@x.h5" }, { "layers: no layer matches 'blocks.*.qkv'", "'blocks." }, make_layers },

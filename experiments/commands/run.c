@@ -157,15 +157,16 @@ static void print_summary(const Session *s)
  * nothing goes again. */
 static void close_after_failure(Session *s, int status, bool existed)
 {
-    char *failure = status == ERR_INTERRUPTED ? xformat("interrupted; what is measured is kept in %s, run the same command again to go on", s->output)
-                                              : xstrdup(err_last());
     bool empty = !existed && store_count(s->store) == 0;
+    char *failure = xstrdup(err_last());
     store_close(&s->store);
     if (empty) {
         unlink(s->output);
         rmdir(s->folder);                       /* stays if sampled text is in it */
     }
-    err_set(status, "%s", failure);
+    if (status != ERR_INTERRUPTED) err_set(status, "%s", failure);
+    else if (empty) err_set(status, "interrupted before anything was measured");
+    else err_set(status, "interrupted; what is measured is kept in %s, run the same command again to go on", s->output);
     free(failure);
 }
 
