@@ -1,6 +1,7 @@
 /*
  * registry.c - all experiments: a new one is one file and one row here
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/err.h"
@@ -20,5 +21,13 @@ int experiment_find(const Experiment **out, const char *name)
     }
     const char *near = err_nearest(name, names, N_EXPERIMENTS);
     if (near) FAIL(ERR_ARGUMENT, "there is no experiment '%s'; did you mean '%s'?", name, near);
-    FAIL(ERR_ARGUMENT, "there is no experiment '%s'; linearity run --help lists them", name);
+    char *list = xstrdup(names[0]);
+    for (int i = 1; i < N_EXPERIMENTS; i++) {
+        char *longer = xformat("%s, %s", list, names[i]);
+        free(list);
+        list = longer;
+    }
+    err_set(ERR_ARGUMENT, "there is no experiment '%s'; there are %s (linearity run --help)", name, list);
+    free(list);
+    return ERR_ARGUMENT;
 }
