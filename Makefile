@@ -8,7 +8,8 @@
 # make asan         the tests again under the address and undefined-behaviour sanitizers
 BUILD  ?= build
 OPT    ?= -O3                  # SIMD by run-time dispatch (target attributes), not -march=native: binaries move between machines
-WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+WERROR ?= -Werror              # make WERROR= where a newer compiler warns of more
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
 CFLAGS := -std=c17 -D_GNU_SOURCE $(OPT) -g -ffp-contract=off -fopenmp $(WARN)  # never -ffast-math: it deletes NaN checks
 CFLAGS += -fno-math-errno -fno-trapping-math          # nobody reads errno or the flags; without these gcc vectorizes no sqrt, no select
 PACKAGES := hdf5 yaml-0.1 jansson libpcre2-8 libutf8proc zlib libcrypto openblas
@@ -34,9 +35,9 @@ $(BUILD)/obj/%.c.o: %.c Makefile ; @mkdir -p $(@D); echo "  cc $<"
 
 # The commit goes into every results file; "+" marks changes that are not committed.
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell git diff-index --quiet HEAD -- 2>/dev/null || echo +)
-$(BUILD)/commit: ; @mkdir -p $(@D)
+$(BUILD)/commit: FORCE ; @mkdir -p $(@D)
 	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' > $@
-.PHONY: $(BUILD)/commit
+FORCE:
 $(BUILD)/obj/experiments/run_provenance.c.o: CPPFLAGS += -DLINEARITY_COMMIT='"$(COMMIT)"'
 $(BUILD)/obj/experiments/run_provenance.c.o: $(BUILD)/commit
 
@@ -49,19 +50,19 @@ unit: $(BUILD)/linearity $(TESTBIN)
 	@failed=0; for t in $(sort $(TESTBIN)); do echo "== $$t"; $$t || failed=1; done; exit $$failed
 
 # What setup installs changes what pkg-config answers, so the build runs in a make of its own.
-test: setup ; @$(MAKE) unit
+test: setup ; @$(MAKE) -j$$(nproc) unit
 
 check-data: ; @test -d "$(DATA)/goldens" || { echo "say where: make check-data DATA=DIR (a folder with goldens/, data/, models/)"; exit 1; }
-	@$(MAKE) unit DATA=$(DATA)
+	@$(MAKE) -j$$(nproc) unit DATA=$(DATA)
 
 # The long checks on the default model: about two minutes on two cores.
-check-real: $(BUILD)/linearity $(BUILD)/tests/core/tests/real_model
+check-real: ; @$(MAKE) -j$$(nproc) all $(BUILD)/tests/core/tests/real_model
 	$(BUILD)/tests/core/tests/real_model
 
-asan: ; @$(MAKE) unit BUILD=build-asan OPT=-O1 SAN=-fsanitize=address,undefined
+asan: ; @$(MAKE) -j$$(nproc) unit BUILD=build-asan OPT=-O1 SAN=-fsanitize=address,undefined
 
 quickstart: setup model
-	@$(MAKE) all
+	@$(MAKE) -j$$(nproc) all
 	$(BUILD)/linearity run configs/quickstart.yaml
 	$(BUILD)/linearity plot results/quickstart.h5
 

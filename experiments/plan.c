@@ -1,5 +1,5 @@
 /*
- * plan.c - lists of measurements, the tables and the summary of a run
+ * plan.c - lists of measurements, and the summary of a run
  */
 #include <search.h>
 #include <stdarg.h>
@@ -81,62 +81,4 @@ void run_say(Run *run, const char *format, ...)
     va_end(args);
     run->summary = xrealloc(run->summary, sizeof *run->summary * (size_t)(run->n_summary + 1));
     run->summary[run->n_summary++] = xstrdup(line);
-}
-
-/* ---- tables over all combinations of the sweep ---- */
-
-static Table *tables_find(const Tables *tables, const char *name)
-{
-    for (int i = 0; i < tables->n; i++)
-        if (!strcmp(tables->table[i]->name, name)) return tables->table[i];
-    return NULL;
-}
-
-static Table *copy_columns(const Table *from, const SweepPoint *point)
-{
-    Table *t = table_new(from->name, from->meaning);
-    for (int c = 0; c < from->n_columns; c++)
-        table_add_column(t, from->column[c].type, from->column[c].name, from->column[c].unit, from->column[c].meaning);
-    for (int i = 0; i < point->n; i++) table_add_column(t, COLUMN_TEXT, point->name[i], "", "swept setting");
-    return t;
-}
-
-static void append_rows(Table *to, const Table *from, const SweepPoint *point)
-{
-    for (int64_t r = 0; r < from->n_rows; r++) {
-        int64_t row = table_add_row(to);
-        for (int c = 0; c < from->n_columns; c++) {
-            const Column *column = &from->column[c];
-            if (column->type == COLUMN_INTEGER) table_set_integer(to, row, column->name, column->integer[r]);
-            else if (column->type == COLUMN_NUMBER) table_set_number(to, row, column->name, column->number[r]);
-            else table_set_text(to, row, column->name, column->text[r]);
-        }
-        for (int i = 0; i < point->n; i++) table_set_text(to, row, point->name[i], point->value[i]);
-    }
-}
-
-void run_emit(Run *run, Table *table)
-{
-    Tables *all = run->tables;
-    Table *to = tables_find(all, table->name);
-    if (!to) {
-        to = copy_columns(table, run->point);
-        all->table = xrealloc(all->table, sizeof *all->table * (size_t)(all->n + 1));
-        all->table[all->n++] = to;
-    }
-    append_rows(to, table, run->point);
-    table_free(table);
-}
-
-int tables_store(const Tables *tables, Store *store)
-{
-    for (int i = 0; i < tables->n; i++) TRY(store_put_table(store, tables->table[i]));
-    return OK;
-}
-
-void tables_free(Tables *tables)
-{
-    for (int i = 0; i < tables->n; i++) table_free(tables->table[i]);
-    free(tables->table);
-    *tables = (Tables){ 0 };
 }

@@ -42,6 +42,7 @@ int price_point(Price *price, Point *p)
     for (int i = 0; i < options_count(p->options, "experiment") && status == OK; i++)
         status = price_experiment(price, &seen, p, options_text_at(p->options, "experiment", i));
     keys_free(&seen);
+    if (price->left > 0) price->left++;         /* the clean pass, which every run that measures begins with */
     return status;
 }
 
@@ -87,6 +88,8 @@ void price_say(const Point *p, const Price *price)
            p->plan.keep_logits ? "clean logits kept" : "clean logits computed again",
            p->plan.boundary_stride == 1 ? "every block boundary kept" : p->plan.boundary_stride ? "some block boundaries kept" : "no block boundary kept",
            size_text(least, p->plan.least));
-    printf("time           about %d min %02d s with %d threads of this machine (a guess from one matrix product)\n", (int)(seconds / 60),
-           (int)seconds % 60, kernels_threads());
+    int minutes = (int)(seconds / 60);
+    printf("time           about ");
+    if (minutes >= 60) printf("%d h ", minutes / 60);
+    printf("%d min %02d s with %d threads of this machine (a guess from one matrix product)\n", minutes % 60, (int)seconds % 60, kernels_threads());
 }

@@ -21,7 +21,8 @@ void price_say(const Point *point, const Price *price);
 
 typedef struct Tables { int n; Table **table; } Tables;
 
-int  tables_store(const Tables *tables, Store *store);
+/* Keeps the tables and their settings; those of other settings go. */
+int  tables_store(const Tables *tables, const Config *config, Store *store);
 void tables_free(Tables *tables);
 
 /* True the first time that it is asked about this key; *seen is NULL before the first, and freed by keys_free. */

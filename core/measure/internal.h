@@ -17,7 +17,7 @@ struct Study {
     Network *net;                   /* NULL until something has to run        */
     Layout layout;
     float *x;                       /* [rows][width] the stream at work       */
-    float **boundary;               /* [n_blocks] clean stream before a block, NULL where not kept; [0] is always the embedding */
+    float **boundary;               /* [n_blocks] clean stream before a block, NULL where not kept (block 0 starts from the embedding) */
     float *final;                   /* [rows][width] clean stream after the last block; NULL where the logits are kept */
     float *logits;                  /* [scored][vocabulary] clean, or NULL    */
     double *log_sum;                /* [scored] of the clean logits           */

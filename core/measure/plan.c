@@ -28,6 +28,8 @@ static int64_t total(const StudyPlan *plan, const ModelShape *shape, const Corpu
 
 int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, int64_t memory)
 {
+    enum { MOST_WINDOWS = 1 << 24 };            /* what a random stream can tell apart */
+    if (corpus->n_windows > MOST_WINDOWS) FAIL(ERR_ARGUMENT, "%d windows are more than the %d that a run can tell apart", corpus->n_windows, MOST_WINDOWS);
     StudyPlan plan = { .network = { .resident = false, .chunk_rows = corpus->longest } };
     plan.least = plan.bytes = total(&plan, shape, corpus);
     char least[SIZE_TEXT], given[SIZE_TEXT];

@@ -5,10 +5,10 @@
  *     NLL = mean over scored tokens of -log q(token)                        [nats/token]
  *     KL  = mean over scored positions of sum_i p_i (expm1(d_i) - d_i),  d = log q - log p   [nats/token]
  *
- * p is the clean model, q the perturbed one.  A study is a model, a corpus and a store.  Opening it
- * runs the clean pass and keeps what memory allows: residual streams at block boundaries (so that a
- * perturbation in block b starts there), and the clean logits (so that the head runs once).  What is
- * not kept is computed again, to the same bits.
+ * p is the clean model, q the perturbed one.  A study is a model, a corpus and a store.  The
+ * first measurement that has to run runs the clean pass and keeps what memory allows: residual streams
+ * at block boundaries (so that a perturbation in block b starts there), and the clean logits (so that the
+ * head runs once).  What is not kept is computed again, to the same bits.
  */
 #ifndef CORE_MEASURE_STUDY_H
 #define CORE_MEASURE_STUDY_H

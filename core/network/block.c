@@ -35,11 +35,7 @@ int block_weights(Network *net, int block)
     for (int type = 0; type < LAYER_TYPES; type++) {
         int64_t rows, cols;
         layer_size(&rows, &cols, net->shape, type);
-        float *host = xmalloc(sizeof *host * (size_t)(rows * cols));
-        int status = read_rows(host, net->model, type, block, rows, cols);
-        if (status == OK) net->kernels->upload(net->streamed[type], host, rows * cols);
-        free(host);
-        if (status != OK) return status;
+        TRY(upload_rows(net->streamed[type], net, type, block, rows, cols));
     }
     net->streamed_block = block;
     return OK;
@@ -58,8 +54,7 @@ static PatchMode patch_mode(const Patch *patch, int block, WeightKind type)
 /* Host copies while a patch is made: only a network that is patched pays for them. */
 static void make_room(Network *net)
 {
-    if (net->clean) return;
-    net->clean = xmalloc(sizeof(float) * (size_t)net->largest);
+    if (net->patched_host) return;
     net->patched_host = xmalloc(sizeof(float) * (size_t)(PATCH_BATCH * net->largest));
 }
 
@@ -71,7 +66,7 @@ static int make_shared(Network *net, int block, const Patch *patch)
         int64_t rows, cols;
         layer_size(&rows, &cols, net->shape, type);
         make_room(net);
-        TRY(read_rows(net->clean, net->model, type, block, rows, cols));
+        TRY(read_rows(net->clean, net->model, type, block, 0, rows, cols));
         TRY(patch->weights(patch->context, net->patched_host, net->clean, model_layer_index(block, type), 0));
         if (!net->shared[type]) net->shared[type] = net->kernels->alloc(rows * cols);
         net->kernels->upload(net->shared[type], net->patched_host, rows * cols);
@@ -127,7 +122,7 @@ static int matmul_per_window(Network *net, float *out, const float *x, const flo
     int64_t rows, cols;
     layer_size(&rows, &cols, net->shape, type);
     make_room(net);
-    TRY(read_rows(net->clean, net->model, type, block, rows, cols));
+    TRY(read_rows(net->clean, net->model, type, block, 0, rows, cols));
     if (!net->per_window) net->per_window = net->kernels->alloc(PATCH_BATCH * net->largest);
     for (int first = 0; first < chunk->batch.n; first += PATCH_BATCH) {
         int n = chunk->batch.n - first < PATCH_BATCH ? chunk->batch.n - first : PATCH_BATCH;

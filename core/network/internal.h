@@ -46,9 +46,12 @@ void layer_size(int64_t *rows, int64_t *cols, const ModelShape *shape, WeightKin
 void multiply(const Network *net, float *out, const float *x, const float *w, int64_t w_stride, const float *bias,
               const Ragged *batch, int64_t cols, int64_t rows);
 
-/* *out = the weight in the back end's memory (NULL where the model has none); the caller releases. */
+/* *out = the weight in the back end's memory; untouched where the model has none. */
 int read_weight(float **out, Network *net, WeightKind kind, int block);
-int read_rows(float *out, const Model *model, WeightKind kind, int block, int64_t rows, int64_t cols);
+int upload_rows(float *device, Network *net, WeightKind kind, int block, int64_t rows, int64_t cols);
+
+/* Rows [start, start + rows) on the host. */
+int read_rows(float *out, const Model *model, WeightKind kind, int block, int64_t start, int64_t rows, int64_t cols);
 
 /* The clean weights of a layer, converted first if they are not resident. */
 int block_weights(Network *net, int block);

@@ -64,41 +64,46 @@ int64_t network_bytes(const ModelShape *s, const NetworkPlan *plan, int longest)
     floats += scratch_rows(plan, longest) * row_floats(s);
     floats += (int64_t)HEAD_ROWS * (s->vocabulary + s->width);
     floats += (int64_t)longest * s->head_dim;                           /* rotary tables */
+    floats += largest_layer(s);                                         /* a layer on its way to the back end */
     return floats * (int64_t)sizeof(float);
 }
 
-/* The weights of PATCH_BATCH windows here and on the back end, a clean copy, and a block that all windows share. */
+/* The weights of PATCH_BATCH windows here and on the back end, and a block that all windows share. */
 int64_t network_patch_bytes(const ModelShape *s)
 {
-    return ((2 * PATCH_BATCH + 1) * largest_layer(s) + block_floats(s)) * (int64_t)sizeof(float);
+    return (2 * PATCH_BATCH * largest_layer(s) + block_floats(s)) * (int64_t)sizeof(float);
+}
+
+int upload_rows(float *device, Network *net, WeightKind kind, int block, int64_t rows, int64_t cols)
+{
+    int64_t slice = net->largest / cols;        /* net->clean holds a whole layer; the head passes in slices */
+    for (int64_t first = 0; first < rows; first += slice) {
+        int64_t n = rows - first < slice ? rows - first : slice;
+        TRY(read_rows(net->clean, net->model, kind, block, first, n, cols));
+        net->kernels->upload(device + first * cols, net->clean, n * cols);
+    }
+    return OK;
 }
 
 int read_weight(float **out, Network *net, WeightKind kind, int block)
 {
     const Tensor *tensor = model_tensor(net->model, kind, block);
     if (kind == WEIGHT_HEAD && !tensor) tensor = model_tensor(net->model, WEIGHT_EMBEDDING, 0);
-    *out = NULL;
     if (!tensor) return OK;
-    int64_t cols = tensor->rank > 1 ? tensor->shape[1] : 1, n = tensor->shape[0] * cols;
-    float *host = xmalloc(sizeof *host * (size_t)n);
-    int status = read_rows(host, net->model, kind, block, tensor->shape[0], cols);
-    if (status == OK) {
-        *out = net->kernels->alloc(n);
-        net->kernels->upload(*out, host, n);
-    }
-    free(host);
-    return status;
+    int64_t rows = tensor->shape[0], cols = tensor->rank > 1 ? tensor->shape[1] : 1;
+    *out = net->kernels->alloc(rows * cols);    /* network_close releases it on failure */
+    return upload_rows(*out, net, kind, block, rows, cols);
 }
 
 /* Conversion to float32 shared among threads; a row's values do not depend on the split. */
-int read_rows(float *out, const Model *model, WeightKind kind, int block, int64_t rows, int64_t cols)
+int read_rows(float *out, const Model *model, WeightKind kind, int block, int64_t start, int64_t rows, int64_t cols)
 {
     enum { ROWS = 64 };
     int status = OK;
     char *sentence = NULL;
 #pragma omp parallel for schedule(dynamic) num_threads(kernels_threads())
     for (int64_t first = 0; first < rows; first += ROWS) {
-        int code = model_read(out + first * cols, model, kind, block, first, rows - first < ROWS ? rows - first : ROWS);
+        int code = model_read(out + first * cols, model, kind, block, start + first, rows - first < ROWS ? rows - first : ROWS);
         if (code == OK) continue;
 #pragma omp critical
         if (!sentence) {
@@ -155,6 +160,7 @@ static void make_scratch(Network *net, int longest)
         .head_normed = k->alloc((int64_t)HEAD_ROWS * s->width),
     };
     net->largest = largest_layer(s);
+    net->clean = xmalloc(sizeof(float) * (size_t)net->largest);
     if (net->plan.resident) return;
     for (WeightKind kind = 0; kind <= WEIGHT_DOWN; kind++) net->streamed[kind] = k->alloc(layer_floats(s, kind));
 }

@@ -80,6 +80,12 @@ void contents_put_table(Contents *contents, Table *table)
     contents->table[contents->n_tables++] = table;
 }
 
+void contents_clear_tables(Contents *contents)
+{
+    for (int t = 0; t < contents->n_tables; t++) table_free(contents->table[t]);
+    contents->n_tables = 0;
+}
+
 static const char *made_name(int t) { return t < RECORD_TABLES ? record_table_names[t] : "runs"; }
 
 static Table *make_table(const Contents *contents, int t)

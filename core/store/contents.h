@@ -29,6 +29,8 @@ void contents_set_run(Contents *contents, int run, const Provenance *provenance)
 /* Takes over the table, in the place of one of this name. */
 void contents_put_table(Contents *contents, Table *table);
 
+void contents_clear_tables(Contents *contents);
+
 /* Is this one of the tables made from records and runs? */
 bool contents_is_made(const char *name);
 

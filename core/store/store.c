@@ -242,6 +242,14 @@ int store_put_table(Store *store, const Table *table)
     return OK;
 }
 
+int store_clear_tables(Store *store)
+{
+    TRY(refuse_read_only(store));
+    contents_clear_tables(&store->contents);
+    store->changed = true;
+    return OK;
+}
+
 int store_flush(Store *store)
 {
     TRY(refuse_read_only(store));

@@ -68,6 +68,8 @@ int store_append(Store *store, const Measurement *measurement);
 /* Replaces the table of this name (copied; kept in memory, written at the next merge).  ERR_ARGUMENT
  * for the names of the tables above, and for names that HDF5 cannot hold (empty, with a '/'). */
 int store_put_table(Store *store, const Table *table);
+/* Forgets all tables that were put: they belong to settings that are no longer those of the run. */
+int store_clear_tables(Store *store);
 /* Any table, those made from the records included; the caller frees.  ERR_ARGUMENT where there is
  * none of this name, with the nearest and the list. */
 int store_get_table(Table **out, const Store *store, const char *name);

@@ -87,18 +87,39 @@ static int dry_run_point(Point *p, Session *s)
 
 /* ---- running ---- */
 
+static void keep_line(Session *s, char *line)
+{
+    s->summary = xrealloc(s->summary, sizeof *s->summary * (size_t)(s->n_summary + 1));
+    s->summary[s->n_summary++] = line;
+}
+
+/* The lines of this combination, under a line that says which one it is. */
 static void keep_summary(Session *s, Run *run)
 {
     s->measured += run->measured;
     s->found += run->found;
-    for (int i = 0; i < s->n_summary; i++) free(s->summary[i]);
-    free(s->summary);
-    s->summary = run->summary;                  /* of a sweep, the last combination speaks */
-    s->n_summary = run->n_summary;
+    for (int i = 0; i < run->point->n; i++) keep_line(s, xformat("[%s = %s]", run->point->name[i], run->point->value[i]));
+    for (int i = 0; i < run->n_summary; i++) keep_line(s, run->summary[i]);
+    free(run->summary);
+}
+
+/* Another back end rounds otherwise: its measurements are not those that the store would find. */
+static int check_backend(const Store *store, const char *output, const char *backend)
+{
+    Table *runs = NULL;
+    if (store_count(store) == 0) return OK;
+    TRY(store_get_table(&runs, store, "runs"));
+    const char *other = NULL;
+    for (int64_t r = 0; r < runs->n_rows && !other && table_column(runs, "backend"); r++)
+        if (strcmp(table_text(runs, r, "backend"), backend)) other = table_text(runs, r, "backend");
+    int status = other ? err_set(ERR_ARGUMENT, "%s holds measurements of the back end %s, and one file does not mix them; keep to it, or give this run another file: --set output=..", output, other) : OK;
+    table_free(runs);
+    return status;
 }
 
 static int run_point(Point *p, Session *s)
 {
+    TRY(check_backend(s->store, s->output, options_text(p->options, "backend")));
     TRY(point_study(p, s));
     Provenance provenance = { 0 };
     run_provenance(&provenance, &s->config, p->options, &p->plan);
@@ -175,8 +196,12 @@ static int measure_all(Session *s)
     struct stat info;
     if (mkdir(s->folder, 0777) != 0 && (stat(s->folder, &info) != 0 || !S_ISDIR(info.st_mode)))
         FAIL(ERR_FILE, "%s: this folder, for sampled text and pictures, cannot be made", s->folder);
-    TRY(each_point(s));
-    return tables_store(&s->tables, s->store);
+    int status = each_point(s);
+    char *failure = xstrdup(err_last());
+    int kept = tables_store(&s->tables, &s->config, s->store);      /* what is finished stays, whatever came after it */
+    if (status != OK) err_set(status, "%s", failure);
+    free(failure);
+    return status != OK ? status : kept;
 }
 
 static int run_session(Session *s)
