@@ -37,20 +37,53 @@ static const char *real_text(const char *name)
 
 static double number(const json_t *object, const char *key) { return json_number_value(json_object_get(object, key)); }
 
+static json_t *ppl_of(const char *text, const char *protocol, const char *windows, const char *bos)
+{
+    Ran ran = program("ppl", real_model(), text, "--protocol", protocol, "--windows", windows, "--bos", bos, "--json", "--quiet", NULL);
+    if (ran.status) print_error("%s", ran.err);
+    assert_int_equal(ran.status, 0);
+    json_t *result = json_loads(ran.out, 0, NULL);
+    assert_non_null(result);
+    ran_free(&ran);
+    return result;
+}
+
+/* Every window of the golden file within 1e-5 nats of transformers' float32. */
+static void compare_windows(const json_t *golden, const char *protocol, const char *bos)
+{
+    json_t *result = ppl_of(real_text("wiki.test.raw"), protocol, "4", bos);
+    const json_t *got = json_object_get(result, "window_nll"), *want = json_object_get(json_object_get(golden, protocol), "nll_mean");
+    assert_int_equal(json_array_size(got), 4);
+    assert_int_equal(json_array_size(want), 4);
+    for (size_t w = 0; w < 4; w++) {
+        double error = fabs(json_number_value(json_array_get(got, w)) - json_number_value(json_array_get(want, w)));
+        printf("%s window %zu: off by %.1e nats\n", protocol, w, error);
+        assert_true(error <= 1e-5);
+    }
+    json_decref(result);
+}
+
+static void test_golden_windows(void **state)
+{
+    (void)state;
+    real_model();
+    json_t *golden = json_load_file("core/tests/golden/smollm2.json", 0, NULL);
+    assert_non_null(golden);
+    compare_windows(golden, "hf", "no");
+    compare_windows(golden, "llama.cpp", "yes");
+    json_decref(golden);
+}
+
 /* 16 windows of 512 tokens, no BOS: 3.58359 nats by PyTorch and transformers in float32. */
 static void test_wikitext(void **state)
 {
     (void)state;
-    const char *model = real_model(), *text = real_text("wiki.test.raw");
-    Ran ran = program("ppl", model, text, "--windows", "16", "--bos", "no", "--json", "--quiet", NULL);
-    assert_int_equal(ran.status, 0);
-    json_t *result = json_loads(ran.out, 0, NULL);
-    assert_non_null(result);
+    real_model();
+    json_t *result = ppl_of(real_text("wiki.test.raw"), "hf", "16", "no");
     printf("NLL %.6f (PyTorch 3.58359), %.0f tokens/s\n", number(result, "nll"), number(result, "tokens_per_second"));
     assert_true(fabs(number(result, "nll") - 3.58359) <= 2e-5);
     assert_int_equal((int)number(result, "tokens"), 16 * 511);
     json_decref(result);
-    ran_free(&ran);
 }
 
 static const char config[] =
@@ -89,7 +122,7 @@ static void test_same_bytes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_wikitext), cmocka_unit_test(test_same_bytes) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_golden_windows), cmocka_unit_test(test_wikitext), cmocka_unit_test(test_same_bytes) };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();
     return failed;
