@@ -41,7 +41,7 @@ int block_weights(Network *net, int block)
     return OK;
 }
 
-const float *layer_weights(const Network *net, int block, WeightKind type)
+static const float *layer_weights(const Network *net, int block, WeightKind type)
 {
     return net->plan.resident ? net->weight[block][type] : net->streamed[type];
 }
@@ -72,22 +72,6 @@ static int make_shared(Network *net, int block, const Patch *patch)
         net->kernels->upload(net->shared[type], net->patched_host, rows * cols);
     }
     return OK;
-}
-
-/* The segments of a chunk as a batch whose rows start at 0 of the scratch. */
-typedef struct { Ragged batch; int64_t *offset; const int *window; int64_t rows; } Chunk;
-
-static int64_t chunk_init(Chunk *out, const Layout *layout, int first, int64_t limit)
-{
-    Chunk c = { .offset = xmalloc(sizeof *c.offset * (size_t)(layout->n - first)), .window = layout->window + first };
-    int n = 0;
-    while (first + n < layout->n && (n == 0 || c.rows + layout->length[first + n] <= limit)) {
-        c.offset[n] = c.rows;
-        c.rows += layout->length[first + n++];
-    }
-    c.batch = (Ragged){ n, layout->length + first, c.offset };
-    *out = c;
-    return n;
 }
 
 /* Makes the weights of segments [first, first + n) of the chunk side by side, a window a thread: of neighbours from
@@ -145,8 +129,28 @@ static int linear(Network *net, float *out, const float *x, const Chunk *chunk, 
     const float *w = mode == PATCH_SHARED ? net->shared[type] : layer_weights(net, block, type);
     int64_t rows, cols;
     layer_size(&rows, &cols, net->shape, type);
-    multiply(net, out, x, w, 0, bias, &chunk->batch, cols, rows);
+    multiply(net, out, x, w, 0, bias, &chunk->products, cols, rows);
     return OK;
+}
+
+/* The keys and values of this step join the cache, and the queries see all of it. */
+static void attend_cache(Network *net, const Chunk *chunk, int block)
+{
+    const ModelShape *m = net->shape;
+    const Kernels *k = net->kernels;
+    Scratch *s = &net->scratch;
+    const Cache *cache = chunk->cache;
+    int64_t row = (int64_t)m->n_kv_heads * m->head_dim, start[SAMPLE_GROUP];
+    int seen[SAMPLE_GROUP];
+    for (int i = 0; i < chunk->batch.n; i++) {
+        start[i] = (int64_t)i * cache->length;
+        seen[i] = chunk->past[i] + 1;
+        int64_t to = (start[i] + chunk->past[i]) * row;
+        k->copy(cache->keys[block] + to, s->k + i * row, row);
+        k->copy(cache->values[block] + to, s->v + i * row, row);
+    }
+    Ragged keys = { chunk->batch.n, seen, start };
+    k->attention(s->attended, s->q, cache->keys[block], cache->values[block], &chunk->batch, &keys, m->n_heads, m->n_kv_heads, m->head_dim);
 }
 
 static int attend(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch)
@@ -161,9 +165,10 @@ static int attend(Network *net, float *x, const Chunk *chunk, int block, const P
     TRY(linear(net, s->v, s->normed, chunk, block, WEIGHT_V, patch));
     if (w[WEIGHT_Q_NORM]) k->rms_norm(s->q, s->q, w[WEIGHT_Q_NORM], chunk->rows * m->n_heads, m->head_dim, m->norm_epsilon);
     if (w[WEIGHT_K_NORM]) k->rms_norm(s->k, s->k, w[WEIGHT_K_NORM], chunk->rows * m->n_kv_heads, m->head_dim, m->norm_epsilon);
-    k->rotate(s->q, net->cosine, net->sine, &chunk->batch, NULL, m->n_heads, m->head_dim);
-    k->rotate(s->k, net->cosine, net->sine, &chunk->batch, NULL, m->n_kv_heads, m->head_dim);
-    k->attention(s->attended, s->q, s->k, s->v, &chunk->batch, &chunk->batch, m->n_heads, m->n_kv_heads, m->head_dim);
+    k->rotate(s->q, net->cosine, net->sine, &chunk->batch, chunk->past, m->n_heads, m->head_dim);
+    k->rotate(s->k, net->cosine, net->sine, &chunk->batch, chunk->past, m->n_kv_heads, m->head_dim);
+    if (chunk->cache) attend_cache(net, chunk, block);
+    else k->attention(s->attended, s->q, s->k, s->v, &chunk->batch, &chunk->batch, m->n_heads, m->n_kv_heads, m->head_dim);
     TRY(linear(net, s->added, s->attended, chunk, block, WEIGHT_O, patch));
     k->add(x, s->added, chunk->rows * m->width);
     return OK;
@@ -183,19 +188,36 @@ static int feed_forward(Network *net, float *x, const Chunk *chunk, int block, c
     return OK;
 }
 
+int block_forward(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch)
+{
+    TRY(attend(net, x, chunk, block, patch));
+    return feed_forward(net, x, chunk, block, patch);
+}
+
+/* Whole segments from `first` on, as many as pass together; offset is scratch for their first rows. */
+static Chunk chunk_from(const Layout *layout, int first, int64_t limit, int64_t *offset)
+{
+    Chunk c = { .window = layout->window + first };
+    int n = 0;
+    while (first + n < layout->n && (n == 0 || c.rows + layout->length[first + n] <= limit)) {
+        offset[n] = c.rows;
+        c.rows += layout->length[first + n++];
+    }
+    c.batch = c.products = (Ragged){ n, layout->length + first, offset };
+    return c;
+}
+
 int network_block(Network *net, float *x, const Layout *layout, int block, const Patch *patch)
 {
     TRY(block_weights(net, block));
     TRY(make_shared(net, block, patch));
+    int64_t *offset = xmalloc(sizeof *offset * (size_t)layout->n);
     int status = OK;
     for (int first = 0; first < layout->n && status == OK;) {
-        Chunk chunk;
-        int n = (int)chunk_init(&chunk, layout, first, net->plan.chunk_rows);
-        float *rows = x + layout->offset[first] * net->shape->width;
-        status = attend(net, rows, &chunk, block, patch);
-        if (status == OK) status = feed_forward(net, rows, &chunk, block, patch);
-        free(chunk.offset);
-        first += n;
+        Chunk chunk = chunk_from(layout, first, net->plan.chunk_rows, offset);
+        status = block_forward(net, x + layout->offset[first] * net->shape->width, &chunk, block, patch);
+        first += chunk.batch.n;
     }
+    free(offset);
     return status;
 }

@@ -53,8 +53,24 @@ int upload_rows(float *device, Network *net, WeightKind kind, int block, int64_t
 /* Rows [start, start + rows) on the host. */
 int read_rows(float *out, const Model *model, WeightKind kind, int block, int64_t start, int64_t rows, int64_t cols);
 
-/* The clean weights of a layer, converted first if they are not resident. */
+/* Keys and values of the tokens that a growing text has already passed: room for `length` of them per
+ * sequence, [n_blocks] of [sequences][length][n_kv_heads * head_dim]. */
+typedef struct { float **keys, **values; int length; } Cache;
+
+/* Rows that pass a block together, packed from row 0 of the scratch. */
+typedef struct {
+    Ragged batch;                   /* the sequences                                              */
+    Ragged products;                /* the same rows as the matrix products take them: the sequences, or all as one */
+    int64_t rows;
+    const int *window;              /* [batch.n], for patches                                      */
+    const Cache *cache;             /* NULL: every sequence starts here; otherwise each adds one token ... */
+    const int *past;                /* ... to past[batch.n] earlier ones                           */
+} Chunk;
+
+/* Takes the rows x through a block.  Its weights must be ready (block_weights). */
+int block_forward(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch);
+
+/* The clean weights of a block, converted first if they are not resident. */
 int block_weights(Network *net, int block);
-const float *layer_weights(const Network *net, int block, WeightKind type);
 
 #endif

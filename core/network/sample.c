@@ -14,7 +14,7 @@
 
 typedef struct {
     Network *net;
-    float **keys, **values;         /* [n_blocks] of [SAMPLE_GROUP][length][n_kv_heads * head_dim] */
+    Cache cache;                    /* of SAMPLE_GROUP sequences */
     int length;
     float *x, *logits;              /* [SAMPLE_GROUP][width], [SAMPLE_GROUP][vocabulary] */
     float *host;                    /* logits on the host                  */
@@ -26,11 +26,12 @@ static void sampler_init(Sampler *s, Network *net, int length)
     const Kernels *k = net->kernels;
     int64_t cache = (int64_t)SAMPLE_GROUP * length * m->n_kv_heads * m->head_dim;
     *s = (Sampler){ .net = net, .length = length };
-    s->keys = xmalloc(sizeof *s->keys * (size_t)m->n_blocks);
-    s->values = xmalloc(sizeof *s->values * (size_t)m->n_blocks);
+    s->cache.length = length;
+    s->cache.keys = xmalloc(sizeof *s->cache.keys * (size_t)m->n_blocks);
+    s->cache.values = xmalloc(sizeof *s->cache.values * (size_t)m->n_blocks);
     for (int b = 0; b < m->n_blocks; b++) {
-        s->keys[b] = k->alloc(cache);
-        s->values[b] = k->alloc(cache);
+        s->cache.keys[b] = k->alloc(cache);
+        s->cache.values[b] = k->alloc(cache);
     }
     s->x = k->alloc((int64_t)SAMPLE_GROUP * m->width);
     s->logits = k->alloc((int64_t)SAMPLE_GROUP * m->vocabulary);
@@ -41,80 +42,29 @@ static void sampler_free(Sampler *s)
 {
     const Kernels *k = s->net->kernels;
     for (int b = 0; b < s->net->shape->n_blocks; b++) {
-        k->release(s->keys[b]);
-        k->release(s->values[b]);
+        k->release(s->cache.keys[b]);
+        k->release(s->cache.values[b]);
     }
-    free(s->keys);
-    free(s->values);
+    free(s->cache.keys);
+    free(s->cache.values);
     k->release(s->x);
     k->release(s->logits);
     free(s->host);
 }
 
-/* The keys and values of this step join the caches at row t of each window. */
-static void remember(Sampler *s, int block, int t)
+/* All blocks for token t of each window.  The products take the rows as one sequence, since they share
+ * the weights; attention takes them as the sequences that they are. */
+static int step_blocks(Sampler *s, int t)
 {
-    const ModelShape *m = s->net->shape;
-    int64_t row = (int64_t)m->n_kv_heads * m->head_dim;
-    for (int g = 0; g < SAMPLE_GROUP; g++) {
-        s->net->kernels->copy(s->keys[block] + (g * (int64_t)s->length + t) * row, s->net->scratch.k + g * row, row);
-        s->net->kernels->copy(s->values[block] + (g * (int64_t)s->length + t) * row, s->net->scratch.v + g * row, row);
+    int one[SAMPLE_GROUP], past[SAMPLE_GROUP], all = SAMPLE_GROUP;
+    int64_t row[SAMPLE_GROUP], zero = 0;
+    for (int g = 0; g < SAMPLE_GROUP; g++) one[g] = 1, past[g] = t, row[g] = g;
+    Chunk chunk = { .batch = { SAMPLE_GROUP, one, row }, .products = { 1, &all, &zero }, .rows = SAMPLE_GROUP, .cache = &s->cache, .past = past };
+    for (int b = 0; b < s->net->shape->n_blocks; b++) {
+        TRY(block_weights(s->net, b));
+        TRY(block_forward(s->net, s->x, &chunk, b, NULL));
     }
-}
-
-/* One linear layer for the SAMPLE_GROUP rows, taken as one sequence: the weights are shared. */
-static void project(Network *net, float *out, const float *x, int block, WeightKind type)
-{
-    static const int bias_of[LAYER_TYPES] = { [WEIGHT_Q] = WEIGHT_Q_BIAS, [WEIGHT_K] = WEIGHT_K_BIAS,
-                                              [WEIGHT_V] = WEIGHT_V_BIAS, [WEIGHT_O] = WEIGHT_O_BIAS };
-    int64_t rows, cols, zero = 0;
-    int group = SAMPLE_GROUP;
-    Ragged one = { 1, &group, &zero };
-    layer_size(&rows, &cols, net->shape, type);
-    net->kernels->matmul(out, rows, x, layer_weights(net, block, type), 0,
-                         bias_of[type] ? net->weight[block][bias_of[type]] : NULL, &one, (int)cols, (int)rows);
-}
-
-static void step_attention(Sampler *s, int block, int t)
-{
-    Network *net = s->net;
-    const ModelShape *m = net->shape;
-    const Kernels *k = net->kernels;
-    Scratch *a = &net->scratch;
-    float **w = net->weight[block];
-    int one[SAMPLE_GROUP], past[SAMPLE_GROUP], seen[SAMPLE_GROUP];
-    int64_t row[SAMPLE_GROUP], cache[SAMPLE_GROUP];
-    for (int g = 0; g < SAMPLE_GROUP; g++) {
-        one[g] = 1, past[g] = t, seen[g] = t + 1;
-        row[g] = g, cache[g] = (int64_t)g * s->length;
-    }
-    Ragged queries = { SAMPLE_GROUP, one, row }, keys = { SAMPLE_GROUP, seen, cache };
-    k->rms_norm(a->normed, s->x, w[WEIGHT_ATTENTION_NORM], SAMPLE_GROUP, m->width, m->norm_epsilon);
-    project(net, a->q, a->normed, block, WEIGHT_Q);
-    project(net, a->k, a->normed, block, WEIGHT_K);
-    project(net, a->v, a->normed, block, WEIGHT_V);
-    if (w[WEIGHT_Q_NORM]) k->rms_norm(a->q, a->q, w[WEIGHT_Q_NORM], SAMPLE_GROUP * m->n_heads, m->head_dim, m->norm_epsilon);
-    if (w[WEIGHT_K_NORM]) k->rms_norm(a->k, a->k, w[WEIGHT_K_NORM], SAMPLE_GROUP * m->n_kv_heads, m->head_dim, m->norm_epsilon);
-    k->rotate(a->q, net->cosine, net->sine, &queries, past, m->n_heads, m->head_dim);
-    k->rotate(a->k, net->cosine, net->sine, &queries, past, m->n_kv_heads, m->head_dim);
-    remember(s, block, t);
-    k->attention(a->attended, a->q, s->keys[block], s->values[block], &queries, &keys, m->n_heads, m->n_kv_heads, m->head_dim);
-    project(net, a->added, a->attended, block, WEIGHT_O);
-    k->add(s->x, a->added, SAMPLE_GROUP * (int64_t)m->width);
-}
-
-static void step_feed_forward(Sampler *s, int block)
-{
-    Network *net = s->net;
-    const ModelShape *m = net->shape;
-    const Kernels *k = net->kernels;
-    Scratch *a = &net->scratch;
-    k->rms_norm(a->normed, s->x, net->weight[block][WEIGHT_FEED_FORWARD_NORM], SAMPLE_GROUP, m->width, m->norm_epsilon);
-    project(net, a->gate, a->normed, block, WEIGHT_GATE);
-    project(net, a->up, a->normed, block, WEIGHT_UP);
-    k->swiglu(a->gate, a->gate, a->up, SAMPLE_GROUP * (int64_t)m->feed_forward);
-    project(net, a->added, a->gate, block, WEIGHT_DOWN);
-    k->add(s->x, a->added, SAMPLE_GROUP * (int64_t)m->width);
+    return OK;
 }
 
 /* The id whose cumulated probability first exceeds u. */
@@ -143,12 +93,7 @@ static int step(Sampler *s, int32_t *out, int first, int windows, int t, uint64_
     }
     if (status == OK) net->kernels->upload(s->x, embedded, SAMPLE_GROUP * (int64_t)m->width);
     free(embedded);
-    for (int b = 0; b < m->n_blocks && status == OK; b++) {
-        status = block_weights(net, b);
-        if (status != OK) break;
-        step_attention(s, b, t);
-        step_feed_forward(s, b);
-    }
+    if (status == OK) status = step_blocks(s, t);
     if (status != OK) return status;
     network_logits(net, s->logits, s->x, SAMPLE_GROUP);
     net->kernels->download(s->host, s->logits, SAMPLE_GROUP * (int64_t)m->vocabulary);
