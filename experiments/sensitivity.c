@@ -20,7 +20,7 @@
 #include "core/estimate/fit.h"
 #include "core/store/table.h"
 
-enum { MOST_LEVELS = 64, FLOOR_FACTOR = 20 };       /* KL below 20 times the floor is not used (protocol section 8, P3) */
+enum { MOST_LEVELS = 64 };
 
 static Options *noise_options(const Perturbation *law, const Run *run, double t2)
 {
@@ -101,6 +101,16 @@ int responses_plan(Plan *out, Run *run)
 
 /* ---- collecting ---- */
 
+/* Levels of noise.t2 are those that every layer has. */
+static void mark_common(LayerResponse *r, const Run *run)
+{
+    for (int j = 0; j < r->n_points; j++) {
+        r->common[j] = false;
+        for (int i = 0; i < options_count(run->options, "noise.t2"); i++)
+            r->common[j] |= r->t2_asked[j] == options_number_at(run->options, "noise.t2", i);
+    }
+}
+
 static int measure_layer(LayerResponse *out, Run *run, const LayerMap *map, int n)
 {
     response_init(out, map[0].entry[0].layer, n, study_corpus(run->study)->n_windows);
@@ -110,28 +120,16 @@ static int measure_layer(LayerResponse *out, Run *run, const LayerMap *map, int 
         response_set(out, j, &m, map[j].draw);
         measurement_free(&m);
     }
+    mark_common(out, run);
     return OK;
-}
-
-static double mean_over_windows(const Responses *r, const double *x)
-{
-    double mean, se;
-    weighted_mean(&mean, &se, x, r->clean.tokens, r->n_windows);
-    return mean;
-}
-
-static void mark_near_floor(Responses *r)
-{
-    for (int i = 0; i < r->n_layers; i++)
-        for (int j = 0; j < r->layer[i].n_points; j++)
-            r->layer[i].used[j] = mean_over_windows(r, r->layer[i].kl + (int64_t)j * r->n_windows) >= FLOOR_FACTOR * r->floor_kl;
 }
 
 static int measure_all(Responses *r, Run *run, const Plan *maps)
 {
     TRY(study_clean(&r->clean, run->study));
     TRY(run_measure(&r->null_run, run, &maps->map[0]));
-    r->floor_kl = mean_over_windows(r, r->null_run.kl);
+    double se;
+    weighted_mean(&r->floor_kl, &se, r->null_run.kl, r->clean.tokens, r->n_windows);
     for (int at = 1; at < maps->n;) {
         int n = 1, layer = maps->map[at].entry[0].layer;
         while (at + n < maps->n && maps->map[at + n].entry[0].layer == layer) n++;
@@ -139,7 +137,7 @@ static int measure_all(Responses *r, Run *run, const Plan *maps)
         TRY(measure_layer(&r->layer[r->n_layers - 1], run, &maps->map[at], n));
         at += n;
     }
-    mark_near_floor(r);
+    for (int i = 0; i < r->n_layers; i++) response_use_above(&r->layer[i], FLOOR_FACTOR * r->floor_kl, r->clean.tokens);
     return OK;
 }
 

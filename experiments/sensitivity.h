@@ -7,6 +7,8 @@
 #include "core/estimate/response.h"
 #include "experiments/experiment.h"
 
+enum { FLOOR_FACTOR = 20 };         /* a KL below so many times the floor is not used: rounding is too much of it */
+
 /* What the noise experiments measured: one response per layer under study, in the order of run->layer. */
 typedef struct {
     int n_layers, n_windows;

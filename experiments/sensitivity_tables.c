@@ -1,12 +1,12 @@
 /*
- * sensitivity_tables.c - the tables of the experiment `sensitivity`, the fits in them, and what it says
- * at the end
+ * sensitivity_tables.c - the tables of the experiment `sensitivity`, and the fits in them
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/estimate/distribution.h"
 #include "core/estimate/fit.h"
 #include "experiments/sensitivity.h"
 
@@ -46,8 +46,7 @@ static void add_loss_columns(Table *t)
 
 static void set_losses(Table *t, int64_t row, const double *kl, const double *nll, const Responses *r)
 {
-    double *delta = xmalloc(sizeof *delta * (size_t)r->n_windows);
-    for (int w = 0; w < r->n_windows; w++) delta[w] = nll[w] - r->clean.nll[w];
+    double *delta = window_difference(nll, r->clean.nll, r->n_windows);
     set_mean(t, row, "kl", kl, r);
     set_mean(t, row, "delta_nll", delta, r);
     free(delta);
@@ -61,7 +60,7 @@ Table *response_table(const Run *run, const Responses *r)
     table_add_column(t, COLUMN_NUMBER, "t2_asked", "", "relative squared error asked for");
     table_add_column(t, COLUMN_NUMBER, "t2", "", "relative squared error that came out, mean over windows");
     add_loss_columns(t);
-    table_add_column(t, COLUMN_INTEGER, "near_floor", "", "1: KL below 20 times that of the null run, not used in fits");
+    table_add_column(t, COLUMN_INTEGER, "near_floor", "", "1: the mean KL of this level is below 20 times that of the null run; not used in fits");
     for (int i = 0; i < r->n_layers; i++)
         for (int j = 0; j < r->layer[i].n_points; j++) {
             const LayerResponse *l = &r->layer[i];
@@ -91,10 +90,12 @@ static Table *empty_coefficients(void)
     table_add_column(t, COLUMN_TEXT, "estimator", "", "kl: least squares of KL/t2 on (1, t2); paper: PPL through the origin (Algorithm 3)");
     table_add_column(t, COLUMN_TEXT, "metric", "", "nats/token (KL) or PPL, per unit t2");
     table_add_column(t, COLUMN_TEXT, "scale", "", "noise follows each group's rms (group) or has one sigma (matrix)");
-    table_add_column(t, COLUMN_NUMBER, "alpha", "metric per unit t2", "the coefficient");
-    table_add_column(t, COLUMN_NUMBER, "alpha_se", "metric per unit t2", "its standard error, bootstrap over windows");
-    table_add_column(t, COLUMN_NUMBER, "alpha_low", "metric per unit t2", "95 % interval, lower end");
-    table_add_column(t, COLUMN_NUMBER, "alpha_high", "metric per unit t2", "95 % interval, upper end");
+    table_add_column(t, COLUMN_NUMBER, "alpha", "metric per unit t2",
+                     "kl: the intercept; with one level KL/t2 there, curvature included; paper: the slope through the origin");
+    table_add_column(t, COLUMN_NUMBER, "alpha_se", "metric per unit t2", "its standard error, bootstrap over windows; under noise.fresh: shared that holds no noise of the draw, "
+                     "which is added (estimator kl) where there are several draws");
+    table_add_column(t, COLUMN_NUMBER, "alpha_low", "metric per unit t2", "95 % interval, lower end: BCa over windows, below 6 of them +- Student's t x standard error; several shared draws add theirs in squares");
+    table_add_column(t, COLUMN_NUMBER, "alpha_high", "metric per unit t2", "its upper end");
     table_add_column(t, COLUMN_NUMBER, "b", "metric per unit t2^2", "curvature; empty with one level");
     table_add_column(t, COLUMN_NUMBER, "b_se", "metric per unit t2^2", "its standard error");
     table_add_column(t, COLUMN_INTEGER, "levels", "", "noise levels in the fit");
@@ -136,10 +137,28 @@ static int64_t add_coefficient(Table *t, const Run *run, const Layer *layer, con
     return row;
 }
 
+/* A draw shared by all windows is a second thing that a mean was taken over; windows do not show it. */
+static void add_shared_draws(ResponseFit *fit, const Run *run, const Responses *r, const LayerResponse *l)
+{
+    const int n = (int)options_integer(run->options, "noise.draws");
+    if (n < 2 || strcmp(options_text(run->options, "noise.fresh"), "shared")) return;
+    double *a = xmalloc(sizeof *a * (size_t)n), mean, se;
+    int64_t *once = xmalloc(sizeof *once * (size_t)n);
+    for (int d = 0; d < n; d++) once[d] = 1;
+    response_by_draw(a, n, l, l->used, NULL, r->clean.tokens);
+    weighted_mean(&mean, &se, a, once, n);
+    free(a);
+    free(once);
+    const double half = student_quantile(0.95, n - 1) * se;
+    fit->a_se = hypot(fit->a_se, se);
+    fit->a_low = fit->a - hypot(fit->a - fit->a_low, half);
+    fit->a_high = fit->a + hypot(fit->a_high - fit->a, half);
+}
+
 static int fit_layer(Table *t, const Run *run, const Responses *r, const LayerResponse *l)
 {
     const Layer *layer = model_layer(study_model(run->study), l->layer);
-    int resamples = (int)options_integer(run->options, "bootstrap"), levels = response_levels(l);
+    int resamples = (int)options_integer(run->options, "bootstrap"), levels = response_levels(l, l->used);
     int64_t kl = add_coefficient(t, run, layer, "kl", "nats/token", levels), paper = add_coefficient(t, run, layer, "paper", "PPL", levels);
     Points p;
     int n = used_points(&p, l), status = OK;
@@ -147,6 +166,7 @@ static int fit_layer(Table *t, const Run *run, const Responses *r, const LayerRe
     double alpha, se, r2;
     if (n) status = fit_response(&fit, p.kl, p.t2, r->clean.tokens, n, r->n_windows, resamples, study_seed(run->study));
     if (n && status == OK) {
+        add_shared_draws(&fit, run, r, l);
         const struct { const char *name; double value; } cell[] = {
             { "alpha", fit.a }, { "alpha_se", fit.a_se }, { "alpha_low", fit.a_low }, { "alpha_high", fit.a_high }, { "b", fit.b }, { "b_se", fit.b_se },
             { "range5", fit.range5 }, { "range10", fit.range10 }, { "lack_of_fit", fit.lack_of_fit },
@@ -176,25 +196,4 @@ int coefficient_table(Table **out, const Run *run, const Responses *r)
     }
     *out = t;
     return OK;
-}
-
-/* The largest coefficients and how well they are known, for the end of the run. */
-void say_coefficients(Run *run, const Table *t)
-{
-    double sum = 0, best = 0, *relative = xmalloc(sizeof *relative * (size_t)t->n_rows);
-    const char *name = "";
-    int n = 0, layers = 0, several = 0;
-    for (int64_t row = 0; row < t->n_rows; row++) {
-        if (strcmp(table_text(t, row, "estimator"), "kl")) continue;
-        double a = table_number(t, row, "alpha"), se = table_number(t, row, "alpha_se");
-        layers++, several += table_integer(t, row, "levels") > 1;
-        if (!isfinite(a)) continue;
-        sum += a;
-        if (a > best) best = a, name = table_text(t, row, "layer");
-        if (isfinite(se / a)) relative[n++] = se / a;
-    }
-    run_say(run, "Coefficients of %d layers (KL per unit of relative squared error), sum %.4g; the largest is %s with %.3g (%.0f %%).", layers, sum, name, best, 100 * best / sum);
-    if (n) run_say(run, "Their standard error over windows is %.0f %% for the median layer and %.0f %% for the worst.", 100 * quantile(relative, n, .5), 100 * quantile(relative, n, 1));
-    if (several < layers) run_say(run, "Curvature was looked at in %d layers; one level alone cannot tell it (check.layers adds levels).", several);
-    free(relative);
 }

@@ -1,10 +1,10 @@
 #include "core/estimate/bootstrap.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "core/base/rng.h"
+#include "core/estimate/distribution.h"
 #include "core/estimate/fit.h"
 
 void bootstrap_counts(int *count, int n, int resample, uint64_t seed)
@@ -30,41 +30,10 @@ double bootstrap_se(const double *replicate, int n_replicates, int n_windows)
     return sqrt(squares / (n_replicates - 1) * n_windows / (n_windows - 1));
 }
 
-static double normal_cdf(double z) { return 0.5 * erfc(-z * M_SQRT1_2); }
-
-/* P(|T| < t) for whole degrees of freedom: the finite sums of Abramowitz and Stegun 26.7.3-4. */
-static double student_within(double t, int freedom)
-{
-    const bool odd = freedom % 2;
-    const double cos2 = freedom / (freedom + t * t), sine = t / sqrt(freedom + t * t);
-    double term = odd ? sqrt(cos2) : 1, sum = 0;
-    for (int j = odd ? 3 : 2; j <= freedom; j += 2) {
-        sum += term;
-        term *= cos2 * (j - 1) / j;
-    }
-    return odd ? M_2_PI * (asin(sine) + sine * sum) : sine * sum;
-}
-
-static double normal_below(double z, int unused) { (void)unused; return normal_cdf(z); }
-
-/* By bisection: a few calls per interval, and nothing to get wrong. */
-static double solve(double (*increasing)(double, int), int parameter, double value, double low, double high)
-{
-    for (int i = 0; i < 64; i++) {
-        double middle = (low + high) / 2;
-        if (increasing(middle, parameter) < value) low = middle; else high = middle;
-    }
-    return (low + high) / 2;
-}
-
-static double normal_quantile(double p) { return solve(normal_below, 0, p, -40, 40); }
-
 double bootstrap_expanded_level(double level, int n_windows)
 {
-    enum { AS_NORMAL = 1000 };
-    if (n_windows < 2 || n_windows > AS_NORMAL) return level;
-    const double t = solve(student_within, n_windows - 1, level, 0, 1e4);
-    return erf(t * sqrt(n_windows / (n_windows - 1.0)) * M_SQRT1_2);
+    if (n_windows < 2) return level;
+    return erf(student_quantile(level, n_windows - 1) * sqrt(n_windows / (n_windows - 1.0)) * M_SQRT1_2);
 }
 
 /* z0: where the estimate stands among its replicates, ties by half; kept finite. */
@@ -95,6 +64,6 @@ void bootstrap_interval(double *low, double *high, double *replicate, int n_repl
     const double z0 = bias_correction(replicate, n_replicates, estimate), a = acceleration(jackknife, n_windows);
     const double z = normal_quantile((1 + level) / 2);
     const double z_low = z0 - z, z_high = z0 + z;
-    *low = quantile(replicate, n_replicates, normal_cdf(z0 + z_low / (1 - a * z_low)));
-    *high = quantile(replicate, n_replicates, normal_cdf(z0 + z_high / (1 - a * z_high)));
+    *low = quantile(replicate, n_replicates, normal_below(z0 + z_low / (1 - a * z_low)));
+    *high = quantile(replicate, n_replicates, normal_below(z0 + z_high / (1 - a * z_high)));
 }

@@ -7,9 +7,11 @@
 
 #include "core/base/err.h"
 #include "core/estimate/bootstrap.h"
+#include "core/estimate/distribution.h"
+#include "core/estimate/levels.h"
 
 static const double LEVEL = 0.95;           /* of the intervals */
-static const double SAME_LEVEL = 1.01;      /* t2 within 1 % are draws of one level */
+enum { FEWEST_FOR_BOOTSTRAP = 6 };          /* windows; with fewer, resampling covers less than it says */
 
 static double ratio(const double *x, const double *weight, int n)
 {
@@ -31,6 +33,13 @@ void weighted_mean(double *mean, double *se, const double *x, const int64_t *wei
     *mean = sum / total;
     for (int k = 0; k < n; k++) squares += pow((double)weight[k] * (x[k] - *mean), 2);
     *se = n > 1 ? sqrt(squares * n / (n - 1)) / total : NAN;
+}
+
+double *window_difference(const double *x, const double *y, int n)
+{
+    double *out = xmalloc(sizeof *out * (size_t)n);
+    for (int k = 0; k < n; k++) out[k] = x[k] - y[k];
+    return out;
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -65,44 +74,24 @@ static int check_input(const double *y, const double *t2, const int64_t *weight,
     return OK;
 }
 
-/* index[j] = the level that t2[j] belongs to, in ascending order; returns their number. */
-static int group_levels(int *index, const double *t2, int n)
-{
-    double *sorted = xmalloc((size_t)n * sizeof *sorted), *lowest = xmalloc((size_t)n * sizeof *lowest);
-    memcpy(sorted, t2, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, compare_doubles);
-    int n_distinct = 0;
-    for (int j = 0; j < n; j++)
-        if (n_distinct == 0 || sorted[j] > SAME_LEVEL * lowest[n_distinct - 1]) lowest[n_distinct++] = sorted[j];
-    for (int j = 0; j < n; j++) {
-        index[j] = n_distinct - 1;
-        while (t2[j] < lowest[index[j]]) index[j]--;
-    }
-    free(sorted);
-    free(lowest);
-    return n_distinct;
-}
-
 /*
  * Least squares is linear in the responses and a mean over windows is linear in the windows: with
  * the weights c_j that give a from y_j / t2_j, a is the token-weighted mean of window_a[k] =
  * sum_j c_j y_jk / t2_j, and so for b.  A resample is then one weighted mean.
  */
-static void window_coefficients(double *window_a, double *window_b, const double *y, const double *t2,
-                                int n_levels, int n_windows, bool slope)
+static void window_coefficients(double *window_a, double *window_b, const double *y, const double *t2, int n_levels, int n_windows)
 {
-    double mean = 0, squares = 0;
-    for (int j = 0; j < n_levels; j++) mean += t2[j] / n_levels;
-    for (int j = 0; j < n_levels; j++) squares += (t2[j] - mean) * (t2[j] - mean);
+    double *for_a = xmalloc((size_t)n_levels * sizeof *for_a), *for_b = xmalloc((size_t)n_levels * sizeof *for_b);
+    levels_weights(for_a, for_b, t2, n_levels);
     for (int k = 0; k < n_windows; k++) window_a[k] = window_b[k] = 0;
-    for (int j = 0; j < n_levels; j++) {
-        const double for_b = slope ? (t2[j] - mean) / squares : 0, for_a = 1.0 / n_levels - mean * for_b;
+    for (int j = 0; j < n_levels; j++)
         for (int k = 0; k < n_windows; k++) {
             double z = y[(int64_t)j * n_windows + k] / t2[j];
-            window_a[k] += for_a * z;
-            window_b[k] += for_b * z;
+            window_a[k] += for_a[j] * z;
+            window_b[k] += for_b[j] * z;
         }
-    }
+    free(for_a);
+    free(for_b);
 }
 
 /* Draws of one level are averaged first: what is left is curvature beyond b, and noise. */
@@ -147,6 +136,15 @@ static void bootstrap_response(ResponseFit *fit, const double *window_a, const d
     free(a), free(b), free(taken), free(without), free(count);
 }
 
+static void student_interval(ResponseFit *fit, const double *window_a, const int64_t *weight, int n)
+{
+    double mean, se;
+    weighted_mean(&mean, &se, window_a, weight, n);
+    const double half = student_quantile(LEVEL, n - 1) * se;
+    fit->a_low = fit->a - half;
+    fit->a_high = fit->a + half;
+}
+
 static double *as_doubles(const int64_t *weight, int n)
 {
     double *out = xmalloc((size_t)n * sizeof *out);
@@ -163,15 +161,16 @@ int fit_response(ResponseFit *out, const double *y, const double *t2, const int6
     double *tokens = as_doubles(weight, n_windows);
     int *index = xmalloc((size_t)n_levels * sizeof *index);
 
-    ResponseFit fit = { .n_levels = group_levels(index, t2, n_levels) };
+    ResponseFit fit = { .n_levels = levels_group(index, t2, n_levels) };
     const bool slope = fit.n_levels > 1;
-    window_coefficients(window_a, window_b, y, t2, n_levels, n_windows, slope);
+    window_coefficients(window_a, window_b, y, t2, n_levels, n_windows);
     fit.a = ratio(window_a, tokens, n_windows);
     fit.b = slope ? ratio(window_b, tokens, n_windows) : NAN;
     fit.lack_of_fit = fit.n_levels < 3 ? NAN : largest_residual(&fit, y, t2, tokens, index, n_levels, n_windows);
     fit.range5 = 0.05 * fabs(fit.a) / fabs(fit.b);
     fit.range10 = 0.10 * fabs(fit.a) / fabs(fit.b);
     bootstrap_response(&fit, window_a, window_b, tokens, n_windows, n_resamples, seed);
+    if (n_windows < FEWEST_FOR_BOOTSTRAP && isfinite(fit.a_se)) student_interval(&fit, window_a, weight, n_windows);
     *out = fit;
     free(window_a), free(window_b), free(tokens), free(index);
     return OK;

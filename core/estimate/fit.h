@@ -13,10 +13,14 @@
  * residuals: se^2 = n/(n-1) sum w_i^2 (x_i - mean)^2 / (sum w)^2).  se = NaN for n = 1. */
 void weighted_mean(double *mean, double *se, const double *x, const int64_t *weight, int n);
 
+/* x - y, window by window: what a difference of losses on the same text is averaged from.  The caller frees. */
+double *window_difference(const double *x, const double *y, int n);
+
 typedef struct {
     double a, b;                    /* y/t2 = a + b t2; b = NaN with one level                     */
     double a_se, b_se;              /* bootstrap over windows (bootstrap.h); NaN with one window   */
-    double a_low, a_high;           /* 95 % interval of a (BCa over windows, widened for few of them) */
+    double a_low, a_high;           /* 95 % interval of a: BCa over windows, widened for few of them; below
+                                       6 windows a +- Student's t x weighted_mean's se              */
     double lack_of_fit;             /* largest |residual| of y/t2 relative to a; NaN below three levels */
     double range5, range10;         /* t2 at which |b| t2 = 5 %, 10 % of |a|; NaN where b is; infinity where b = 0 */
     int n_levels;                   /* distinct ones: t2 within 1 % are draws of one level, as measured */

@@ -1,70 +1,121 @@
 #include "core/estimate/predict.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/estimate/distribution.h"
 #include "core/estimate/fit.h"
 
-/* Cornish-Fisher expansion around the normal quantile (Abramowitz and Stegun 26.7.5); exact for 1 and 2. */
-double student_975(int n)
+static const double LEVEL = 0.95;
+
+static double variance_around(const double *x, const double *centre, int n)
 {
-    if (n < 1) return NAN;
-    if (n == 1) return 12.7062047362;
-    if (n == 2) return 4.3026527297;
-    const double z = 1.95996398454005, z2 = z * z;
-    double g1 = z * (z2 + 1) / 4, g2 = z * ((5 * z2 + 16) * z2 + 3) / 96;
-    double g3 = z * (((3 * z2 + 19) * z2 + 17) * z2 - 15) / 384, g4 = z * ((((79 * z2 + 776) * z2 + 1482) * z2 - 1920) * z2 - 945) / 92160;
-    double m = n;
-    return z + g1 / m + g2 / (m * m) + g3 / (m * m * m) + g4 / (m * m * m * m);
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (x[i] - centre[i]) * (x[i] - centre[i]);
+    return n > 1 ? sum / (n - 1) : NAN;
 }
 
-static double mean_of(const WindowCoefficients *c, int layer)
+/* expected[w] = a_l x what window w does to the layers other than l, which sum to others[w].  Where there
+ * are none, or their sum drowns in its own noise, they tell nothing about the window. */
+static void expected_of_window(double *expected, double a, const double *others, const WindowCoefficients *c)
 {
     double mean, se;
-    weighted_mean(&mean, &se, c->a + (int64_t)layer * c->n_windows, c->tokens, c->n_windows);
-    return mean;
+    weighted_mean(&mean, &se, others, c->tokens, c->n_windows);
+    for (int w = 0; w < c->n_windows; w++) expected[w] = c->n_layers > 1 && mean > 2 * se ? a * others[w] / mean : a;
 }
 
-/* factor[w] = sum_l a_lw / sum_l a_l: what window w does to all layers alike. */
-static void window_factors(double *factor, const WindowCoefficients *c)
+static void fresh_variance(double *v, const WindowCoefficients *c)
 {
-    double total = 0;
-    for (int l = 0; l < c->n_layers; l++) total += mean_of(c, l);
-    for (int w = 0; w < c->n_windows; w++) {
-        double sum = 0;
-        for (int l = 0; l < c->n_layers; l++) sum += c->a[(int64_t)l * c->n_windows + w];
-        factor[w] = total > 0 ? sum / total : 1;
+    const int n = c->n_windows;
+    double *sum = xcalloc((size_t)n, sizeof *sum), *others = xmalloc(sizeof *others * (size_t)n);
+    double *expected = xmalloc(sizeof *expected * (size_t)n);
+    for (int64_t i = 0; i < (int64_t)c->n_layers * n; i++) sum[i % n] += c->a[i];
+    for (int l = 0; l < c->n_layers; l++) {
+        const double *a = c->a + (int64_t)l * n;
+        double mean, se;
+        weighted_mean(&mean, &se, a, c->tokens, n);
+        for (int w = 0; w < n; w++) others[w] = sum[w] - a[w];
+        expected_of_window(expected, mean, others, c);
+        v[l] = c->n_draws * variance_around(a, expected, n);
     }
+    free(sum);
+    free(others);
+    free(expected);
+}
+
+static void shared_variance(double *v, const WindowCoefficients *c)
+{
+    const int n = c->n_draws;
+    double *mean = xmalloc(sizeof *mean * (size_t)n);
+    for (int l = 0; l < c->n_layers; l++) {
+        const double *a = c->by_draw + (int64_t)l * n;
+        double sum = 0;
+        for (int d = 0; d < n; d++) sum += a[d];
+        for (int d = 0; d < n; d++) mean[d] = sum / n;
+        v[l] = c->n_windows > 1 ? variance_around(a, mean, n) : NAN;
+    }
+    free(mean);
 }
 
 void draw_variance(double *v, const WindowCoefficients *c)
 {
-    double *factor = xmalloc(sizeof *factor * (size_t)c->n_windows);
-    window_factors(factor, c);
+    assert(c->n_draws >= 1 && (!c->shared || c->by_draw));
+    if (c->shared) shared_variance(v, c);
+    else fresh_variance(v, c);
+}
+
+/* What the draws in layer l add to the variance of measured - S. */
+static double draw_part(const WindowCoefficients *c, int l, double t2, double v)
+{
+    double quantizer = t2 * (c->t2_noise ? fmax(t2, c->t2_noise[l]) : t2);
+    return t2 > 0 ? v * (quantizer + (c->shared ? t2 * t2 / c->n_draws : 0)) : 0;
+}
+
+/* Each kind of error with its own t, which covers where their sum with joint degrees of freedom does
+ * not (Banerjee 1961): by chance the estimate with the fewest may be next to nothing. */
+static double half_width(const WindowCoefficients *c, const double *t2, const double *v, double se)
+{
+    const int freedom = (c->shared ? c->n_draws : c->n_windows) - 1;
+    double variance = 0, squares = 0;
     for (int l = 0; l < c->n_layers; l++) {
-        double mean = mean_of(c, l), sum = 0;
-        for (int w = 0; w < c->n_windows; w++) {
-            double residual = c->a[(int64_t)l * c->n_windows + w] - mean * factor[w];
-            sum += residual * residual;
-        }
-        v[l] = c->n_windows > 1 ? sum / (c->n_windows - 1) : NAN;
+        double part = draw_part(c, l, t2[l], v[l]);
+        variance += part;
+        squares += part * part / freedom;
     }
-    free(factor);
+    return hypot(student_quantile(LEVEL, c->n_windows - 1) * se, student_half_width(LEVEL, variance, squares));
+}
+
+/* S_w; the caller frees. */
+static double *predicted_windows(const WindowCoefficients *c, const double *t2)
+{
+    double *predicted = xcalloc((size_t)c->n_windows, sizeof *predicted);
+    for (int l = 0; l < c->n_layers; l++)
+        for (int w = 0; w < c->n_windows; w++) predicted[w] += c->a[(int64_t)l * c->n_windows + w] * t2[l];
+    return predicted;
 }
 
 Interval predict_loss(const WindowCoefficients *c, const double *t2, const double *v, const double *measured)
 {
-    double *predicted = xcalloc((size_t)c->n_windows, sizeof *predicted), variance = 0;
-    for (int l = 0; l < c->n_layers; l++) {
-        for (int w = 0; w < c->n_windows; w++) predicted[w] += c->a[(int64_t)l * c->n_windows + w] * t2[l];
-        variance += t2[l] > 0 ? t2[l] * t2[l] * v[l] : 0;
-    }
-    double value, se, difference;
+    double *predicted = predicted_windows(c, t2), *difference = window_difference(measured, predicted, c->n_windows);
+    double value, mean, se;
     weighted_mean(&value, &se, predicted, c->tokens, c->n_windows);
-    for (int w = 0; w < c->n_windows; w++) predicted[w] = measured[w] - predicted[w];
-    weighted_mean(&difference, &se, predicted, c->tokens, c->n_windows);
+    weighted_mean(&mean, &se, difference, c->tokens, c->n_windows);
     free(predicted);
-    double half = c->n_windows > 1 ? student_975(c->n_windows - 1) * sqrt(se * se + variance) : NAN;
+    free(difference);
+    double half = c->n_windows > 1 ? half_width(c, t2, v, se) : NAN;
     return (Interval){ value, value - half, value + half };
+}
+
+double predict_ratio(double *se, const WindowCoefficients *c, const double *t2, const double *measured)
+{
+    double *predicted = predicted_windows(c, t2), value, got, mean;
+    weighted_mean(&value, se, predicted, c->tokens, c->n_windows);
+    weighted_mean(&got, se, measured, c->tokens, c->n_windows);
+    for (int w = 0; w < c->n_windows; w++) predicted[w] = measured[w] - got / value * predicted[w];
+    weighted_mean(&mean, se, predicted, c->tokens, c->n_windows);
+    free(predicted);
+    *se /= fabs(value);
+    return got / value;
 }

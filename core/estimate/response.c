@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/estimate/fit.h"
+#include "core/estimate/levels.h"
 
 void response_init(LayerResponse *out, int layer, int n_points, int n_windows)
 {
@@ -12,7 +14,7 @@ void response_init(LayerResponse *out, int layer, int n_points, int n_windows)
     *out = (LayerResponse){ .layer = layer, .n_points = n_points, .n_windows = n_windows,
                             .t2 = xcalloc(n, sizeof(double)), .t2_asked = xcalloc(n, sizeof(double)), .draw = xcalloc(n, sizeof(int)),
                             .kl = xcalloc(n * (size_t)n_windows, sizeof(double)), .nll = xcalloc(n * (size_t)n_windows, sizeof(double)),
-                            .used = xcalloc(n, sizeof(bool)) };
+                            .used = xcalloc(n, sizeof(bool)), .common = xcalloc(n, sizeof(bool)) };
 }
 
 void response_set(LayerResponse *r, int point, const Measurement *m, int draw)
@@ -21,7 +23,7 @@ void response_set(LayerResponse *r, int point, const Measurement *m, int draw)
     r->t2[point] = m->t2[0];
     r->t2_asked[point] = m->t2_asked[0];
     r->draw[point] = draw;
-    r->used[point] = true;
+    r->used[point] = r->common[point] = true;
     memcpy(r->kl + (int64_t)point * r->n_windows, m->kl, bytes);
     memcpy(r->nll + (int64_t)point * r->n_windows, m->nll, bytes);
 }
@@ -34,47 +36,82 @@ void response_free(LayerResponse *r)
     free(r->kl);
     free(r->nll);
     free(r->used);
+    free(r->common);
     *r = (LayerResponse){ 0 };
 }
 
-int response_levels(const LayerResponse *r)
+void response_use_above(LayerResponse *r, double least_kl, const int64_t *tokens)
 {
-    int levels = 0;
+    int *level = xmalloc(sizeof *level * (size_t)r->n_points), n = levels_group(level, r->t2_asked, r->n_points);
+    double *sum = xcalloc((size_t)n, sizeof *sum), *draws = xcalloc((size_t)n, sizeof *draws);
     for (int j = 0; j < r->n_points; j++) {
-        bool seen = !r->used[j];
-        for (int i = 0; i < j && !seen; i++) seen = r->used[i] && r->t2_asked[i] == r->t2_asked[j];
-        levels += !seen;
+        double mean, se;
+        weighted_mean(&mean, &se, r->kl + (int64_t)j * r->n_windows, tokens, r->n_windows);
+        sum[level[j]] += mean;
+        draws[level[j]]++;
     }
+    for (int j = 0; j < r->n_points; j++) r->used[j] = sum[level[j]] / draws[level[j]] >= least_kl;
+    free(level);
+    free(sum);
+    free(draws);
+}
+
+/* c[n_points], 0 where not taken; returns the number of levels. */
+static int intercept_weights(double *c, const LayerResponse *r, const bool *take)
+{
+    size_t bytes = sizeof(double) * (size_t)r->n_points;
+    double *t2 = xmalloc(bytes), *for_a = xmalloc(bytes), *for_b = xmalloc(bytes);
+    int n = 0;
+    for (int j = 0; j < r->n_points; j++)
+        if (take[j]) t2[n++] = r->t2_asked[j];
+    const int levels = n ? levels_weights(for_a, for_b, t2, n) : 0;
+    for (int j = 0, i = 0; j < r->n_points; j++) c[j] = take[j] ? for_a[i++] : 0;
+    free(t2);
+    free(for_a);
+    free(for_b);
     return levels;
 }
 
-/* The levels are those asked for: what came out differs by chance alone, and two draws of one level
- * must not look like two levels (each response is divided by the t^2 that it really had).  c_j are the
- * intercept's weights, sum c_j = 1 and sum c_j t_j^2 = 0; the mean where there is one level. */
-static void intercept_weights(double *c, const LayerResponse *r)
-{
-    double n = 0, sum = 0, squares = 0;
-    for (int j = 0; j < r->n_points; j++) {
-        if (!r->used[j]) continue;
-        n++, sum += r->t2_asked[j], squares += r->t2_asked[j] * r->t2_asked[j];
-    }
-    double mean = sum / n, spread = squares - n * mean * mean;
-    bool slope = response_levels(r) > 1;
-    for (int j = 0; j < r->n_points; j++)
-        c[j] = !r->used[j] ? 0 : 1 / n - (slope ? mean * (r->t2_asked[j] - mean) / spread : 0);
-}
-
-void response_coefficients(double *out, const LayerResponse *r, const double *clean_nll)
+int response_levels(const LayerResponse *r, const bool *take)
 {
     double *c = xmalloc(sizeof *c * (size_t)r->n_points);
-    intercept_weights(c, r);
+    int levels = intercept_weights(c, r, take);
+    free(c);
+    return levels;
+}
+
+void response_coefficients(double *out, const LayerResponse *r, const bool *take, const double *clean_nll)
+{
+    double *c = xmalloc(sizeof *c * (size_t)r->n_points), empty = intercept_weights(c, r, take) ? 0 : NAN;
     for (int w = 0; w < r->n_windows; w++) {
-        out[w] = response_levels(r) ? 0 : NAN;
+        out[w] = empty;
         for (int j = 0; j < r->n_points; j++) {
-            if (!r->used[j]) continue;
+            if (!take[j]) continue;
             int64_t at = (int64_t)j * r->n_windows + w;
-            out[w] += c[j] * (clean_nll ? r->nll[at] - clean_nll[w] : r->kl[at]) / r->t2[j];
+            out[w] += c[j] * ((clean_nll ? r->nll[at] - clean_nll[w] : r->kl[at]) / r->t2[j]);
         }
     }
     free(c);
+}
+
+void response_by_draw(double *out, int n_draws, const LayerResponse *r, const bool *take, const double *clean_nll, const int64_t *tokens)
+{
+    double *a = xmalloc(sizeof *a * (size_t)r->n_windows), se;
+    bool *of_draw = xmalloc(sizeof *of_draw * (size_t)r->n_points);
+    for (int d = 0; d < n_draws; d++) {
+        for (int j = 0; j < r->n_points; j++) of_draw[j] = take[j] && r->draw[j] == d;
+        response_coefficients(a, r, of_draw, clean_nll);
+        weighted_mean(&out[d], &se, a, tokens, r->n_windows);
+    }
+    free(a);
+    free(of_draw);
+}
+
+double response_noise_level(const LayerResponse *r, const bool *take)
+{
+    double *c = xmalloc(sizeof *c * (size_t)r->n_points), sum = 0;
+    int levels = intercept_weights(c, r, take);
+    for (int j = 0; j < r->n_points; j++) sum += take[j] ? c[j] / sqrt(r->t2_asked[j]) : 0;
+    free(c);
+    return levels ? 1 / (sum * sum) : NAN;
 }

@@ -17,8 +17,7 @@ typedef struct { double kl, kl_se, delta, delta_se, nll, other_nll, same_top; } 
 
 static void summarize(Summary *out, const Comparison *c, const Corpus *corpus)
 {
-    double *delta = xmalloc(sizeof *delta * (size_t)c->n_windows), unused;
-    for (int w = 0; w < c->n_windows; w++) delta[w] = c->other_nll[w] - c->nll[w];
+    double *delta = window_difference(c->other_nll, c->nll, c->n_windows), unused;
     weighted_mean(&out->kl, &out->kl_se, c->kl, corpus->tokens, c->n_windows);
     weighted_mean(&out->delta, &out->delta_se, delta, corpus->tokens, c->n_windows);
     weighted_mean(&out->nll, &unused, c->nll, corpus->tokens, c->n_windows);
