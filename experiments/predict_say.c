@@ -27,7 +27,7 @@ void say_noise(const Prediction *p)
     if (bounds)
         run_say(p->run, "%d of %d layers did not rise above %d times the noise floor; an upper bound stands for their alpha (raise noise.t2 or use more text).", bounds,
                 p->n_layers, FLOOR_FACTOR);
-    if (free_layers) run_say(p->run, "%d layers have alpha <= 0 and were treated as free.", free_layers);
+    if (free_layers) run_say(p->run, "%d of %d layers have alpha <= 0 and were treated as free.", free_layers, p->n_layers);
     say_scale(p);
 }
 

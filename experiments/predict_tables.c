@@ -109,21 +109,28 @@ static Measured measured_losses(const Measurement *m, const double *clean_nll, c
     return got;
 }
 
-static const char *objection(const Prediction *p, bool near_floor, bool known, bool inside)
+/* The caller frees. */
+static char *objection(const Prediction *p, bool near_floor, bool known, bool inside)
 {
-    if (near_floor) return "near the noise floor";
-    if (!known) return p->responses.n_windows < 2 ? "one window: no interval" : "noise.fresh: shared with one draw: no interval";
-    return inside ? "" : "outside: additivity, or the noise that stands for the quantizer, fails here";
+    int bounds = 0;
+    for (int i = 0; i < p->n_layers; i++) bounds += p->bound[i];
+    if (near_floor) return xstrdup("near the noise floor");
+    if (!known) return xstrdup(p->responses.n_windows < 2 ? "one window: no interval" : "noise.fresh: shared with one draw: no interval");
+    if (inside) return xstrdup("");
+    return bounds ? xformat("outside: alpha is an upper bound in %d layers", bounds)
+                  : xstrdup("outside: additivity, or the noise that stands for the quantizer, fails here");
 }
 
 static void set_notes(const Prediction *p, int64_t row, const WholeModel *model, const Measured *got, const Interval *kl)
 {
     bool inside = got->kl >= kl->low && got->kl <= kl->high, near_floor = !(got->kl >= FLOOR_FACTOR * p->responses.floor_kl);
-    const char *first = objection(p, near_floor, isfinite(kl->low), inside), *second = model->stands ? "" : "the noise was not scaled as the choice scales its error";
+    char *first = objection(p, near_floor, isfinite(kl->low), inside);
+    const char *second = model->stands ? "" : "the noise was not scaled as the choice scales its error";
     char *note = xformat("%s%s%s", first, *first && *second ? "; " : "", second);
     table_set_integer(p->predictions, row, "inside", inside);
     table_set_integer(p->predictions, row, "near_floor", near_floor);
     table_set_text(p->predictions, row, "note", note);
+    free(first);
     free(note);
 }
 

@@ -48,7 +48,7 @@ static void test_half_width(void **state)
 
 /* ---- coverage ---- */
 
-enum { MOST_WINDOWS = 32, MOST_LAYERS = 210, MOST_DRAWS = 4 };
+enum { MOST_WINDOWS = 32, MOST_LAYERS = 210, MOST_DRAWS = 4, RUNS = 400 };
 
 typedef struct {
     const char *name;
@@ -98,7 +98,7 @@ static void simulate(World *world, const Case *c, const double *factor, double t
     }
 }
 
-static double covered(const Case *c, double t2, int runs)
+static double covered(const Case *c, double t2)
 {
     World *world = xmalloc(sizeof *world);
     const int64_t n = 1 + c->windows * 2 + (int64_t)c->layers * (1 + c->draws * (c->windows + 1));
@@ -106,7 +106,7 @@ static double covered(const Case *c, double t2, int runs)
     int64_t tokens[MOST_WINDOWS];
     double factor[MOST_WINDOWS];
     int inside = 0;
-    for (int run = 0; run < runs; run++) {
+    for (int run = 0; run < RUNS; run++) {
         rng_normals(numbers.z, n, 42, rng_stream(RNG_TEST, c->layers, run, c->windows), 0);
         numbers.at = 0;
         for (int w = 0; w < c->windows; w++) tokens[w] = 255, factor[w] = exp(TEXT * next(&numbers));
@@ -121,22 +121,13 @@ static double covered(const Case *c, double t2, int runs)
     }
     free(numbers.z);
     free(world);
-    return (double)inside / runs;
-}
-
-static int quick(int runs)
-{
-#ifdef __SANITIZE_ADDRESS__
-    return runs / 4;
-#else
-    return runs;
-#endif
+    return (double)inside / RUNS;
 }
 
 /* Standard error of a coverage of .95 over 400 runs: .011.  Intervals may err on the safe side. */
 static void assert_covers(const Case *c, double t2, double least)
 {
-    double got = covered(c, t2, quick(400));
+    double got = covered(c, t2);
     print_message("%-28s %3d layers %2d windows %d draws%s: %.1f %%\n", c->name, c->layers, c->windows, c->draws, c->shared ? " shared" : "", 100 * got);
     assert_true(got >= least);
 }
