@@ -67,7 +67,7 @@ quickstart: setup model
 	$(BUILD)/linearity plot results/quickstart.h5
 
 DEBIAN := gcc make pkg-config python3 python3-pip git libopenblas-dev libhdf5-dev libyaml-dev libjansson-dev libpcre2-dev \
-          libutf8proc-dev zlib1g-dev libssl-dev librandom123-dev libcmocka-dev gnuplot-nox
+          libutf8proc-dev zlib1g-dev libssl-dev librandom123-dev libcmocka-dev gnuplot-nox fonts-liberation
 setup:
 	@missing=; for p in $(DEBIAN); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
