@@ -45,6 +45,6 @@ void say_coefficients(Run *run, const Table *t)
         run_say(run, "Their standard error over windows is %.0f %% for the median layer and %.0f %% for the worst.", 100 * quantile(o.relative, o.n_errors, .5),
                 100 * quantile(o.relative, o.n_errors, 1));
     if (o.known && o.curved < o.layers)
-        run_say(run, "Curvature was looked at in %d layers; one level alone cannot tell it (check.layers adds levels).", o.curved);
+        run_say(run, "Curvature was looked at in %d of %d layers; one level alone cannot tell it (check.layers adds levels).", o.curved, o.layers);
     free(o.relative);
 }

@@ -142,6 +142,25 @@ static void test_without_intervals(void **state)
     free(text);
 }
 
+/* Two draws shared by all windows differ by something that no window shows: it is in the standard error. */
+static void test_shared_draws_are_in_the_error(void **state)
+{
+    (void)state;
+    free(said("two.h5", "noise.fresh=shared", "noise.t2=0.05"));
+    json_t *fits = rows_of("two.h5", "coefficients"), *points = rows_of("two.h5", "responses");
+    int widened = 0;
+    for (size_t i = 0; i < 3; i++) {
+        double a = number(points, 2 * i, "kl") / number(points, 2 * i, "t2"), b = number(points, 2 * i + 1, "kl") / number(points, 2 * i + 1, "t2");
+        double draws = fabs(a - b) / 2, se = number(fits, 2 * i, "alpha_se"), alpha = number(fits, 2 * i, "alpha");
+        assert_true(near(alpha, (a + b) / 2, 1e-9) && se > draws);
+        assert_true(alpha - number(fits, 2 * i, "alpha_low") > 12.7 * draws && number(fits, 2 * i, "alpha_high") - alpha > 12.7 * draws);
+        widened += draws > 0.2 * se;
+    }
+    assert_true(widened > 0);
+    json_decref(fits);
+    json_decref(points);
+}
+
 static void test_near_the_floor(void **state)
 {
     (void)state;
@@ -173,7 +192,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_alpha), cmocka_unit_test(test_checked_layers_predict_the_same), cmocka_unit_test(test_error_of_perplexities),
-        cmocka_unit_test(test_without_intervals), cmocka_unit_test(test_near_the_floor), cmocka_unit_test(test_other_scale),
+        cmocka_unit_test(test_without_intervals), cmocka_unit_test(test_shared_draws_are_in_the_error),
+        cmocka_unit_test(test_near_the_floor), cmocka_unit_test(test_other_scale),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();
