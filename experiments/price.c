@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/base/size.h"
 #include "experiments/run.h"
@@ -48,11 +48,9 @@ int price_point(Price *price, Point *p)
 
 static double seconds_of(const Kernels *k, float *out, const float *x, const float *w, const Ragged *batch, int C, int N)
 {
-    struct timespec a, b;
-    clock_gettime(CLOCK_MONOTONIC, &a);
+    double start = clock_seconds();
     k->matmul(out, N, x, w, 0, NULL, batch, C, N);
-    clock_gettime(CLOCK_MONOTONIC, &b);
-    return (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
+    return clock_seconds() - start;
 }
 
 /* Seconds of one pass, from the fastest of some products of the shapes at hand: enough for an estimate. */

@@ -39,7 +39,7 @@ bool corpus_to_sample(const Model *model, const Options *options, const char *fo
 /* The layers that the globs of `layers` choose, ascending; ERR_ARGUMENT where a glob matches nothing. */
 int run_layers(int **out, int *n, const Model *model, const Options *options);
 
-/* Commit, host, versions ...: what /runs keeps. */
-void run_provenance(Provenance *out, const Config *config, const Options *options, const StudyPlan *plan);
+/* Commit, host, versions ...: what /runs keeps; seconds: wall time so far. */
+void run_provenance(Provenance *out, const Config *config, const Options *options, const StudyPlan *plan, double seconds);
 
 #endif

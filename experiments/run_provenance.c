@@ -35,7 +35,7 @@ static void processor(char *out, size_t n)
     if (file) fclose(file);
 }
 
-void run_provenance(Provenance *out, const Config *config, const Options *options, const StudyPlan *plan)
+void run_provenance(Provenance *out, const Config *config, const Options *options, const StudyPlan *plan, double seconds)
 {
     struct utsname host;
     uname(&host);
@@ -61,5 +61,6 @@ void run_provenance(Provenance *out, const Config *config, const Options *option
     provenance_add(out, "openblas", "%s", openblas_get_config());
     provenance_add(out, "hdf5", "%u.%u.%u", major, minor, release);
     provenance_add(out, "date", "%s", date);
+    provenance_add(out, "wall_seconds", "%.1f", seconds);
     free(settings);
 }

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/base/interrupt.h"
 #include "core/measure/internal.h"
@@ -164,13 +164,6 @@ static void result_errors(Measurement *out, const Replacement *r)
     }
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int run(Measurement *out, Study *study, const LayerMap *map)
 {
     TRY(study_prepare(study));
@@ -208,9 +201,9 @@ int measure(Measurement *out, Study *study, const LayerMap *map)
     result_init(&m, study, map);
     memcpy(m.key, key, sizeof m.key);
     m.text = text;
-    double start = now();
+    double start = clock_seconds();
     int status = run(&m, study, map);
-    m.seconds = now() - start;
+    m.seconds = clock_seconds() - start;
     if (status == OK && study->store) status = store_append(study->store, &m);
     if (status != OK) {
         err_context(status, "%s", map->label ? map->label : "measurement");

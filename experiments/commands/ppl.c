@@ -7,21 +7,14 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/base/progress.h"
 #include "core/estimate/fit.h"
 #include "core/measure/compare.h"
 #include "core/store/table.h"
 #include "experiments/command.h"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void print_json(const Comparison *c, const Corpus *corpus, double mean, double se, double seconds)
 {
@@ -56,10 +49,10 @@ static void print_text(const Corpus *corpus, double mean, double se, double seco
 static int measure_text(const Model *model, const Corpus *corpus, const Arguments *a)
 {
     Progress *progress = progress_begin(corpus->n_segments, (double)corpus->n_inputs, "segments", options_flag(a->options, "quiet"));
-    double start = now();
+    double start = clock_seconds();
     Comparison c;
     int status = compare_models(&c, model, NULL, corpus, chosen_kernels(a->options), options_integer(a->options, "memory"), show_progress, progress);
-    double seconds = now() - start, mean, se;
+    double seconds = clock_seconds() - start, mean, se;
     progress_end(progress);
     TRY(status);
     weighted_mean(&mean, &se, c.nll, corpus->tokens, c.n_windows);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/measure/study.h"
 #include "experiments/command.h"
@@ -32,7 +33,7 @@ typedef struct {
     char **summary;
     int measured, found;            /* measurements run now, and found in the store */
     bool quiet, dry_run;
-} Session;
+} Job;
 
 static void point_close(Point *p)
 {
@@ -44,7 +45,7 @@ static void point_close(Point *p)
     options_free(p->options);
 }
 
-static int point_open(Point *p, Session *s, const SweepPoint *point)
+static int point_open(Point *p, Job *s, const SweepPoint *point)
 {
     *p = (Point){ 0 };
     TRY(config_options_at(&p->options, &s->config, point));
@@ -55,7 +56,7 @@ static int point_open(Point *p, Session *s, const SweepPoint *point)
     return run_layers(&p->run.layer, &p->run.n_layers, p->model, p->options);
 }
 
-static int point_study(Point *p, Session *s)
+static int point_study(Point *p, Job *s)
 {
     TRY(run_corpus(&p->corpus, p->model, p->options, p->kernels, s->folder, s->quiet));
     TRY(study_plan(&p->plan, model_shape(p->model), &p->corpus, options_integer(p->options, "memory")));
@@ -64,7 +65,7 @@ static int point_study(Point *p, Session *s)
     return OK;
 }
 
-static int dry_run_point(Point *p, Session *s)
+static int dry_run_point(Point *p, Job *s)
 {
     bool sampled = corpus_to_sample(p->model, p->options, s->folder);
     int windows = sampled ? (int)options_integer(p->options, "text.sample.windows") : 0;
@@ -87,14 +88,14 @@ static int dry_run_point(Point *p, Session *s)
 
 /* ---- running ---- */
 
-static void keep_line(Session *s, char *line)
+static void keep_line(Job *s, char *line)
 {
     s->summary = xrealloc(s->summary, sizeof *s->summary * (size_t)(s->n_summary + 1));
     s->summary[s->n_summary++] = line;
 }
 
 /* The lines of this combination, under a line that says which one it is. */
-static void keep_summary(Session *s, Run *run)
+static void keep_summary(Job *s, Run *run)
 {
     s->measured += run->measured;
     s->found += run->found;
@@ -117,14 +118,21 @@ static int check_backend(const Store *store, const char *output, const char *bac
     return status;
 }
 
-static int run_point(Point *p, Session *s)
+/* Before the first measurement, so that a killed run has its row too, and again with its wall time. */
+static void set_provenance(const Point *p, Job *s, double seconds)
+{
+    Provenance provenance = { 0 };
+    run_provenance(&provenance, &s->config, p->options, &p->plan, seconds);
+    store_set_provenance(s->store, &provenance);
+    provenance_free(&provenance);
+}
+
+static int run_point(Point *p, Job *s)
 {
     TRY(check_backend(s->store, s->output, options_text(p->options, "backend")));
     TRY(point_study(p, s));
-    Provenance provenance = { 0 };
-    run_provenance(&provenance, &s->config, p->options, &p->plan);
-    store_set_provenance(s->store, &provenance);
-    provenance_free(&provenance);
+    double start = clock_seconds();
+    set_provenance(p, s, 0);
     Price price = { 0 };
     TRY(price_point(&price, p));
     p->run.progress = progress_begin(price.n, price.work, "measurements", s->quiet);
@@ -135,11 +143,12 @@ static int run_point(Point *p, Session *s)
         if (status == OK) status = e->run(&p->run);
     }
     progress_end(p->run.progress);
+    set_provenance(p, s, clock_seconds() - start);
     keep_summary(s, &p->run);
     return status;
 }
 
-static int each_point(Session *s)
+static int each_point(Job *s)
 {
     SweepPoint *points;
     int n = config_sweep_points(&s->config, &points), status = OK;
@@ -166,7 +175,7 @@ static char *folder_of(const char *output)
     return folder;
 }
 
-static void print_summary(const Session *s)
+static void print_summary(const Job *s)
 {
     putchar('\n');
     for (int i = 0; i < s->n_summary; i++) printf("%s\n", s->summary[i]);
@@ -176,7 +185,7 @@ static void print_summary(const Session *s)
 
 /* Closes the store after a failure, whose sentence stays.  A file that this run made and that holds
  * nothing goes again. */
-static void close_after_failure(Session *s, int status, bool existed)
+static void close_after_failure(Job *s, int status, bool existed)
 {
     bool empty = !existed && store_count(s->store) == 0;
     char *failure = xstrdup(err_last());
@@ -191,7 +200,7 @@ static void close_after_failure(Session *s, int status, bool existed)
     free(failure);
 }
 
-static int measure_all(Session *s)
+static int measure_all(Job *s)
 {
     struct stat info;
     if (mkdir(s->folder, 0777) != 0 && (stat(s->folder, &info) != 0 || !S_ISDIR(info.st_mode)))
@@ -204,7 +213,7 @@ static int measure_all(Session *s)
     return status != OK ? status : kept;
 }
 
-static int run_session(Session *s)
+static int run_job(Job *s)
 {
     bool existed = access(s->output, F_OK) == 0;
     if (!s->dry_run || existed) TRY(store_open(&s->store, s->output, s->dry_run));
@@ -221,7 +230,7 @@ static int run_session(Session *s)
 
 static int run(const Arguments *a)
 {
-    Session s = { .arguments = a, .quiet = options_flag(a->options, "quiet"), .dry_run = options_flag(a->options, "dry-run") };
+    Job s = { .arguments = a, .quiet = options_flag(a->options, "quiet"), .dry_run = options_flag(a->options, "dry-run") };
     const char *set[MOST_REPEATS + 8];
     char *extra[8];
     int n = 0, n_extra = 0;
@@ -234,7 +243,7 @@ static int run(const Arguments *a)
     if (status != OK) return status;
     s.output = config_output(&s.config);
     s.folder = folder_of(s.output);
-    status = run_session(&s);
+    status = run_job(&s);
     if (s.store) store_close(&s.store);
     tables_free(&s.tables);
     for (int i = 0; i < s.n_summary; i++) free(s.summary[i]);
