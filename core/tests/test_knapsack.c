@@ -1,0 +1,91 @@
+/* The knapsack below the allocation: its bounds hold, however few states it may keep. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/allocate/knapsack.h"
+#include "core/base/rng.h"
+#include "core/tests/choice_tables.h"
+
+enum { CLASSES = 8, ITEMS = 4 };
+typedef struct { Item item[CLASSES * ITEMS]; int first[CLASSES + 1]; Knapsack knapsack; } Small;
+
+static void random_knapsack(Small *k, Source *s)
+{
+    int64_t least = 0, most = 0;
+    for (int l = 0; l <= CLASSES; l++) k->first[l] = l * ITEMS;
+    for (int j = 0; j < CLASSES * ITEMS; j++) {
+        const bool start = j % ITEMS == 0;
+        const Item before = start ? (Item){ 0, 4, 0 } : k->item[j - 1];
+        k->item[j] = (Item){ before.size + 1 + below(s, 100), before.cost - 0.01 - 0.9 * uniform(s), j };
+        least += start ? k->item[j].size : 0;
+        most += j % ITEMS == ITEMS - 1 ? k->item[j].size : 0;
+    }
+    k->knapsack = (Knapsack){ CLASSES, k->first, k->item, least + (int64_t)(uniform(s) * (double)(most - least)) };
+}
+
+/* With next to no memory the answer is the best found, its bound still holds, and nothing is claimed. */
+static void test_short_of_states(void **state)
+{
+    (void)state;
+    int proven = 0;
+    for (int i = 0; i < 300; i++) {
+        Source s = { rng_stream(RNG_TEST, 4, 0, i), 0 };
+        Small small;
+        int chosen[CLASSES], best[CLASSES];
+        double bound, unproven;
+        random_knapsack(&small, &s);
+        assert_true(knapsack_solve(best, &bound, &small.knapsack, 1 << 20) && bound == knapsack_cost(&small.knapsack, best));
+        const bool claimed = knapsack_solve(chosen, &unproven, &small.knapsack, i % 40);
+        const double cost = knapsack_cost(&small.knapsack, chosen);
+        assert_true(knapsack_size(&small.knapsack, chosen) <= small.knapsack.capacity);
+        assert_true(unproven <= bound && bound <= cost && (!claimed || fabs(cost - bound) <= 1e-13 * cost));
+        proven += claimed;
+    }
+    assert_true(proven > 10 && proven < 290);
+}
+
+static double dual_bound(const Knapsack *k, double price)
+{
+    double bound = -price * (double)k->capacity;
+    for (int l = 0; l < k->n_classes; l++) {
+        double least = INFINITY;
+        for (int j = k->first[l]; j < k->first[l + 1]; j++) least = fmin(least, k->item[j].cost + price * (double)k->item[j].size);
+        bound += least;
+    }
+    return bound;
+}
+
+/* Without any state what is left is the dual bound: as high as any pair of items' price makes it. */
+static void test_price_is_the_best(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 300; i++) {
+        Source s = { rng_stream(RNG_TEST, 8, 0, i), 0 };
+        Small small;
+        int chosen[CLASSES];
+        double bound, best = 0;
+        random_knapsack(&small, &s);
+        knapsack_solve(chosen, &bound, &small.knapsack, 0);
+        for (int l = 0; l < CLASSES; l++)
+            for (int j = small.first[l]; j < small.first[l + 1]; j++)
+                for (int k = small.first[l]; k < j; k++) {
+                    const Item *a = &small.item[k], *b = &small.item[j];
+                    best = fmax(best, dual_bound(&small.knapsack, (a->cost - b->cost) / (double)(b->size - a->size)));
+                }
+        assert_true(bound >= best - 1e-10);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_short_of_states),
+        cmocka_unit_test(test_price_is_the_best),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
