@@ -2,7 +2,7 @@
  * experiment.h - one question that `linearity run` can answer, and what it is given
  *
  * An experiment plans measurements, has them measured, and turns them into tables.  A new one is one
- * file that defines an Experiment and one row in run.c.
+ * file that defines an Experiment and one row in registry.c.
  */
 #ifndef EXPERIMENTS_EXPERIMENT_H
 #define EXPERIMENTS_EXPERIMENT_H

@@ -6,7 +6,7 @@
  * From the coefficients of `sensitivity` (measured or found in the store) and t_l^2 of every choice:
  * the best choice per layer at each budget by exact dynamic programming, and the uniform model of each
  * choice; then all of them are measured on the same text and set beside their predictions.
- * Cost: one pass per choice and per budget.  Feeds the rows "allocation" of paper-repro.md.
+ * Cost: one pass per choice and per budget.  Feeds table 2 of paper-repro.md.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -81,6 +81,13 @@ static double uniform_bits(const Prediction *p, int choice)
     return bits / weights;
 }
 
+static bool is_listed(const double *budget, int n, double bits)
+{
+    for (int b = 0; b < n; b++)
+        if (fabs(budget[b] - bits) < 1e-9) return true;
+    return false;
+}
+
 double *all_budgets(const Prediction *p, int *n)
 {
     const Options *options = p->run->options;
@@ -89,6 +96,6 @@ double *all_budgets(const Prediction *p, int *n)
     if (*n) return budget;
     for (int c = 0; c < p->n_choices; c++) least = fmin(least, uniform_bits(p, c)), most = fmax(most, uniform_bits(p, c));
     for (int c = 0; c < p->n_choices; c++)
-        if (uniform_bits(p, c) > least && uniform_bits(p, c) < most) budget[(*n)++] = uniform_bits(p, c);
+        if (uniform_bits(p, c) > least && uniform_bits(p, c) < most && !is_listed(budget, *n, uniform_bits(p, c))) budget[(*n)++] = uniform_bits(p, c);
     return budget;
 }

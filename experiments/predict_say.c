@@ -42,7 +42,7 @@ static void say_count(const Prediction *p)
     int inside = 0, compared = 0, all = (int)t->n_rows;
     for (int64_t row = 0; row < t->n_rows; row++)
         if (has_interval(t, row)) compared++, inside += (int)table_integer(t, row, "inside");
-    char *others = compared == all ? xstrdup("") : xformat(" (%d more have no interval: the column note says why)", all - compared);
+    char *others = compared == all ? xstrdup("") : xformat(" (%d more are near the noise floor or have no interval: the column note says which)", all - compared);
     if (compared)
         run_say(p->run, "Whole models, predicted by adding up single layers and then measured: %d of %d measured values lie in their 95 %% interval%s.", inside, compared, others);
     else
@@ -65,8 +65,10 @@ static char *saving(double value, double other)
 static char *beside_uniform(const Table *t, int64_t row)
 {
     int64_t same = -1;
-    for (int64_t u = 0; u < t->n_rows; u++)
-        if (!strcmp(table_text(t, u, "model"), "uniform") && fabs(table_number(t, u, "bits") - table_number(t, row, "budget")) < 1e-6) same = u;
+    for (int64_t u = 0; u < t->n_rows; u++) {          /* of several of this size the best one */
+        if (strcmp(table_text(t, u, "model"), "uniform") || !(fabs(table_number(t, u, "bits") - table_number(t, row, "budget")) < 1e-6)) continue;
+        if (same < 0 || table_number(t, u, "kl") < table_number(t, same, "kl")) same = u;
+    }
     if (same < 0) return xstrdup("");
     char *got = saving(table_number(t, row, "kl"), table_number(t, same, "kl"));
     char *predicted = saving(table_number(t, row, "predicted_kl"), table_number(t, same, "predicted_kl"));

@@ -109,16 +109,21 @@ static Measured measured_losses(const Measurement *m, const double *clean_nll, c
     return got;
 }
 
-/* The caller frees. */
-static char *objection(const Prediction *p, bool near_floor, bool known, bool inside)
+static int any_bound(const Prediction *p)
 {
     int bounds = 0;
     for (int i = 0; i < p->n_layers; i++) bounds += p->bound[i];
+    return bounds;
+}
+
+/* The caller frees. */
+static char *objection(const Prediction *p, bool near_floor, bool known, bool inside)
+{
+    int bounds = any_bound(p);
     if (near_floor) return xstrdup("near the noise floor");
     if (!known) return xstrdup(p->responses.n_windows < 2 ? "one window: no interval" : "noise.fresh: shared with one draw: no interval");
-    if (inside) return xstrdup("");
-    return bounds ? xformat("outside: alpha is an upper bound in %d layers", bounds)
-                  : xstrdup("outside: additivity, or the noise that stands for the quantizer, fails here");
+    if (bounds) return xformat("%salpha is an upper bound in %d layers, too near the noise floor for the NLL", inside ? "" : "outside: ", bounds);
+    return xstrdup(inside ? "" : "outside: additivity, or the noise that stands for the quantizer, fails here");
 }
 
 static void set_notes(const Prediction *p, int64_t row, const WholeModel *model, const Measured *got, const Interval *kl)
@@ -139,6 +144,7 @@ void add_prediction(Prediction *p, const WholeModel *model, const Measurement *m
     double *delta = window_difference(m->nll, p->responses.clean.nll, m->n_windows), ratio_se;
     WindowCoefficients for_kl = kl_coefficients(p), for_nll = nll_coefficients(p);
     Interval kl = predict_loss(&for_kl, model->t2, p->kl.v, m->kl), nll = predict_loss(&for_nll, model->t2, p->nll.v, delta);
+    if (any_bound(p)) nll = (Interval){ NAN, NAN, NAN };        /* rounding divided by t^2: no bound on a difference of either sign */
     double ratio = predict_ratio(&ratio_se, &for_kl, model->t2, m->kl);
     Measured got = measured_losses(m, p->responses.clean.nll, delta);
     free(delta);

@@ -30,7 +30,7 @@ static int price_experiment(Price *price, void **seen, Point *p, const char *nam
     Plan plan = { 0 };
     int later = 0, status = e->plan(&plan, &later, &p->run);
     for (int m = 0; m < plan.n && status == OK; m++) status = price_map(price, seen, p, &plan.map[m]);
-    price->n += later, price->work += later, price->left += later;
+    price->n += later, price->work += later, price->left += later, price->later += later;
     plan_free(&plan);
     return status;
 }
@@ -80,6 +80,7 @@ void price_say(const Point *p, const Price *price)
     printf("measurements   %d, of which %d are in the store\n", price->n, price->known);
     printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
     printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
+    if (price->later) printf("               (%d of them allocated models, which follow from the results; some may be in the store)\n", price->later);
     char used[SIZE_TEXT], least[SIZE_TEXT];
     printf("memory         %s beside the mapped file (%s, %s, %s); the least is %s\n", size_text(used, p->plan.bytes),
            p->plan.network.resident ? "weights kept as float32" : "weights converted block by block",

@@ -58,7 +58,7 @@ static Table *settings_table(const Config *config)
     static const char *const others[] = { "experiment", "backend", "threads", "memory", "output" };
     Table *t = table_new("settings", "the settings that made the tables of this file");
     table_add_column(t, COLUMN_TEXT, "name", "", "key of the config");
-    table_add_column(t, COLUMN_TEXT, "value", "", "its value, the default where none was given; a sweep's values are in the tables");
+    table_add_column(t, COLUMN_TEXT, "value", "", "its value, the default where none was given; a swept key has a further row for each value");
     table_add_column(t, COLUMN_TEXT, "unit", "", "unit of the value");
     table_add_column(t, COLUMN_TEXT, "meaning", "", "what it sets");
     for (const Option *o = config_options; o->name; o++) {
@@ -73,6 +73,13 @@ static Table *settings_table(const Config *config)
         table_set_text(t, row, "meaning", o->meaning);
         free(value);
     }
+    for (int i = 0; i < config->n_sweep; i++)
+        for (int v = 0; v < config->sweep[i].n; v++) {
+            int64_t row = table_add_row(t);
+            table_set_text(t, row, "name", config->sweep[i].name);
+            table_set_text(t, row, "value", config->sweep[i].value[v]);
+            table_set_text(t, row, "meaning", "swept");
+        }
     for (int c = 0; c < config->n_choices; c++) {
         int64_t row = table_add_row(t);
         table_set_text(t, row, "name", "choices");

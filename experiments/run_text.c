@@ -55,8 +55,8 @@ static char *sample_path(const Model *model, const Options *options, const char 
 {
     char hash[HASH_TEXT], digest[HASH_TEXT];
     if (model_hash(hash, model) != OK) return NULL;
-    char *spec = xformat("sample 1 model %s windows %d length %d seed %d", hash, integer(options, "text.sample.windows"),
-                         integer(options, "text.sample.length"), integer(options, "text.sample.seed"));
+    char *spec = xformat("sample 1 model %s windows %d length %d seed %lld", hash, integer(options, "text.sample.windows"),
+                         integer(options, "text.sample.length"), (long long)options_integer(options, "text.sample.seed"));
     hash_bytes(digest, spec, strlen(spec));
     free(spec);
     return xformat("%s/sampled-%.12s.ids", folder, digest);
@@ -76,7 +76,7 @@ static int write_ids(const char *path, const int32_t *ids, int windows, int leng
     char *temporary = xformat("%s.tmp", path);
     FILE *file = fopen(temporary, "w");
     int failed = !file;
-    for (int i = 0; file && i < windows * length; i++) failed |= fprintf(file, "%d%c", ids[i], (i + 1) % length ? ' ' : '\n') < 0;
+    for (int64_t i = 0; file && i < (int64_t)windows * length; i++) failed |= fprintf(file, "%d%c", ids[i], (i + 1) % length ? ' ' : '\n') < 0;
     if (file) failed |= fflush(file) != 0 || fsync(fileno(file)) != 0;
     if (file) failed |= fclose(file) != 0;
     failed = failed || rename(temporary, path) != 0;

@@ -7,7 +7,7 @@
  * over windows), the curvature b where there are several levels, the range of t^2 in which the law
  * holds to 5 and 10 %; beside it the paper's recipe on the same data (Algorithm 3 of arXiv 2411.17525:
  * PPL, through the origin; it is the paper's in full with noise.scale: matrix).
- * Cost: about .6 passes of the model per layer, level and draw.  Feeds the rows "coefficients" of paper-repro.md.
+ * Cost: about .6 passes of the model per layer, level and draw.  Feeds table 1 of paper-repro.md.
  */
 #include "experiments/sensitivity.h"
 
@@ -20,7 +20,6 @@
 #include "core/estimate/fit.h"
 #include "core/store/table.h"
 
-enum { MOST_LEVELS = 64 };
 
 static Options *noise_options(const Perturbation *law, const Run *run, double t2)
 {
@@ -39,7 +38,7 @@ static Options *noise_options(const Perturbation *law, const Run *run, double t2
 /* Adds the values of a list option that are not there yet. */
 static int add_levels(double *level, int n, const Options *options, const char *name)
 {
-    for (int i = 0; i < options_count(options, name) && n < MOST_LEVELS; i++) {
+    for (int i = 0; i < options_count(options, name); i++) {
         double value = options_number_at(options, name, i);
         int known = 0;
         for (int j = 0; j < n; j++) known |= level[j] == value;
@@ -76,27 +75,35 @@ static int check_patterns(const Run *run)
     return status;
 }
 
+/* Every draw of one level of one layer. */
+static int plan_level(Plan *out, const Run *run, const Perturbation *law, int layer, double t2)
+{
+    Options *options = noise_options(law, run, t2);
+    if (!options) return ERR_ARGUMENT;
+    MapEntry entry = { layer, law, options };
+    for (int draw = 0; draw < options_integer(run->options, "noise.draws"); draw++) {
+        char *label = xformat("%s %s t2=%g draw %d", model_layer(study_model(run->study), layer)->name, law->name, t2, draw);
+        plan_add(out, &entry, 1, draw, label);
+        free(label);
+    }
+    options_free(options);
+    return OK;
+}
+
 int responses_plan(Plan *out, Run *run)
 {
     TRY(check_patterns(run));
     const Perturbation *law = perturbation_find(options_text(run->options, "noise.law"));
     if (!law) return ERR_ARGUMENT;
     plan_add_null(out);
-    for (int i = 0; i < run->n_layers; i++) {
-        double level[MOST_LEVELS];
+    double *level = xmalloc(sizeof *level * (size_t)(options_count(run->options, "noise.t2") + options_count(run->options, "check.t2")));
+    int status = OK;
+    for (int i = 0; i < run->n_layers && status == OK; i++) {
         int n = layer_levels(level, run, run->layer[i]);
-        for (int j = 0; j < n; j++)
-            for (int draw = 0; draw < options_integer(run->options, "noise.draws"); draw++) {
-                Options *options = noise_options(law, run, level[j]);
-                if (!options) return ERR_ARGUMENT;
-                MapEntry entry = { run->layer[i], law, options };
-                char *label = xformat("%s %s t2=%g draw %d", model_layer(study_model(run->study), run->layer[i])->name, law->name, level[j], draw);
-                plan_add(out, &entry, 1, draw, label);
-                free(label);
-                options_free(options);
-            }
+        for (int j = 0; j < n && status == OK; j++) status = plan_level(out, run, law, run->layer[i], level[j]);
     }
-    return OK;
+    free(level);
+    return status;
 }
 
 /* ---- collecting ---- */

@@ -97,10 +97,10 @@ static Table *empty_coefficients(void)
     table_add_column(t, COLUMN_NUMBER, "alpha_low", "metric per unit t2", "95 % interval, lower end: BCa over windows, below 6 of them +- Student's t x standard error; several shared draws add theirs in squares");
     table_add_column(t, COLUMN_NUMBER, "alpha_high", "metric per unit t2", "its upper end");
     table_add_column(t, COLUMN_NUMBER, "b", "metric per unit t2^2", "curvature; empty with one level");
-    table_add_column(t, COLUMN_NUMBER, "b_se", "metric per unit t2^2", "its standard error");
+    table_add_column(t, COLUMN_NUMBER, "b_se", "metric per unit t2^2", "its standard error over windows (shared draws not counted)");
     table_add_column(t, COLUMN_INTEGER, "levels", "", "noise levels in the fit");
-    table_add_column(t, COLUMN_NUMBER, "range5", "", "t2 at which curvature is 5 % of the linear term");
-    table_add_column(t, COLUMN_NUMBER, "range10", "", "t2 at which curvature is 10 % of the linear term");
+    table_add_column(t, COLUMN_NUMBER, "range5", "", "t2 at which curvature is 5 % of the linear term; beyond the largest level an extrapolation");
+    table_add_column(t, COLUMN_NUMBER, "range10", "", "t2 at which curvature is 10 % of the linear term; beyond the largest level an extrapolation");
     table_add_column(t, COLUMN_NUMBER, "lack_of_fit", "", "largest residual of KL/t2 relative to alpha; empty below three levels");
     table_add_column(t, COLUMN_NUMBER, "r2", "", "R^2 of the fit through the origin (it says little: it follows the grid of levels)");
     return t;
@@ -111,10 +111,10 @@ typedef struct { int n; double *t2, *kl, *nll; } Points;
 
 static int used_points(Points *out, const LayerResponse *l)
 {
-    size_t bytes = sizeof(double) * (size_t)(l->n_points * l->n_windows);
+    size_t bytes = sizeof(double) * (size_t)l->n_points * (size_t)l->n_windows;
     Points p = { .t2 = xmalloc(sizeof(double) * (size_t)l->n_points), .kl = xmalloc(bytes), .nll = xmalloc(bytes) };
     for (int j = 0; j < l->n_points; j++) {
-        if (!l->used[j]) continue;
+        if (!l->used[j] || l->t2[j] == 0) continue;
         for (int w = 0; w < l->n_windows; w++) {
             int64_t from = (int64_t)j * l->n_windows + w, to = (int64_t)p.n * l->n_windows + w;
             p.kl[to] = l->kl[from] * l->t2_asked[j] / l->t2[j];

@@ -2,7 +2,7 @@
  * fit.h - weighted least squares of a response against t^2, and bootstrap intervals over windows
  *
  * The response of one layer to noise is y(t^2) = a t^2 + b t^4 + O(t^6); its noise is multiplicative,
- * so the right weighting is ordinary least squares of y/t^2 = a + b t^2 (protocol section 1).
+ * so the right weighting is ordinary least squares of y/t^2 = a + b t^2 (weights 1/t^4).
  */
 #ifndef CORE_ESTIMATE_FIT_H
 #define CORE_ESTIMATE_FIT_H

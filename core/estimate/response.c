@@ -86,7 +86,7 @@ void response_coefficients(double *out, const LayerResponse *r, const bool *take
     for (int w = 0; w < r->n_windows; w++) {
         out[w] = empty;
         for (int j = 0; j < r->n_points; j++) {
-            if (!take[j]) continue;
+            if (!take[j] || r->t2[j] == 0) continue;        /* a matrix of zeros cannot be disturbed: its coefficient is 0 */
             int64_t at = (int64_t)j * r->n_windows + w;
             out[w] += c[j] * ((clean_nll ? r->nll[at] - clean_nll[w] : r->kl[at]) / r->t2[j]);
         }

@@ -6,7 +6,7 @@
  *                      of a row may be shorter
  *
  * Both give E ||W^ - W||^2 = t^2 ||W||^2 exactly, and sign noise gives it in every draw.  Quantizers scale
- * per row and group, so group is the noise that stands for them (protocol section 5, ii).  t is no part of
+ * per row and group, so group is the noise that stands for them (one sigma per matrix misses rows that differ in size).  t is no part of
  * the random stream: the same direction at every level.
  */
 #include <math.h>

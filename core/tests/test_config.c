@@ -132,7 +132,7 @@ static void test_refused(void **state)
         { BASE "sweep: {choices: [a]}\n", "@:4:9: 'choices' cannot be swept: list all of them under 'choices' instead" },
         /* keys together */
         { "experiment: a\nmodel: m\n", "@: no text: give 'text.file', 'text.sample.windows' or 'text.random.windows'" },
-        { "model: m\ntext: {file: t}\n", "@: 'experiment' is missing: what to do, in order: names in experiments/ (see linearity run --help)" },
+        { "model: m\ntext: {file: t}\n", "@: 'experiment' is missing: what to do, in order: sensitivity, predict" },
         { "experiment: a\ntext: {file: t}\n", "@: 'model' is missing: Hugging Face directory or .gguf file" },
         { "experiment: a\nmodel: m\ntext:\n  file: t\n  sample: {windows: 3}\n", "@:5:12: 'text.file' and 'text.sample.windows' are both given; a run reads one text" },
         { "experiment: a\nmodel: m\ntext:\n  sample: {windows: 3}\n  context: 64\n",

@@ -147,6 +147,24 @@ static void test_draws_and_no_points(void **state)
 }
 
 /* A loss g t (the gradient times an error in one direction) gives a coefficient g / t_noise. */
+/* A matrix of zeros stays what it is, whatever noise it is asked to take: its coefficient is 0. */
+static void test_matrix_of_zeros(void **state)
+{
+    (void)state;
+    LayerResponse r;
+    response_init(&r, 0, 1, WINDOWS);
+    r.t2_asked[0] = 0.03;
+    for (int w = 0; w < WINDOWS; w++) r.nll[w] = 3;
+    const double clean[WINDOWS] = { 3, 3, 3, 3, 3, 3, 3 };
+    const bool take[] = { true };
+    double a[WINDOWS];
+    response_coefficients(a, &r, take, NULL);
+    for (int w = 0; w < WINDOWS; w++) assert_true(a[w] == 0);
+    response_coefficients(a, &r, take, clean);
+    for (int w = 0; w < WINDOWS; w++) assert_true(a[w] == 0);
+    response_free(&r);
+}
+
 static void test_noise_level(void **state)
 {
     (void)state;
@@ -166,7 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_agrees_with_the_fit), cmocka_unit_test(test_levels), cmocka_unit_test(test_floor_is_decided_by_level),
-        cmocka_unit_test(test_draws_and_no_points), cmocka_unit_test(test_noise_level),
+        cmocka_unit_test(test_draws_and_no_points), cmocka_unit_test(test_matrix_of_zeros), cmocka_unit_test(test_noise_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
