@@ -14,10 +14,10 @@ if (powers >= 2) {
     eval "unset m".set_axis("tics")[5:]
     plain = high < 10000 && low > 0.0005
     eval set_axis("tics ()")
+    eval sprintf("set format %s '%s'", ARG1, plain ? "%g" : "%.0t·10^{%T}")
     do for [power = floor(log10(low)):ceil(log10(high))] {
         do for [digit in "1 2 5"] {
-            tick = digit * 10.**power
-            eval set_axis(sprintf("tics add ('%s' %.17g)", plain ? sprintf("%g", tick) : sprintf("%s·10^{%d}", digit, power), tick))
+            eval set_axis(sprintf("tics add (%.17g)", digit * 10.**power))
         }
     }
 }

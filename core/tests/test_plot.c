@@ -102,8 +102,10 @@ static Table *make_predictions(void)
         table_set_text(table, row, "model", i % 2 ? "uniform" : "allocated");
         table_set_number(table, row, "bits", bits);
         table_set_number(table, row, "predicted_kl", kl);
-        table_set_number(table, row, "predicted_low", 0.8 * kl);
-        table_set_number(table, row, "predicted_high", 1.2 * kl);
+        if (i != 6) {                   /* one window: no interval */
+            table_set_number(table, row, "predicted_low", i == 1 ? -kl : 0.8 * kl);
+            table_set_number(table, row, "predicted_high", i == 2 ? 1.02 * kl : 1.2 * kl);
+        }
         if (i == 5) continue;           /* predicted, not measured */
         table_set_number(table, row, "kl", 1.05 * kl);
         table_set_number(table, row, "kl_se", 0.03 * kl);
