@@ -3,7 +3,7 @@
 # make model        fetch the default model into models/ (92 MB, checked by SHA-256)
 # make quickstart   set-up, build, model, the main job on it, pictures: under 12 minutes on two cores
 # make test         set-up, build, all tests: under 6 minutes on two cores
-# make check-real   the long checks on the default model: about two minutes; DATA=DIR adds those on real text
+# make check-real   the long checks on the default model: about a minute and a half; DATA=DIR adds those on real text
 # make check-data DATA=DIR   the checks that need a folder of texts, tokenizers and trained models
 # make asan         the tests again under the address and undefined-behaviour sanitizers
 BUILD  ?= build
@@ -55,7 +55,7 @@ test: setup ; @$(MAKE) -j$$(nproc) unit
 check-data: ; @test -d "$(DATA)/goldens" || { echo "say where: make check-data DATA=DIR (a folder with goldens/, data/, models/)"; exit 1; }
 	@$(MAKE) -j$$(nproc) unit DATA=$(DATA)
 
-# The long checks on the default model: about two minutes on two cores.
+# The long checks on the default model: about a minute and a half on two cores.
 check-real: ; @$(MAKE) -j$$(nproc) all $(BUILD)/tests/core/tests/real_model
 	$(BUILD)/tests/core/tests/real_model
 

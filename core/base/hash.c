@@ -1,6 +1,5 @@
 #include "core/base/hash.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,21 +37,4 @@ void hash_bytes(char out[HASH_TEXT], const void *data, size_t n_bytes)
     Hash *hash = hash_begin();
     hash_add(hash, data, n_bytes);
     hash_end(hash, out);
-}
-
-int hash_file(char out[HASH_TEXT], const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file) FAIL(ERR_FILE, "%s: %s", path, strerror(errno));
-    Hash *hash = hash_begin();
-    enum { CHUNK = 1 << 20 };
-    unsigned char *buffer = xmalloc(CHUNK);
-    size_t n;
-    while ((n = fread(buffer, 1, CHUNK, file)) > 0) hash_add(hash, buffer, n);
-    int failed = ferror(file);
-    free(buffer);
-    fclose(file);
-    hash_end(hash, out);
-    if (failed) FAIL(ERR_FILE, "%s: cannot be read", path);
-    return OK;
 }

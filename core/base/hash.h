@@ -1,5 +1,5 @@
 /*
- * hash.h - SHA-256 of bytes and files (libcrypto), as 64 lower-case hexadecimal digits
+ * hash.h - SHA-256 of bytes (libcrypto), as 64 lower-case hexadecimal digits
  *
  * Keys of measurements, models and corpora are such digests: content decides, names do not.
  */
@@ -18,8 +18,5 @@ void  hash_add(Hash *hash, const void *data, size_t n_bytes);
 void  hash_end(Hash *hash, char out[HASH_TEXT]);
 
 void hash_bytes(char out[HASH_TEXT], const void *data, size_t n_bytes);
-
-/* ERR_FILE where the file cannot be read. */
-int hash_file(char out[HASH_TEXT], const char *path);
 
 #endif

@@ -103,6 +103,5 @@ int study_prepare(Study *study)
 
 const Model *study_model(const Study *study) { return study->model; }
 const Corpus *study_corpus(const Study *study) { return study->corpus; }
-Store *study_store(Study *study) { return study->store; }
 uint64_t study_seed(const Study *study) { return study->seed; }
 int study_executed(const Study *study) { return study->executed; }

@@ -114,5 +114,4 @@ bool gguf_array_number(const Gguf *gguf, const char *key, int64_t index, double 
 }
 
 int gguf_tensor_count(const Gguf *gguf) { return gguf->tensors.n; }
-const Tensor *gguf_tensor(const Gguf *gguf, int index) { return &gguf->tensors.tensors[index]; }
 const Tensor *gguf_find(const Gguf *gguf, const char *name) { return tensor_set_find(&gguf->tensors, name); }

@@ -31,7 +31,6 @@ bool gguf_array_string(const Gguf *gguf, const char *key, int64_t index, GgufStr
 bool gguf_array_number(const Gguf *gguf, const char *key, int64_t index, double *out);
 
 int gguf_tensor_count(const Gguf *gguf);
-const Tensor *gguf_tensor(const Gguf *gguf, int index);
 const Tensor *gguf_find(const Gguf *gguf, const char *name);       /* NULL where absent */
 
 #endif
