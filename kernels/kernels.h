@@ -28,6 +28,15 @@ typedef struct {
 
 enum { MATMUL_COLUMNS = 256 };      /* output columns of a tile of work */
 
+/* What a weight gradient is reduced against, see gradient_forms. */
+typedef struct {
+    int group;                      /* input columns that share a scale; the last group of a row may be shorter */
+    const float *scale;             /* [N][ceil(C/group)], all >= 0                                   */
+    int n;                          /* matrices E_i                                                   */
+    const float *const *matrix;     /* [n] host array of pointers to [N][C] in the back end's memory: */
+    const int64_t *stride;          /* [n] sequence b uses the matrix at matrix[i] + b * stride[i]     */
+} FormInput;
+
 typedef struct {
     const char *name;
 
@@ -76,6 +85,46 @@ typedef struct {
      * logits: where p_i vanishes the term is q_i. */
     void (*kl_divergence)(double *kl, const float *a, const double *A, const float *b, const double *B,
                           int64_t rows, int V);
+
+    /* ---- backward: dy stands for the gradient of a loss (summed over rows) by y ---- */
+
+    /* dx[r][c] = sum_j dy[r][j] w[j][c], added to dx where add != 0: the gradient by matmul's input.
+     * dy: [rows][N]; dx: [rows][C]; w, w_stride as in matmul. */
+    void (*matmul_backward)(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch,
+                            int C, int N, int add);
+
+    /* g[j][c] = sum of dy[r][j] x[r][c] over the rows of the batch, sequence after sequence; added to g where
+     * add != 0: the gradient by matmul's weights.  With dy = x (and N = C) a second moment of x. */
+    void (*weight_gradient)(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add);
+
+    /* Per sequence b the same gradient G_b of its rows alone, reduced and thrown away:
+     *   energy[b] = sum_jc G^2     group_energy[b] = sum_jc scale[j][c/group] G^2     dot[b][i] = sum_jc G E_i
+     * Products may be float32, sums of more than 64 of them are double. */
+    void (*gradient_forms)(double *energy, double *group_energy, double *dot, const float *dy, const float *x,
+                           const Ragged *batch, int C, int N, const FormInput *input);
+
+    /* dx[r] = s gain * dy[r] - x[r] s^3 sum_c(gain dy x) / C,  s = 1 / sqrt(mean(x[r]^2) + epsilon).  dx may be dy. */
+    void (*rms_norm_backward)(float *dx, const float *dy, const float *x, const float *gain, int64_t rows, int C, float epsilon);
+
+    /* Gradients of causal attention whose sequences have as many keys as queries, from dout:
+     *   P = softmax(q k^T / sqrt(D)),  dv = P^T dout,  dS = P * (dout v^T - rowsum(P * (dout v^T))),
+     *   dq = dS k / sqrt(D),  dk = dS^T q / sqrt(D);  dk and dv summed over the heads that share a key-value head.
+     * Shapes as in attention.  No output may be an input. */
+    void (*attention_backward)(float *dq, float *dk, float *dv, const float *dout, const float *q, const float *k, const float *v,
+                               const Ragged *batch, int H, int G, int D);
+
+    /* dgate = dy up silu'(gate),  dup = dy silu(gate),  silu'(g) = s (1 + g (1 - s)), s = 1/(1+exp(-g)).  dgate or dup may be dy. */
+    void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n);
+
+    /* Replaces each row of logits (log sum A) by u = q r - p (q . r),  q_i = sqrt(p_i),  p_i = exp(logit_i - A):
+     * E uu' = diag(p) - pp' over random signs r.  r_i = +1 where bit i%32 of sign[row][i/32] is set, otherwise -1;
+     * sign: host, [rows][ceil(V/32)].  Zeros where target < 0. */
+    void (*logit_probe)(float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V);
+
+    /* Replaces each row of logits by exp(logit_i - A) - p_i: p the distribution of the logits `other` with their log
+     * sums, or, where other is NULL, 1 at the row's target and 0 elsewhere.  Zeros where target < 0. */
+    void (*logit_difference)(float *logits, const double *log_sum, const float *other, const double *other_log_sum,
+                             const int32_t *target, int64_t rows, int V);
 } Kernels;
 
 extern const Kernels kernels_ref;

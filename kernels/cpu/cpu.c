@@ -35,6 +35,14 @@ const Kernels *kernels_cpu(void)
     cpu.copy = cpu.upload = cpu.download = copy_cpu;
     cpu.log_sum_exp = log_sum_exp_cpu;
     cpu.kl_divergence = kl_divergence_cpu;
+    cpu.matmul_backward = matmul_backward_cpu;
+    cpu.weight_gradient = weight_gradient_cpu;
+    cpu.gradient_forms = gradient_forms_cpu;
+    cpu.rms_norm_backward = rms_norm_backward_cpu;
+    cpu.attention_backward = attention_backward_cpu;
+    cpu.swiglu_backward = swiglu_backward_cpu;
+    cpu.logit_probe = logit_probe_cpu;
+    cpu.logit_difference = logit_difference_cpu;
     cpu.name = "cpu";
     return &cpu;
 }

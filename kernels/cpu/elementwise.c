@@ -33,6 +33,32 @@ void rms_norm_cpu(float *out, const float *x, const float *gain, int64_t rows, i
     for (int64_t r = 0; r < rows; r++) norm_row(out + r * C, x + r * C, gain, C, epsilon);
 }
 
+/* sum_c gain dy x */
+static inline double weighted_product(const float *gain, const float *dy, const float *x, int C)
+{
+    double lane[LANES] = { 0 }, sum = 0;
+    int whole = C - C % LANES;
+    for (int c = 0; c < whole; c += LANES)
+        for (int l = 0; l < LANES; l++) lane[l] += (double)(gain[c + l] * dy[c + l]) * x[c + l];
+    for (int c = whole; c < C; c++) sum += (double)(gain[c] * dy[c]) * x[c];
+    for (int l = 0; l < LANES; l++) sum += lane[l];
+    return sum;
+}
+
+SIMD static void norm_backward_row(float *dx, const float *dy, const float *x, const float *gain, int C, float epsilon)
+{
+    double s = 1 / sqrt(sum_of_squares(x, C) / C + epsilon);
+    float scale = (float)s, back = (float)(s * s * s * weighted_product(gain, dy, x, C) / C);
+#pragma omp simd
+    for (int c = 0; c < C; c++) dx[c] = gain[c] * dy[c] * scale - x[c] * back;
+}
+
+void rms_norm_backward_cpu(float *dx, const float *dy, const float *x, const float *gain, int64_t rows, int C, float epsilon)
+{
+#pragma omp parallel for num_threads(kernels_threads()) if (rows * C > CHUNK)
+    for (int64_t r = 0; r < rows; r++) norm_backward_row(dx + r * C, dy + r * C, x + r * C, gain, C, epsilon);
+}
+
 SIMD static void rotate_head(float *head, const float *c, const float *s, int half)
 {
     for (int i = 0; i < half; i++) {
@@ -72,6 +98,29 @@ void swiglu_cpu(float *out, const float *gate, const float *up, int64_t n)
 {
 #pragma omp parallel for num_threads(kernels_threads()) if (n > CHUNK)
     for (int64_t i = 0; i < n; i += CHUNK) swiglu_chunk(out + i, gate + i, up + i, n - i < CHUNK ? n - i : CHUNK);
+}
+
+/* 1 - s is written as exp(-gate) s, which keeps its digits where s is nearly 1. */
+SIMD static void swiglu_backward_chunk(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n)
+{
+    float decay[BLOCK];
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        int m = n - first < BLOCK ? (int)(n - first) : BLOCK;
+        for (int i = 0; i < m; i++) decay[i] = simd_expf(-gate[first + i]);
+#pragma omp simd
+        for (int i = 0; i < m; i++) {
+            float g = gate[first + i], s = 1.0f / (1.0f + decay[i]), d = dy[first + i];
+            dgate[first + i] = d * up[first + i] * (s * (1.0f + g * (decay[i] * s)));
+            dup[first + i] = d * (g * s);
+        }
+    }
+}
+
+void swiglu_backward_cpu(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n)
+{
+#pragma omp parallel for num_threads(kernels_threads()) if (n > CHUNK)
+    for (int64_t i = 0; i < n; i += CHUNK)
+        swiglu_backward_chunk(dgate + i, dup + i, dy + i, gate + i, up + i, n - i < CHUNK ? n - i : CHUNK);
 }
 
 SIMD static void add_chunk(float *restrict x, const float *restrict y, int64_t n)

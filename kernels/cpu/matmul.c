@@ -12,7 +12,7 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/simd.h"
 
-enum { TILE_ROWS = 256, THIN = 8 };
+enum { TILE_ROWS = 256, TILE_COLUMNS = 256, THIN = 8 };
 
 typedef struct { int sequence, first_row, rows; } RowTile;
 
@@ -118,4 +118,21 @@ void matmul_halves_cpu(float *out, int64_t out_stride, const float *x, const flo
                        const float *bias, const Ragged *batch, int C, int N)
 {
     multiply(out, out_stride, x, w, w_stride, bias, batch, C, N, 1);
+}
+
+/* Tiles of the same size over dx; all of dy's columns are summed in one call. */
+void matmul_backward_cpu(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add)
+{
+    int n_rows;
+    RowTile *tile = row_tiles(batch, &n_rows);
+    int64_t n_tiles = (int64_t)n_rows * ((C + TILE_COLUMNS - 1) / TILE_COLUMNS);
+#pragma omp parallel for schedule(dynamic) num_threads(kernels_threads())
+    for (int64_t i = 0; i < n_tiles; i++) {
+        RowTile t = tile[i % n_rows];
+        int first = (int)(i / n_rows) * TILE_COLUMNS, n = C - first < TILE_COLUMNS ? C - first : TILE_COLUMNS;
+        int64_t row = batch->offset[t.sequence] + t.first_row;
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, t.rows, n, N, 1, dy + row * N, N,
+                    w + t.sequence * w_stride + first, C, add ? 1 : 0, dx + row * C + first, C);
+    }
+    free(tile);
 }

@@ -160,6 +160,26 @@ static inline void check_close(const char *what, const float *got, const float *
     }
 }
 
+/* Host outputs (double, int32) are guarded byte by byte. */
+static inline void *host_output(int64_t bytes)
+{
+    unsigned char *p = xmalloc((unsigned long)bytes + 128);
+    memset(p, 0xa5, (size_t)bytes + 128);
+    return p + 64;
+}
+
+static inline void check_host_guards(const char *what, const void *output_, int64_t bytes)
+{
+    const unsigned char *p = output_;
+    for (int i = 0; i < 64; i++)
+        if (p[-1 - i] != 0xa5 || p[bytes + i] != 0xa5) {
+            check_complain("%s: wrote outside its output", what);
+            return;
+        }
+}
+
+static inline void host_free(void *p) { free((unsigned char *)p - 64); }
+
 static inline void check_same(const char *what, const void *got, const void *want, int64_t bytes)
 {
     if (bytes && memcmp(got, want, (size_t)bytes)) check_complain("%s: other bits", what);

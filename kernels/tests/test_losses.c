@@ -7,26 +7,6 @@
 static const int vocabularies[] = { 1, 2, 3, 31, 33, 511, 512, 513, 1025, 49152 };
 enum { VOCABULARIES = sizeof vocabularies / sizeof *vocabularies };
 
-/* Host outputs (double, int32) are guarded byte by byte. */
-static void *host_output(int64_t bytes)
-{
-    unsigned char *p = xmalloc((unsigned long)bytes + 128);
-    memset(p, 0xa5, (size_t)bytes + 128);
-    return p + 64;
-}
-
-static void check_host_guards(const char *what, const void *output_, int64_t bytes)
-{
-    const unsigned char *p = output_;
-    for (int i = 0; i < 64; i++)
-        if (p[-1 - i] != 0xa5 || p[bytes + i] != 0xa5) {
-            check_complain("%s: wrote outside its output", what);
-            return;
-        }
-}
-
-static void host_free(void *p) { free((unsigned char *)p - 64); }
-
 typedef struct { double *log_sum, *target; int32_t *top; } Sums;
 
 static Sums run_log_sum_exp(const Kernels *k, const float *logits, const int32_t *target, int64_t rows, int V)
