@@ -81,7 +81,7 @@ int hdf5_write_table(hid_t file, const Table *table)
     return status == OK ? OK : err_context(status, "/%s", table->name);
 }
 
-static int check_name(const char *what, const char *name)
+int hdf5_check_name(const char *what, const char *name)
 {
     if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         FAIL(ERR_ARGUMENT, "'%s' cannot be the name of a %s in a results file", name, what);
@@ -90,8 +90,8 @@ static int check_name(const char *what, const char *name)
 
 int hdf5_check_names(const Table *table)
 {
-    TRY(check_name("table", table->name));
-    for (int c = 0; c < table->n_columns; c++) TRY(check_name("column", table->column[c].name));
+    TRY(hdf5_check_name("table", table->name));
+    for (int c = 0; c < table->n_columns; c++) TRY(hdf5_check_name("column", table->column[c].name));
     return OK;
 }
 

@@ -18,8 +18,10 @@
 int hdf5_write_table(hid_t file, const Table *table);
 int hdf5_read_table(Table **out, hid_t file, const char *name);
 
-/* ERR_ARGUMENT where HDF5 cannot hold a table of these names. */
+/* ERR_ARGUMENT where HDF5 cannot hold a table of these names, or what this is (a column, say) under
+ * this name. */
 int hdf5_check_names(const Table *table);
+int hdf5_check_name(const char *what, const char *name);
 
 /* An attribute's text; "" where it is missing or of another kind, the caller frees. */
 int   hdf5_write_text(hid_t object, const char *attribute, const char *value);

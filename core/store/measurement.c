@@ -7,7 +7,10 @@
 void measurement_free(Measurement *m)
 {
     for (int i = 0; m->layer_name && i < m->n_layers; i++) free(m->layer_name[i]);
+    for (int f = 0; m->form_name && f < m->n_forms; f++) free(m->form_name[f]);
     free(m->layer_name);
+    free(m->form_name);
+    free(m->form);
     free(m->text);
     free(m->label);
     free(m->tokens);
@@ -20,6 +23,16 @@ void measurement_free(Measurement *m)
     free(m->bits);
     free(m->t2_asked);
     *m = (Measurement){ 0 };
+}
+
+/* Numbers per form. */
+static size_t n_cells(const Measurement *m) { return (size_t)m->n_layers * (size_t)m->n_windows; }
+
+const double *measurement_form(const Measurement *m, const char *name)
+{
+    for (int f = 0; f < m->n_forms; f++)
+        if (strcmp(m->form_name[f], name) == 0) return m->form + (size_t)f * n_cells(m);
+    return NULL;
 }
 
 static void *copy_of(const void *data, int n, size_t size)
@@ -46,6 +59,11 @@ void measurement_copy(Measurement *out, const Measurement *m)
     out->t2_asked = copy_of(m->t2_asked, m->n_layers, sizeof *m->t2_asked);
     out->layer_name = xcalloc((unsigned long)m->n_layers, sizeof *out->layer_name);
     for (int i = 0; i < m->n_layers; i++) out->layer_name[i] = xstrdup(m->layer_name[i]);
+    if (m->n_forms == 0) return;
+    out->n_forms = m->n_forms;
+    out->form = copy_of(m->form, m->n_forms, n_cells(m) * sizeof *m->form);
+    out->form_name = xcalloc((unsigned long)m->n_forms, sizeof *out->form_name);
+    for (int f = 0; f < m->n_forms; f++) out->form_name[f] = xstrdup(m->form_name[f]);
 }
 
 /* ---- as bytes: numbers in the machine's order, text as its length and its bytes ---- */
@@ -91,6 +109,10 @@ void measurement_encode(Bytes *out, const Measurement *m)
     put(out, m->kappa, n_layers * sizeof *m->kappa);
     put(out, m->bits, n_layers * sizeof *m->bits);
     put(out, m->t2_asked, n_layers * sizeof *m->t2_asked);
+    if (m->n_forms == 0) return;        /* the record ends here, as it did before there were forms */
+    put_integer(out, m->n_forms);
+    for (int f = 0; f < m->n_forms; f++) put_text(out, m->form_name[f]);
+    put(out, m->form, (size_t)m->n_forms * n_cells(m) * sizeof *m->form);
 }
 
 void run_encode(Bytes *out, int64_t run, const Provenance *provenance)
@@ -151,6 +173,17 @@ static bool take_kind(Reader *reader, RecordKind kind)
     return found == kind;
 }
 
+static void take_forms(Reader *reader, Measurement *m)
+{
+    if (reader->bad || reader->left == 0) return;
+    size_t n_bytes = n_cells(m) * sizeof *m->form;
+    m->n_forms = take_count(reader, sizeof(int64_t) + n_bytes);
+    if (m->n_forms == 0) reader->bad = true;
+    m->form_name = xcalloc((unsigned long)m->n_forms, sizeof *m->form_name);
+    for (int f = 0; f < m->n_forms; f++) m->form_name[f] = take_text(reader);
+    m->form = take_array(reader, m->n_forms, n_bytes);
+}
+
 static void take_measurement(Reader *reader, Measurement *m)
 {
     char *key = take_text(reader);
@@ -173,6 +206,7 @@ static void take_measurement(Reader *reader, Measurement *m)
     m->kappa = take_array(reader, m->n_layers, sizeof *m->kappa);
     m->bits = take_array(reader, m->n_layers, sizeof *m->bits);
     m->t2_asked = take_array(reader, m->n_layers, sizeof *m->t2_asked);
+    take_forms(reader, m);
 }
 
 int measurement_decode(Measurement *out, const uint8_t *data, size_t n)
@@ -181,12 +215,12 @@ int measurement_decode(Measurement *out, const uint8_t *data, size_t n)
     Measurement m = { 0 };
     if (!take_kind(&reader, RECORD_MEASUREMENT)) FAIL(ERR_FORMAT, "a record is not a measurement");
     take_measurement(&reader, &m);
-    if (reader.bad || reader.left > 0) {
-        measurement_free(&m);
-        FAIL(ERR_FORMAT, "a measurement's record has the wrong length");
-    }
-    *out = m;
-    return OK;
+    int status = OK;
+    if (reader.bad || reader.left > 0) status = err_set(ERR_FORMAT, "a measurement's record has the wrong length");
+    else if (!forms_fit(&m) || forms_check_finite(&m) != OK) status = err_set(ERR_FORMAT, "a measurement's record has forms that none can have");
+    if (status == OK) *out = m;
+    else measurement_free(&m);
+    return status;
 }
 
 int run_decode(int64_t *run, Provenance *out, const uint8_t *data, size_t n)

@@ -24,12 +24,29 @@ int measurement_decode(Measurement *out, const uint8_t *data, size_t n);
 int run_decode(int64_t *run, Provenance *out, const uint8_t *data, size_t n);
 
 /* The tables that the records make; the caller frees them. */
-enum { RECORD_TABLES = 4 };
+enum { RECORD_TABLES = 5 };
 extern const char *const record_table_names[RECORD_TABLES];
 Table *record_table(int which, Measurement *const *measurement, int n);
 
-/* Back from those tables (tables[RECORD_TABLES]): *out points to *n measurements, freed by the caller. */
+/* Back from those tables (tables[RECORD_TABLES]): *out points to *n measurements, freed by the caller.
+ * The table of forms may be NULL, as in files from before there were forms. */
 int records_from_tables(Measurement ***out, int *n, const Table *const *tables);
+
+/* /measurement_forms: a row per layer and window of each measurement that has forms, a column per name
+ * in the order in which they first appear, NaN where a measurement lacks the form. */
+Table *forms_table(const char *name, Measurement *const *measurement, int n);
+
+/* Can the table hold these forms?  Names that HDF5 takes, none twice, none of the other columns', and
+ * at least one layer and window. */
+bool forms_fit(const Measurement *measurement);
+/* ERR_ARGUMENT where a form is not finite. */
+int forms_check_finite(const Measurement *measurement);
+
+/* Back: the columns first, then each measurement in turn (its layers and windows are read), *row being
+ * the next one to read, then that there are no rows left.  Forms come back in the order of the columns. */
+int forms_check_columns(const Table *table);
+int forms_read(Measurement *measurement, int64_t *row, const Table *table, int64_t index);
+int forms_check_end(int64_t row, const Table *table, int64_t n_measurements);
 
 void provenance_copy(Provenance *out, const Provenance *from);      /* frees what *out held */
 

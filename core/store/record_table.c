@@ -55,14 +55,15 @@ static const ColumnRow timing_columns[] = {
     { 0 }
 };
 
-enum { MEASUREMENTS, LAYERS, WINDOWS, TIMINGS };
-const char *const record_table_names[RECORD_TABLES] = { "measurements", "measurement_layers", "measurement_windows", "timings" };
+enum { MEASUREMENTS, LAYERS, WINDOWS, FORMS, TIMINGS };
+const char *const record_table_names[RECORD_TABLES] = { "measurements", "measurement_layers", "measurement_windows", "measurement_forms", "timings" };
 
+/* That of FORMS, whose columns the records decide, is made by forms_table. */
 static const struct { const ColumnRow *columns; const char *meaning; } table_rows[RECORD_TABLES] = {
-    { measurement_columns, "one row per measurement: some layers' weights replaced, the text run through, the losses compared" },
-    { layer_columns, "one row per perturbed layer of each measurement" },
-    { window_columns, "one row per window of text of each measurement" },
-    { timing_columns, "wall times: the only record of a measurement that differs from one run to the next" },
+    [MEASUREMENTS] = { measurement_columns, "one row per measurement: some layers' weights replaced, the text run through, the losses compared" },
+    [LAYERS] = { layer_columns, "one row per perturbed layer of each measurement" },
+    [WINDOWS] = { window_columns, "one row per window of text of each measurement" },
+    [TIMINGS] = { timing_columns, "wall times: the only record of a measurement that differs from one run to the next" },
 };
 
 /* ---- records to tables ---- */
@@ -132,7 +133,8 @@ static void add_timing(Table *table, int index, const Measurement *m)
 
 Table *record_table(int which, Measurement *const *measurement, int n)
 {
-    static void (*const add[RECORD_TABLES])(Table *, int, const Measurement *) = { add_measurement, add_layers, add_windows, add_timing };
+    static void (*const add[RECORD_TABLES])(Table *, int, const Measurement *) = { add_measurement, add_layers, add_windows, NULL, add_timing };
+    if (which == FORMS) return forms_table(record_table_names[which], measurement, n);
     Table *table = table_new(record_table_names[which], table_rows[which].meaning);
     for (const ColumnRow *c = table_rows[which].columns; c->name; c++) table_add_column(table, c->type, c->name, c->unit, c->meaning);
     for (int i = 0; i < n; i++) add[which](table, i, measurement[i]);
@@ -144,6 +146,7 @@ Table *record_table(int which, Measurement *const *measurement, int n)
 static int check_columns(int which, const Table *table)
 {
     const char *name = record_table_names[which];
+    if (which == FORMS) return table ? forms_check_columns(table) : OK;
     if (!table) FAIL(ERR_FORMAT, "the table %s is missing", name);
     for (const ColumnRow *c = table_rows[which].columns; c->name; c++) {
         const Column *column = table_column(table, c->name);
@@ -225,18 +228,22 @@ static int read_measurement(Measurement *m, const Table *const *tables, int64_t 
 int records_from_tables(Measurement ***out, int *n, const Table *const *tables)
 {
     for (int t = 0; t < RECORD_TABLES; t++) TRY(check_columns(t, tables[t]));
-    int64_t count = tables[MEASUREMENTS]->n_rows, layer_row = 0, window_row = 0, done = 0;
+    int64_t count = tables[MEASUREMENTS]->n_rows, layer_row = 0, window_row = 0, form_row = 0, done = 0;
+    const Table *forms = tables[FORMS];
     if (count > INT_MAX) FAIL(ERR_FORMAT, "%lld measurements are too many", (long long)count);
     Measurement **record = xcalloc((unsigned long)count, sizeof *record);
     int status = OK;
     while (done < count && status == OK) {
         Measurement *m = record[done] = xcalloc(1, sizeof *m);
-        status = read_measurement(m, tables, done++, layer_row, window_row);
+        status = read_measurement(m, tables, done, layer_row, window_row);
+        if (status == OK && forms) status = forms_read(m, &form_row, forms, done);
+        done++;
         layer_row += m->n_layers;
         window_row += m->n_windows;
     }
     if (status == OK && (layer_row != tables[LAYERS]->n_rows || window_row != tables[WINDOWS]->n_rows))
         status = err_set(ERR_FORMAT, "there are layers or windows of no measurement");
+    if (status == OK && forms) status = forms_check_end(form_row, forms, count);
     if (status == OK) {
         *out = record;
         *n = (int)count;

@@ -221,6 +221,8 @@ int store_append(Store *store, const Measurement *measurement)
     assert(strlen(measurement->key) == HASH_TEXT - 1);
     TRY(refuse_read_only(store));
     if (store_find(store, measurement->key)) return OK;
+    assert(forms_fit(measurement) && "names of forms become columns of /measurement_forms");
+    TRY(forms_check_finite(measurement));
     if (store->this_run < 0) TRY(append_run(store));
     Bytes bytes = { 0 };
     measurement_encode(&bytes, measurement);

@@ -8,10 +8,11 @@
  * counts once; a torn last record is dropped.  A lock (RUN.h5.lock, flock) keeps two writers apart.
  *
  * In the file: one group per table, one dataset per column, attributes `unit` and `meaning`; groups
- * /measurements, /measurement_layers and /measurement_windows for the records (in the order they were
- * appended), /timings for their wall times (kept apart: everything else is the same bytes whoever
- * runs it), /runs with one row of provenance per opening that measured something (a column per name).
- * A CRC-32 of it all follows behind the end that HDF5 knows; damage is refused.
+ * /measurements, /measurement_layers, /measurement_windows and /measurement_forms (a column per form;
+ * older files lack the table) for the records (in the order they were appended), /timings for their
+ * wall times (kept apart: everything else is the same bytes whoever runs it), /runs with one row of
+ * provenance per opening that measured something (a column per name).  A CRC-32 of it all follows
+ * behind the end that HDF5 knows; damage is refused.
  */
 #ifndef CORE_STORE_STORE_H
 #define CORE_STORE_STORE_H
@@ -22,7 +23,8 @@
 #include "core/base/hash.h"
 #include "core/store/table.h"
 
-/* What one measurement is: losses per window, error and rate per perturbed layer. */
+/* What one measurement is: losses per window, error and rate per perturbed layer, and, where a
+ * backward pass was made, its forms: named numbers per layer and window. */
 typedef struct {
     char key[HASH_TEXT];            /* SHA-256 of text                                             */
     char *text;                     /* canonical: model, corpus, protocol, precision, seed, "layer=perturbation{options}" lines */
@@ -36,11 +38,17 @@ typedef struct {
     char **layer_name;              /* [n_layers] "blocks.3.q"                                     */
     double *t2, *kappa, *bits;      /* [n_layers] mean over sequences; bits NaN for noise          */
     double *t2_asked;               /* [n_layers] NaN where the perturbation was not asked for a t2 */
+    int n_forms;                    /* 0 where there are none; else n_layers and n_windows are not 0 */
+    char **form_name;               /* [n_forms] "sigma": each once, no '/', not "measurement", "layer" or "window" */
+    double *form;                   /* [n_forms][n_layers][n_windows] finite; NULL where n_forms = 0 */
     double seconds;
 } Measurement;
 
 void measurement_free(Measurement *measurement);        /* what it points to, not itself */
 void measurement_copy(Measurement *out, const Measurement *measurement);
+
+/* The form of this name, [n_layers][n_windows], borrowed; NULL where the measurement has none. */
+const double *measurement_form(const Measurement *measurement, const char *name);
 
 typedef struct Store Store;
 
@@ -62,7 +70,9 @@ int store_count(const Store *store);
 const Measurement *store_record(const Store *store, int index);
 
 /* Copied, and on the disk when this returns; a key that the store has changes nothing.  On failure
- * (ERR_FILE: a full disk, say) the store is as it was, and a later append may succeed. */
+ * (ERR_FILE: a full disk, say; ERR_ARGUMENT: a form that is not finite) the store is as it was, and a
+ * later append may succeed.  Forms are known by name: in what is read back from the file they stand in
+ * the order in which their names first appeared in it. */
 int store_append(Store *store, const Measurement *measurement);
 
 /* Replaces the table of this name (copied; kept in memory, written at the next merge).  ERR_ARGUMENT

@@ -11,6 +11,7 @@
 
 #include "core/base/err.h"
 #include "core/store/journal.h"
+#include "core/store/record.h"
 #include "core/store/store.h"
 #include "core/tests/store_files.h"
 
@@ -156,6 +157,59 @@ static void test_journal_after_merge_counts_once(void **state)
     assert_false(exists(temporary_path) || exists(journal_path));
 }
 
+static void refuse_names(const char *first, const char *second)
+{
+    Measurement m = made(7), back;
+    const char *const names[] = { first, second };
+    for (int f = 0; f < 2; f++) {
+        free(m.form_name[f]);
+        m.form_name[f] = xstrdup(names[f]);
+    }
+    Bytes bytes = { 0 };
+    measurement_encode(&bytes, &m);
+    refused(measurement_decode(&back, bytes.data, bytes.n), ERR_FORMAT, "forms that none can have");
+    free(bytes.data);
+    measurement_free(&m);
+}
+
+/* Forms follow what a record held before there were any, so that a journal from then can be merged; a
+ * record cut anywhere else, or with forms that no store takes, is refused. */
+static void test_record_with_forms(void **state)
+{
+    (void)state;
+    Measurement m = made(7), plain = made(7), back;
+    assert_int_equal(m.n_forms, 2);
+    plain.n_forms = 0;
+    Bytes bytes = { 0 }, before = { 0 };
+    measurement_encode(&bytes, &m);
+    measurement_encode(&before, &plain);
+    assert_true(before.n < bytes.n);
+    assert_memory_equal(bytes.data, before.data, before.n);
+    for (size_t n = 1; n <= bytes.n; n++) {
+        if (n != before.n && n != bytes.n) {
+            refused(measurement_decode(&back, bytes.data, n), ERR_FORMAT, "wrong length");
+            continue;
+        }
+        require(measurement_decode(&back, bytes.data, n));
+        assert_int_equal(back.n_forms, n == bytes.n ? 2 : 0);
+        if (n == bytes.n) check_equal(&back, &m);
+        measurement_free(&back);
+    }
+    refuse_names("dot", "dot");
+    refuse_names("dot", "a/b");
+    refuse_names("", "dot");
+    refuse_names("layer", "dot");
+    memset(bytes.data + bytes.n - 8, 0xff, 8);
+    refused(measurement_decode(&back, bytes.data, bytes.n), ERR_FORMAT, "forms that none can have");
+    memset(bytes.data + before.n, 0, 8);
+    refused(measurement_decode(&back, bytes.data, before.n + 8), ERR_FORMAT, "wrong length");
+    free(bytes.data);
+    free(before.data);
+    plain.n_forms = 2;
+    measurement_free(&plain);
+    measurement_free(&m);
+}
+
 static void test_foreign_journal(void **state)
 {
     (void)state;
@@ -176,6 +230,7 @@ int main(void)
         TEST(test_append_after_torn_tail),
         TEST(test_journal_goes_on_after_torn_tail),
         TEST(test_journal_after_merge_counts_once),
+        TEST(test_record_with_forms),
         TEST(test_foreign_journal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,9 +98,9 @@ static void test_tables_and_runs(void **state)
     table_free(wrong);
     char **name;
     int n = store_table_names(&name, store);
-    assert_int_equal(n, 7);
+    assert_int_equal(n, 8);
     assert_string_equal(name[0], "measurements");
-    assert_string_equal(name[6], "empty");
+    assert_string_equal(name[7], "empty");
     for (int i = 0; i < n; i++) free(name[i]);
     free(name);
     closed(store);

@@ -76,13 +76,14 @@ static pid_t start_experiment(const char *log_path)
 static void test_kills_lose_and_double_nothing(void **state)
 {
     (void)state;
-    static const char *const names[] = { "measurements", "measurement_layers", "measurement_windows", "results" };
-    char log_path[64], *undisturbed[4];
+    static const char *const names[] = { "measurements", "measurement_layers", "measurement_windows", "measurement_forms", "results" };
+    enum { NAMES = sizeof names / sizeof *names };
+    char log_path[64], *undisturbed[NAMES];
     snprintf(log_path, sizeof log_path, "%s/log", folder);
     int status, kills = 0;
     waitpid(start_experiment(log_path), &status, 0);
     assert_int_equal(status, 0);
-    for (int t = 0; t < 4; t++) undisturbed[t] = exported(names[t]);
+    for (int t = 0; t < NAMES; t++) undisturbed[t] = exported(names[t]);
     assert_int_equal(unlink(path) | unlink(log_path), 0);
 
     unsigned random = 12345;
@@ -96,7 +97,7 @@ static void test_kills_lose_and_double_nothing(void **state)
     }
     waitpid(start_experiment(log_path), &status, 0);
     assert_int_equal(status, 0);
-    for (int t = 0; t < 4; t++) {
+    for (int t = 0; t < NAMES; t++) {
         char *resumed = exported(names[t]);
         assert_string_equal(resumed, undisturbed[t]);
         free(resumed);
