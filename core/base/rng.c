@@ -54,6 +54,14 @@ double rng_uniform(uint64_t seed, uint64_t stream, uint64_t index)
     return ((double)(bits >> 12) + 0.5) * 0x1p-52;      /* odd multiples of 2^-53: exact, never 0 or 1 */
 }
 
+void rng_integers(uint32_t *out, int64_t n, uint64_t seed, uint64_t stream, uint64_t first)
+{
+    for (int64_t i = 0; i < n;) {
+        philox4x32_ctr_t x = philox(seed, stream, (first + (uint64_t)i) / LANES);
+        for (uint64_t lane = (first + (uint64_t)i) % LANES; lane < LANES && i < n; lane++) out[i++] = x.v[lane];
+    }
+}
+
 /* Integers of BLOCK counters from `block` on, by lane so that what follows is free of shuffles. */
 INLINE void philox_block(uint32_t x[LANES][BLOCK], uint64_t seed, uint64_t stream, uint64_t block)
 {

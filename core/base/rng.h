@@ -19,6 +19,7 @@ typedef enum { RNG_NOISE = 1, RNG_SIGN, RNG_SAMPLE, RNG_BOOTSTRAP, RNG_TEXT, RNG
 uint64_t rng_stream(RngPurpose purpose, int layer, int draw, int sequence);
 
 uint32_t rng_integer(uint64_t seed, uint64_t stream, uint64_t index);
+void     rng_integers(uint32_t *out, int64_t n, uint64_t seed, uint64_t stream, uint64_t first);     /* those at first .. first + n */
 double   rng_uniform(uint64_t seed, uint64_t stream, uint64_t index);               /* (0, 1), 53 bits from integers 2 index, 2 index + 1 */
 
 /* out[i] = the number at index first + i, for 0 <= i < n.  Bit-equal for any split of the range. */

@@ -28,7 +28,7 @@ void multiply(const Network *net, float *out, const float *x, const float *w, in
     (net->other_rounding ? net->kernels->matmul_halves : net->kernels->matmul)(out, rows, x, w, w_stride, bias, batch, (int)cols, (int)rows);
 }
 
-int block_weights(Network *net, int block)
+static int stream_weights(Network *net, int block)
 {
     if (net->plan.resident || net->streamed_block == block) return OK;
     net->streamed_block = -1;
@@ -41,12 +41,7 @@ int block_weights(Network *net, int block)
     return OK;
 }
 
-static const float *layer_weights(const Network *net, int block, WeightKind type)
-{
-    return net->plan.resident ? net->weight[block][type] : net->streamed[type];
-}
-
-static PatchMode patch_mode(const Patch *patch, int block, WeightKind type)
+PatchMode patch_mode(const Patch *patch, int block, WeightKind type)
 {
     return patch ? patch->mode(patch->context, model_layer_index(block, type)) : PATCH_NONE;
 }
@@ -72,6 +67,12 @@ static int make_shared(Network *net, int block, const Patch *patch)
         net->kernels->upload(net->shared[type], net->patched_host, rows * cols);
     }
     return OK;
+}
+
+int block_weights(Network *net, int block, const Patch *patch)
+{
+    TRY(stream_weights(net, block));
+    return make_shared(net, block, patch);
 }
 
 /* Makes the weights of segments [first, first + n) of the chunk side by side, a window a thread: of neighbours from
@@ -100,21 +101,22 @@ static int make_per_window(Network *net, const Chunk *chunk, int first, int n, i
     return status;
 }
 
-static int matmul_per_window(Network *net, float *out, const float *x, const float *bias, const Chunk *chunk,
-                             int block, WeightKind type, const Patch *patch)
+int layer_weights(const float **w, int64_t *stride, Network *net, const Chunk *chunk, int first, int n, int block, WeightKind type,
+                  const Patch *patch)
 {
+    PatchMode mode = patch_mode(patch, block, type);
+    *stride = 0;
+    *w = mode == PATCH_SHARED ? net->shared[type] : net->plan.resident ? net->weight[block][type] : net->streamed[type];
+    if (mode != PATCH_PER_WINDOW) return OK;
     int64_t rows, cols;
     layer_size(&rows, &cols, net->shape, type);
     make_room(net);
     TRY(read_rows(net->clean, net->model, type, block, 0, rows, cols));
     if (!net->per_window) net->per_window = net->kernels->alloc(PATCH_BATCH * net->largest);
-    for (int first = 0; first < chunk->batch.n; first += PATCH_BATCH) {
-        int n = chunk->batch.n - first < PATCH_BATCH ? chunk->batch.n - first : PATCH_BATCH;
-        TRY(make_per_window(net, chunk, first, n, model_layer_index(block, type), rows * cols, patch));
-        net->kernels->upload(net->per_window, net->patched_host, n * rows * cols);
-        Ragged part = { n, chunk->batch.length + first, chunk->batch.offset + first };
-        multiply(net, out, x, net->per_window, rows * cols, bias, &part, cols, rows);
-    }
+    TRY(make_per_window(net, chunk, first, n, model_layer_index(block, type), rows * cols, patch));
+    net->kernels->upload(net->per_window, net->patched_host, n * rows * cols);
+    *w = net->per_window;
+    *stride = rows * cols;
     return OK;
 }
 
@@ -124,21 +126,28 @@ static int linear(Network *net, float *out, const float *x, const Chunk *chunk, 
     static const int bias_of[LAYER_TYPES] = { [WEIGHT_Q] = WEIGHT_Q_BIAS, [WEIGHT_K] = WEIGHT_K_BIAS,
                                               [WEIGHT_V] = WEIGHT_V_BIAS, [WEIGHT_O] = WEIGHT_O_BIAS };
     const float *bias = bias_of[type] ? net->weight[block][bias_of[type]] : NULL;
-    PatchMode mode = patch_mode(patch, block, type);
-    if (mode == PATCH_PER_WINDOW) return matmul_per_window(net, out, x, bias, chunk, block, type, patch);
-    const float *w = mode == PATCH_SHARED ? net->shared[type] : layer_weights(net, block, type);
-    int64_t rows, cols;
+    int64_t rows, cols, stride;
+    const float *w;
     layer_size(&rows, &cols, net->shape, type);
-    multiply(net, out, x, w, 0, bias, &chunk->products, cols, rows);
+    if (patch_mode(patch, block, type) != PATCH_PER_WINDOW) {
+        TRY(layer_weights(&w, &stride, net, chunk, 0, 0, block, type, patch));
+        multiply(net, out, x, w, 0, bias, &chunk->products, cols, rows);
+        return OK;
+    }
+    for (int first = 0; first < chunk->batch.n; first += PATCH_BATCH) {
+        int n = chunk->batch.n - first < PATCH_BATCH ? chunk->batch.n - first : PATCH_BATCH;
+        TRY(layer_weights(&w, &stride, net, chunk, first, n, block, type, patch));
+        Ragged part = { n, chunk->batch.length + first, chunk->batch.offset + first };
+        multiply(net, out, x, w, stride, bias, &part, cols, rows);
+    }
     return OK;
 }
 
 /* The keys and values of this step join the cache, and the queries see all of it. */
-static void attend_cache(Network *net, const Chunk *chunk, int block)
+static void attend_cache(Network *net, const Chunk *chunk, int block, Activations *a)
 {
     const ModelShape *m = net->shape;
     const Kernels *k = net->kernels;
-    Scratch *s = &net->scratch;
     const Cache *cache = chunk->cache;
     int64_t row = (int64_t)m->n_kv_heads * m->head_dim, start[SAMPLE_GROUP];
     int seen[SAMPLE_GROUP];
@@ -146,56 +155,66 @@ static void attend_cache(Network *net, const Chunk *chunk, int block)
         start[i] = (int64_t)i * cache->length;
         seen[i] = chunk->past[i] + 1;
         int64_t to = (start[i] + chunk->past[i]) * row;
-        k->copy(cache->keys[block] + to, s->k + i * row, row);
-        k->copy(cache->values[block] + to, s->v + i * row, row);
+        k->copy(cache->keys[block] + to, a->k + i * row, row);
+        k->copy(cache->values[block] + to, a->v + i * row, row);
     }
     Ragged keys = { chunk->batch.n, seen, start };
-    k->attention(s->attended, s->q, cache->keys[block], cache->values[block], &chunk->batch, &keys, m->n_heads, m->n_kv_heads, m->head_dim);
+    k->attention(a->attended, a->q, cache->keys[block], cache->values[block], &chunk->batch, &keys, m->n_heads, m->n_kv_heads, m->head_dim);
 }
 
-static int attend(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch)
+static void norm_heads(Network *net, float *x, float *raw, const float *gain, int64_t rows, int heads)
+{
+    const ModelShape *m = net->shape;
+    if (!gain) return;
+    if (raw) net->kernels->copy(raw, x, rows * heads * m->head_dim);
+    net->kernels->rms_norm(x, x, gain, rows * heads, m->head_dim, m->norm_epsilon);
+}
+
+static int attend(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch, Activations *a)
 {
     const ModelShape *m = net->shape;
     const Kernels *k = net->kernels;
-    Scratch *s = &net->scratch;
     float **w = net->weight[block];
-    k->rms_norm(s->normed, x, w[WEIGHT_ATTENTION_NORM], chunk->rows, m->width, m->norm_epsilon);
-    TRY(linear(net, s->q, s->normed, chunk, block, WEIGHT_Q, patch));
-    TRY(linear(net, s->k, s->normed, chunk, block, WEIGHT_K, patch));
-    TRY(linear(net, s->v, s->normed, chunk, block, WEIGHT_V, patch));
-    if (w[WEIGHT_Q_NORM]) k->rms_norm(s->q, s->q, w[WEIGHT_Q_NORM], chunk->rows * m->n_heads, m->head_dim, m->norm_epsilon);
-    if (w[WEIGHT_K_NORM]) k->rms_norm(s->k, s->k, w[WEIGHT_K_NORM], chunk->rows * m->n_kv_heads, m->head_dim, m->norm_epsilon);
-    k->rotate(s->q, net->cosine, net->sine, &chunk->batch, chunk->past, m->n_heads, m->head_dim);
-    k->rotate(s->k, net->cosine, net->sine, &chunk->batch, chunk->past, m->n_kv_heads, m->head_dim);
-    if (chunk->cache) attend_cache(net, chunk, block);
-    else k->attention(s->attended, s->q, s->k, s->v, &chunk->batch, &chunk->batch, m->n_heads, m->n_kv_heads, m->head_dim);
-    TRY(linear(net, s->added, s->attended, chunk, block, WEIGHT_O, patch));
-    k->add(x, s->added, chunk->rows * m->width);
+    if (a->input) k->copy(a->input, x, chunk->rows * m->width);
+    k->rms_norm(a->normed, x, w[WEIGHT_ATTENTION_NORM], chunk->rows, m->width, m->norm_epsilon);
+    TRY(linear(net, a->q, a->normed, chunk, block, WEIGHT_Q, patch));
+    TRY(linear(net, a->k, a->normed, chunk, block, WEIGHT_K, patch));
+    TRY(linear(net, a->v, a->normed, chunk, block, WEIGHT_V, patch));
+    norm_heads(net, a->q, a->raw_q, w[WEIGHT_Q_NORM], chunk->rows, m->n_heads);
+    norm_heads(net, a->k, a->raw_k, w[WEIGHT_K_NORM], chunk->rows, m->n_kv_heads);
+    k->rotate(a->q, net->cosine, net->sine, &chunk->batch, chunk->past, m->n_heads, m->head_dim);
+    k->rotate(a->k, net->cosine, net->sine, &chunk->batch, chunk->past, m->n_kv_heads, m->head_dim);
+    if (chunk->cache) attend_cache(net, chunk, block, a);
+    else k->attention(a->attended, a->q, a->k, a->v, &chunk->batch, &chunk->batch, m->n_heads, m->n_kv_heads, m->head_dim);
+    TRY(linear(net, a->added, a->attended, chunk, block, WEIGHT_O, patch));
+    k->add(x, a->added, chunk->rows * m->width);
     return OK;
 }
 
-static int feed_forward(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch)
+int block_activations(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch, Activations *a)
 {
     const ModelShape *m = net->shape;
     const Kernels *k = net->kernels;
-    Scratch *s = &net->scratch;
-    k->rms_norm(s->normed, x, net->weight[block][WEIGHT_FEED_FORWARD_NORM], chunk->rows, m->width, m->norm_epsilon);
-    TRY(linear(net, s->gate, s->normed, chunk, block, WEIGHT_GATE, patch));
-    TRY(linear(net, s->up, s->normed, chunk, block, WEIGHT_UP, patch));
-    k->swiglu(s->gate, s->gate, s->up, chunk->rows * m->feed_forward);
-    TRY(linear(net, s->added, s->gate, chunk, block, WEIGHT_DOWN, patch));
-    k->add(x, s->added, chunk->rows * m->width);
+    TRY(attend(net, x, chunk, block, patch, a));
+    if (a->middle) k->copy(a->middle, x, chunk->rows * m->width);
+    k->rms_norm(a->normed, x, net->weight[block][WEIGHT_FEED_FORWARD_NORM], chunk->rows, m->width, m->norm_epsilon);
+    TRY(linear(net, a->gate, a->normed, chunk, block, WEIGHT_GATE, patch));
+    return linear(net, a->up, a->normed, chunk, block, WEIGHT_UP, patch);
+}
+
+int block_forward(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch, Activations *a)
+{
+    const ModelShape *m = net->shape;
+    const Kernels *k = net->kernels;
+    TRY(block_activations(net, x, chunk, block, patch, a));
+    float *hidden = a->hidden ? a->hidden : a->gate;
+    k->swiglu(hidden, a->gate, a->up, chunk->rows * m->feed_forward);
+    TRY(linear(net, a->added, hidden, chunk, block, WEIGHT_DOWN, patch));
+    k->add(x, a->added, chunk->rows * m->width);
     return OK;
 }
 
-int block_forward(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch)
-{
-    TRY(attend(net, x, chunk, block, patch));
-    return feed_forward(net, x, chunk, block, patch);
-}
-
-/* Whole segments from `first` on, as many as pass together; offset is scratch for their first rows. */
-static Chunk chunk_from(const Layout *layout, int first, int64_t limit, int64_t *offset)
+Chunk chunk_from(const Layout *layout, int first, int64_t limit, int64_t *offset)
 {
     Chunk c = { .window = layout->window + first };
     int n = 0;
@@ -209,13 +228,12 @@ static Chunk chunk_from(const Layout *layout, int first, int64_t limit, int64_t 
 
 int network_block(Network *net, float *x, const Layout *layout, int block, const Patch *patch)
 {
-    TRY(block_weights(net, block));
-    TRY(make_shared(net, block, patch));
+    TRY(block_weights(net, block, patch));
     int64_t *offset = xmalloc(sizeof *offset * (size_t)layout->n);
     int status = OK;
     for (int first = 0; first < layout->n && status == OK;) {
         Chunk chunk = chunk_from(layout, first, net->plan.chunk_rows, offset);
-        status = block_forward(net, x + layout->offset[first] * net->shape->width, &chunk, block, patch);
+        status = block_forward(net, x + layout->offset[first] * net->shape->width, &chunk, block, patch, &net->scratch);
         first += chunk.batch.n;
     }
     free(offset);

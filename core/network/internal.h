@@ -4,21 +4,26 @@
 #ifndef CORE_NETWORK_INTERNAL_H
 #define CORE_NETWORK_INTERNAL_H
 
+#include "core/network/backward.h"
 #include "core/network/network.h"
 
 enum {
-    PATCH_BATCH = 8,                /* windows whose own weights are made together */
+    PATCH_BATCH = BACKWARD_SEGMENTS,    /* segments whose own weights are made together */
     SAMPLE_GROUP = 8,               /* windows that are sampled together           */
 };
 
-/* Activations of a chunk, in the memory of the back end. */
+/* What a block computes on its way, in the memory of the back end.  Those of the second part outlive the block
+ * only where a backward pass follows; they are NULL otherwise. */
 typedef struct {
-    float *normed, *added;          /* [rows][width]                 */
-    float *q, *attended;            /* [rows][n_heads * head_dim]    */
-    float *k, *v;                   /* [rows][n_kv_heads * head_dim] */
-    float *gate, *up;               /* [rows][feed_forward]          */
-    float *head_normed;             /* [HEAD_ROWS][width]            */
-} Scratch;
+    float *normed, *added;          /* [rows][width]                                            */
+    float *q, *attended;            /* [rows][n_heads * head_dim], q normed and rotated         */
+    float *k, *v;                   /* [rows][n_kv_heads * head_dim]                            */
+    float *gate, *up;               /* [rows][feed_forward]; gate becomes hidden where there is none */
+
+    float *input, *middle;          /* [rows][width] the stream before the block, and before its feed-forward part */
+    float *raw_q, *raw_k;           /* before their per-head norms, where the model has such    */
+    float *hidden;                  /* [rows][feed_forward] silu(gate) up                       */
+} Activations;
 
 struct Network {
     const Model *model;
@@ -36,7 +41,8 @@ struct Network {
     int positions;
     float *clean, *patched_host;            /* host copies while a patch is made; NULL before the first */
     int64_t largest;                        /* floats of the largest layer       */
-    Scratch scratch;
+    Activations scratch;
+    float *head_normed;                     /* [HEAD_ROWS][width]                */
 };
 
 int64_t layer_floats(const ModelShape *shape, WeightKind type);
@@ -67,10 +73,22 @@ typedef struct {
     const int *past;                /* ... to past[batch.n] earlier ones                           */
 } Chunk;
 
-/* Takes the rows x through a block.  Its weights must be ready (block_weights). */
-int block_forward(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch);
+/* The clean weights of a block, converted first if they are not resident, and those patched for all windows. */
+int block_weights(Network *net, int block, const Patch *patch);
 
-/* The clean weights of a block, converted first if they are not resident. */
-int block_weights(Network *net, int block);
+/* Takes the rows x through a block whose weights are ready.  What it computes on its way is left in a. */
+int block_forward(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch, Activations *a);
+
+/* The same up to gate and up: all that a backward pass needs of a block.  x becomes its middle. */
+int block_activations(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch, Activations *a);
+
+/* The weights that a layer of this chunk works with: with *stride != 0 each segment's own, made anew in net->per_window
+ * for segments [first, first + n), n <= PATCH_BATCH. */
+int layer_weights(const float **w, int64_t *stride, Network *net, const Chunk *chunk, int first, int n, int block, WeightKind type,
+                  const Patch *patch);
+PatchMode patch_mode(const Patch *patch, int block, WeightKind type);
+
+/* Whole segments from `first` on, as many as pass together; offset is scratch for their first rows. */
+Chunk chunk_from(const Layout *layout, int first, int64_t limit, int64_t *offset);
 
 #endif

@@ -30,7 +30,7 @@ void layout_free(Layout *layout)
     *layout = (Layout){ 0 };
 }
 
-/* Floats of scratch that one row needs inside a block: see Scratch. */
+/* Floats of scratch that one row needs inside a block: see Activations. */
 static int64_t row_floats(const ModelShape *s)
 {
     int64_t q = (int64_t)s->n_heads * s->head_dim, kv = (int64_t)s->n_kv_heads * s->head_dim;
@@ -153,12 +153,12 @@ static void make_scratch(Network *net, int longest)
     const ModelShape *s = net->shape;
     const Kernels *k = net->kernels;
     int64_t rows = scratch_rows(&net->plan, longest), q = (int64_t)s->n_heads * s->head_dim, kv = (int64_t)s->n_kv_heads * s->head_dim;
-    net->scratch = (Scratch){
+    net->scratch = (Activations){
         .normed = k->alloc(rows * s->width), .added = k->alloc(rows * s->width),
         .q = k->alloc(rows * q), .attended = k->alloc(rows * q), .k = k->alloc(rows * kv), .v = k->alloc(rows * kv),
         .gate = k->alloc(rows * s->feed_forward), .up = k->alloc(rows * s->feed_forward),
-        .head_normed = k->alloc((int64_t)HEAD_ROWS * s->width),
     };
+    net->head_normed = k->alloc((int64_t)HEAD_ROWS * s->width);
     net->largest = largest_layer(s);
     net->clean = xmalloc(sizeof(float) * (size_t)net->largest);
     if (net->plan.resident) return;
@@ -190,8 +190,8 @@ void network_close(Network **network)
         release(net->streamed[kind]);
         release(net->shared[kind]);
     }
-    Scratch *s = &net->scratch;
-    float *all[] = { s->normed, s->added, s->q, s->k, s->v, s->attended, s->gate, s->up, s->head_normed,
+    Activations *s = &net->scratch;
+    float *all[] = { s->normed, s->added, s->q, s->k, s->v, s->attended, s->gate, s->up, net->head_normed,
                      net->final_norm, net->head, net->cosine, net->sine, net->per_window };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) release(all[i]);
     free(net->clean);
@@ -221,8 +221,8 @@ void network_logits(Network *net, float *logits, const float *x, int rows)
     const Kernels *k = net->kernels;
     int64_t zero = 0;
     Ragged one = { 1, &rows, &zero };
-    k->rms_norm(net->scratch.head_normed, x, net->final_norm, rows, s->width, s->norm_epsilon);
-    multiply(net, logits, net->scratch.head_normed, net->head, 0, NULL, &one, s->width, s->vocabulary);
+    k->rms_norm(net->head_normed, x, net->final_norm, rows, s->width, s->norm_epsilon);
+    multiply(net, logits, net->head_normed, net->head, 0, NULL, &one, s->width, s->vocabulary);
 }
 
 bool network_set_rounding(Network *net, bool other)

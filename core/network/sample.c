@@ -61,8 +61,8 @@ static int step_blocks(Sampler *s, int t)
     for (int g = 0; g < SAMPLE_GROUP; g++) one[g] = 1, past[g] = t, row[g] = g;
     Chunk chunk = { .batch = { SAMPLE_GROUP, one, row }, .products = { 1, &all, &zero }, .rows = SAMPLE_GROUP, .cache = &s->cache, .past = past };
     for (int b = 0; b < s->net->shape->n_blocks; b++) {
-        TRY(block_weights(s->net, b));
-        TRY(block_forward(s->net, s->x, &chunk, b, NULL));
+        TRY(block_weights(s->net, b, NULL));
+        TRY(block_forward(s->net, s->x, &chunk, b, NULL, &s->net->scratch));
     }
     return OK;
 }

@@ -43,6 +43,19 @@ static void test_integer_is_placed_as_documented(void **state)
     for (uint64_t lane = 0; lane < 4; lane++) assert_int_equal(rng_integer(seed, stream, 4 * block + lane), r.v[lane]);
 }
 
+static void test_integers_are_those_one_by_one(void **state)
+{
+    (void)state;
+    for (uint64_t first = 0; first < 9; first++)
+        for (int n = 0; n < 11; n++) {
+            uint32_t out[12] = { [11] = 77 };
+            out[n] = 77;
+            rng_integers(out, n, 5, 6, first);
+            for (int i = 0; i < n; i++) assert_int_equal(out[i], rng_integer(5, 6, first + (uint64_t)i));
+            assert_int_equal(out[n], 77);
+        }
+}
+
 static void test_streams_are_distinct(void **state)
 {
     (void)state;
@@ -204,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_philox_known_answers),
         cmocka_unit_test(test_integer_is_placed_as_documented),
+        cmocka_unit_test(test_integers_are_those_one_by_one),
         cmocka_unit_test(test_streams_are_distinct),
         cmocka_unit_test(test_uniform_is_open_and_of_53_bits),
         cmocka_unit_test(test_normals_match_double),
