@@ -35,8 +35,15 @@ void study_losses(Study *study, Network *net, const float *x, bool clean, double
 /* Turns sums into means over scored tokens; ERR_FORMAT where one is not finite. */
 int window_means(double *sum, const Corpus *corpus);
 
+/* Opens the network once: all that a gradient at the clean weights needs. */
+int study_network(Study *study);
+
 /* Runs the clean pass once. */
 int study_prepare(Study *study);
+
+/* Clean logits of n scored positions from `scored` on, which are rows `row`.. of the stream: those kept, or computed
+ * again into spare. */
+const float *study_clean_logits(Study *study, float *spare, int64_t row, int64_t scored, int n);
 
 int64_t scored_rows(const Corpus *corpus);      /* rows of the head: first_scored .. length of every segment */
 

@@ -13,12 +13,14 @@ typedef struct {
     int32_t top[HEAD_ROWS];
 } Positions;
 
-/* The clean logits again, to the bits of the clean pass: a null run's rounding is not theirs. */
-static void clean_logits(Study *study, float *logits, int64_t row, int n)
+/* Again to the bits of the clean pass: a null run's rounding is not theirs. */
+const float *study_clean_logits(Study *study, float *spare, int64_t row, int64_t scored, int n)
 {
+    if (study->logits) return study->logits + scored * study->shape->vocabulary;
     bool other = network_set_rounding(study->net, false);
-    network_logits(study->net, logits, study->final + row * study->shape->width, n);
+    network_logits(study->net, spare, study->final + row * study->shape->width, n);
     network_set_rounding(study->net, other);
+    return spare;
 }
 
 /* One chunk of n rows of segment s from its row `first`; scored = its place in the clean arrays. */
@@ -40,8 +42,7 @@ static void chunk_losses(Study *study, Network *net, Positions *out, float *logi
         }
         return;
     }
-    const float *p = study->logits ? study->logits + scored * V : spare;
-    if (!study->logits) clean_logits(study, spare, row, n);
+    const float *p = study_clean_logits(study, spare, row, scored, n);
     k->kl_divergence(out->kl, p, study->log_sum + scored, q, out->log_sum, n, V);
 }
 

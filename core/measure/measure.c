@@ -9,21 +9,9 @@
 #include "core/base/err.h"
 #include "core/base/interrupt.h"
 #include "core/measure/internal.h"
+#include "core/measure/replacement.h"
 
 /* ---- the key ---- */
-
-static char *entry_text(const Study *study, const MapEntry *entry, const LayerMap *map)
-{
-    const Perturbation *p = entry->perturbation;
-    char *options = options_canonical(entry->options), *text;
-    const char *layer = model_layer(study->model, entry->layer)->name;
-    if (p->random)
-        text = xformat("%s=%s{version=%d,%s} seed %llu draw %d\n", layer, p->name, p->version, options, (unsigned long long)study->seed, map->draw);
-    else
-        text = xformat("%s=%s{version=%d,%s}\n", layer, p->name, p->version, options);
-    free(options);
-    return text;
-}
 
 int measure_key(char key[HASH_TEXT], char **text, Study *study, const LayerMap *map)
 {
@@ -33,7 +21,7 @@ int measure_key(char key[HASH_TEXT], char **text, Study *study, const LayerMap *
     char *all = xformat("measurement 1\nmodel %s\ncorpus %s %s context %d bos %d windows %d\nprecision fp32\n%s",
                         model, c->hash, c->protocol, c->context, c->bos, c->n_windows, map->null_run ? "rounding other\n" : "");
     for (int i = 0; i < map->n; i++) {
-        char *line = entry_text(study, &map->entry[i], map), *longer = xformat("%s%s", all, line);
+        char *line = replacement_text(study, &map->entry[i], map), *longer = xformat("%s%s", all, line);
         free(line);
         free(all);
         all = longer;
@@ -48,36 +36,6 @@ bool measure_known(Study *study, const LayerMap *map)
 {
     char key[HASH_TEXT];
     return study->store && measure_key(key, NULL, study, map) == OK && store_find(study->store, key);
-}
-
-/* ---- the weights that stand in ---- */
-
-typedef struct {
-    const Study *study;
-    const LayerMap *map;
-    const MapEntry **of_layer;          /* [layers] NULL where the layer stays clean                 */
-    PerturbationError *error;           /* [entries][windows]; shared weights use window 0           */
-} Replacement;
-
-static PatchMode replacement_mode(void *context, int layer)
-{
-    const Replacement *r = context;
-    const MapEntry *entry = r->of_layer[layer];
-    if (!entry) return PATCH_NONE;
-    const Perturbation *p = entry->perturbation;
-    return p->per_sequence && p->per_sequence(entry->options) ? PATCH_PER_WINDOW : PATCH_SHARED;
-}
-
-static int replacement_weights(void *context, float *out, const float *clean, int layer, int window)
-{
-    const Replacement *r = context;
-    const MapEntry *entry = r->of_layer[layer];
-    const Layer *shape = model_layer(r->study->model, layer);
-    LayerWeights weights = { clean, shape->rows, shape->cols, layer };
-    Draw draw = { r->study->seed, r->map->draw, window };
-    PerturbationError *error = &r->error[(entry - r->map->entry) * r->study->corpus->n_windows + window];
-    int status = perturbation_apply(out, error, entry->perturbation, &weights, entry->options, NULL, draw);
-    return status == OK ? OK : err_context(status, "%s", shape->name);
 }
 
 /* ---- the run ---- */
@@ -150,15 +108,14 @@ static bool asks_for_t2(const Perturbation *perturbation)
 /* Errors and rates: means over the windows that had weights of their own. */
 static void result_errors(Measurement *out, const Replacement *r)
 {
-    int windows = r->study->corpus->n_windows;
     for (int i = 0; i < r->map->n; i++) {
         const MapEntry *entry = &r->map->entry[i];
-        const PerturbationError *error = &r->error[i * windows];
-        int n = replacement_mode((void *)r, entry->layer) == PATCH_PER_WINDOW ? windows : 1;
+        int n = replacement_per_window(entry) ? out->n_windows : 1;
         for (int w = 0; w < n; w++) {
-            out->t2[i] += error[w].t2 / n;
-            out->kappa[i] += error[w].kappa / n;
-            out->bits[i] += error[w].bits / n;
+            const PerturbationError *error = replacement_error(r, i, w);
+            out->t2[i] += error->t2 / n;
+            out->kappa[i] += error->kappa / n;
+            out->bits[i] += error->bits / n;
         }
         out->t2_asked[i] = asks_for_t2(entry->perturbation) ? options_number(entry->options, "t2") : NAN;
     }
@@ -172,18 +129,14 @@ static int run(Measurement *out, Study *study, const LayerMap *map)
         for (int w = 0; w < out->n_windows; w++) out->kl[w] = NAN, out->same_top[w] = 1;
         return OK;
     }
-    Replacement r = { .study = study, .map = map };
-    r.of_layer = xcalloc((size_t)model_layer_count(study->model), sizeof *r.of_layer);
-    r.error = xcalloc((size_t)(map->n * study->corpus->n_windows), sizeof *r.error);
-    for (int i = 0; i < map->n; i++) r.of_layer[map->entry[i].layer] = &map->entry[i];
-    Patch patch = { &r, replacement_mode, replacement_weights };
+    Replacement r;
+    replacement_init(&r, study, map);
     network_set_rounding(study->net, map->null_run);
-    int status = run_blocks(study, map, &patch);
+    int status = run_blocks(study, map, &r.patch);
     if (status == OK) status = run_losses(out, study);
     network_set_rounding(study->net, false);
     if (status == OK) result_errors(out, &r);
-    free(r.of_layer);
-    free(r.error);
+    replacement_free(&r);
     return status;
 }
 

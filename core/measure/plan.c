@@ -2,7 +2,8 @@
  * plan.c - what the memory is used for, the most useful things first
  *
  * Cheapest in bytes per pass saved: residual streams at block boundaries (they save .4 of a pass),
- * clean logits (the head's second run), weights kept as float32 (their conversion), larger chunks.
+ * clean logits (the head's second run), weights kept as float32 (their conversion), activations kept for a backward pass
+ * (a fourth of it), larger chunks.
  */
 #include "core/base/err.h"
 #include "core/base/size.h"
@@ -23,7 +24,8 @@ static int64_t total(const StudyPlan *plan, const ModelShape *shape, const Corpu
     if (plan->boundary_stride) streams += (shape->n_blocks - 1) / plan->boundary_stride;
     int64_t rows = scored_rows(corpus);
     int64_t logits = (plan->keep_logits ? rows : 2 * HEAD_ROWS) * shape->vocabulary * (int64_t)sizeof(float);
-    return network_bytes(shape, &plan->network, corpus->longest) + network_patch_bytes(shape) + streams * stream + logits + rows * 24;
+    return network_bytes(shape, &plan->network, corpus->longest) + network_patch_bytes(shape) + backward_bytes(shape, &plan->backward, corpus->longest)
+         + streams * stream + logits + rows * 24;
 }
 
 int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, int64_t memory)
@@ -47,6 +49,14 @@ int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, in
     more = plan;
     more.network.resident = true;
     if (total(&more, shape, corpus) <= memory) plan = more;
+    more = plan;
+    more.backward.keep = true;
+    if (total(&more, shape, corpus) <= memory) plan = more;
+    for (int64_t rows = 2048; rows > corpus->longest && rows > plan.backward.rows; rows /= 2) {
+        more = plan;
+        more.backward.rows = rows;
+        if (total(&more, shape, corpus) <= memory) plan = more;
+    }
     for (int64_t rows = 8192; rows > corpus->longest; rows /= 2) {
         more = plan;
         more.network.chunk_rows = rows;

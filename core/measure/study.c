@@ -89,10 +89,16 @@ static int clean_losses(Study *study)
     return status == OK ? OK : err_context(status, "%s, unperturbed", model_path(study->model));
 }
 
-int study_prepare(Study *study)
+int study_network(Study *study)
 {
     if (study->net) return OK;
-    TRY(network_open(&study->net, study->model, study->kernels, &study->plan.network, study->corpus->longest));
+    return network_open(&study->net, study->model, study->kernels, &study->plan.network, study->corpus->longest);
+}
+
+int study_prepare(Study *study)
+{
+    if (study->clean_nll) return OK;
+    TRY(study_network(study));
     study->x = study->kernels->alloc(stream_floats(study));
     study->boundary = xcalloc((size_t)study->shape->n_blocks, sizeof *study->boundary);
     int status = clean_blocks(study);

@@ -13,6 +13,7 @@
 #ifndef CORE_MEASURE_STUDY_H
 #define CORE_MEASURE_STUDY_H
 
+#include "core/network/backward.h"
 #include "core/network/network.h"
 #include "core/perturb/perturbation.h"
 #include "core/store/store.h"
@@ -24,6 +25,7 @@ typedef struct {
     int n;
     const MapEntry *entry;          /* by ascending layer, each layer at most once */
     int draw;                       /* which independent draw of random perturbations */
+    bool mirrored;                  /* every error with the opposite sign: W - (W^ - W) */
     bool null_run;                  /* nothing replaced, every product rounded another legitimate way */
     const char *label;              /* for people */
 } LayerMap;
@@ -33,6 +35,7 @@ typedef struct {
     NetworkPlan network;
     bool keep_logits;               /* clean logits of all scored positions             */
     int boundary_stride;            /* a residual stream is kept every so many blocks; 0: none */
+    BackwardPlan backward;
     int64_t bytes, least;           /* this plan's total, and the least that any plan needs */
 } StudyPlan;
 

@@ -1,0 +1,162 @@
+/*
+ * gradient_layer.c - forms of one layer's gradient for the segments that pass together
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/measure/gradient_pass.h"
+
+enum { SIGMA, GROUP, RHO, ERRORS, PER_ERROR = 3 };     /* forms at the clean weights; then square, dot, t2 of each error */
+enum { DOT, T2 };                                       /* forms at perturbed weights */
+
+int gradient_form_names(char ***out, const GradientRequest *request)
+{
+    int n = request->point ? 2 : ERRORS + PER_ERROR * request->n_errors;
+    char **name = xmalloc(sizeof *name * (size_t)n);
+    static const char *const clean[] = { "sigma", "group", "rho" }, *const perturbed[] = { "dot", "t2" }, *const of_error[] = { "square", "dot", "t2" };
+    for (int i = 0; i < n; i++)
+        name[i] = request->point ? xstrdup(perturbed[i]) : i < ERRORS ? xstrdup(clean[i])
+                : xformat("%s.%s", request->error[(i - ERRORS) / PER_ERROR].name, of_error[(i - ERRORS) % PER_ERROR]);
+    *out = name;
+    return n;
+}
+
+static double *form_of(const GradientPass *p, int form, int place, int window)
+{
+    return &p->form[((int64_t)form * p->request->n_layers + place) * p->study->corpus->n_windows + window];
+}
+
+/* Mean squares of the groups of a layer and ||W||^2, once a pass. */
+static void layer_scales(GradientPass *p, const LayerGradient *g, int place)
+{
+    if (p->scale[place]) return;
+    const int64_t group = p->request->group < g->cols ? p->request->group : g->cols, groups = (g->cols + group - 1) / group;
+    float *host = xmalloc(sizeof *host * (size_t)(g->rows * groups));
+    double *row_norm = xmalloc(sizeof *row_norm * (size_t)g->rows);
+    p->study->kernels->download(p->clean_host, g->clean, g->rows * g->cols);
+#pragma omp parallel for schedule(static) num_threads(kernels_threads())
+    for (int64_t r = 0; r < g->rows; r++) {
+        row_norm[r] = 0;
+        for (int64_t i = 0; i < groups; i++) {
+            const int64_t n = group < g->cols - i * group ? group : g->cols - i * group;
+            double squares = sum_of_squares(p->clean_host + r * g->cols + i * group, n);
+            row_norm[r] += squares;
+            host[r * groups + i] = (float)(squares / (double)n);
+        }
+    }
+    p->norm2[place] = 0;
+    for (int64_t r = 0; r < g->rows; r++) p->norm2[place] += row_norm[r];
+    p->scale[place] = p->study->kernels->alloc(g->rows * groups);
+    p->study->kernels->upload(p->scale[place], host, g->rows * groups);
+    free(row_norm);
+    free(host);
+}
+
+/* The weights with error j for every segment, and their t2 (0 for all but the first segment of a window, whose forms add up). */
+static int error_weights(GradientPass *p, int j, int64_t *stride, double *t2, const LayerGradient *g)
+{
+    const ErrorForm *error = &p->request->error[j];
+    const int64_t floats = g->rows * g->cols;
+    const MapEntry entry = { g->layer, error->perturbation, error->options };
+    const bool fresh = replacement_per_window(&entry);
+    const int *window = p->study->layout.window + g->first_segment;
+    LayerWeights weights = { p->clean_host, g->rows, g->cols, g->layer };
+    p->study->kernels->download(p->clean_host, g->clean, floats);
+    *stride = fresh ? floats : 0;
+    PerturbationError got = { 0 };
+    for (int i = 0; i < g->batch.n; i++) {
+        const bool same = i > 0 && (!fresh || window[i] == window[i - 1]);
+        if (!same) {
+            Draw draw = { p->study->seed, error->draw, fresh ? window[i] : 0 };
+            TRY(perturbation_apply(p->error_host, &got, error->perturbation, &weights, error->options, NULL, draw));
+        }
+        if (!same || fresh) p->study->kernels->upload(p->error_device[j] + i * *stride, p->error_host, floats);
+        t2[i] = got.t2;
+    }
+    return OK;
+}
+
+static int64_t largest_layer_of(const GradientPass *p)
+{
+    int64_t largest = 0;
+    for (int i = 0; i < p->request->n_layers; i++) {
+        const Layer *layer = model_layer(p->study->model, p->request->layer[i]);
+        largest = layer->rows * layer->cols > largest ? layer->rows * layer->cols : largest;
+    }
+    return largest;
+}
+
+static void make_room(GradientPass *p)
+{
+    if (p->clean_host) return;
+    const int64_t largest = largest_layer_of(p);
+    p->clean_host = xmalloc(sizeof(float) * (size_t)largest);
+    if (p->request->n_errors) p->error_host = xmalloc(sizeof(float) * (size_t)largest);
+    for (int j = 0; j < p->request->n_errors; j++) {
+        const MapEntry entry = { 0, p->request->error[j].perturbation, p->request->error[j].options };
+        p->error_device[j] = p->study->kernels->alloc(largest * (replacement_per_window(&entry) ? BACKWARD_SEGMENTS : 1));
+    }
+}
+
+/* Adds the forms of each segment to its window; dot[i] of segment b at dot[b * n + i]: W (or delta's pair) first, then the errors. */
+static void add_clean(GradientPass *p, int place, const LayerGradient *g, const double *energy, const double *group, const double *dot, const double *t2)
+{
+    const int n_errors = p->request->n_errors, n = 1 + n_errors;
+    for (int b = 0; b < g->batch.n; b++) {
+        const int w = p->study->layout.window[g->first_segment + b];
+        const double T = (double)p->study->corpus->tokens[w], along = dot[b * n];
+        *form_of(p, SIGMA, place, w) += energy[b] * p->norm2[place] / (2 * (double)(g->rows * g->cols) * T);
+        *form_of(p, GROUP, place, w) += group[b] / (2 * T);
+        *form_of(p, RHO, place, w) += along * along / (2 * T);
+        for (int j = 0; j < n_errors; j++) {
+            const double d = dot[b * n + 1 + j] - along;
+            const int form = ERRORS + PER_ERROR * j;
+            *form_of(p, form, place, w) += d * d / (2 * T);
+            *form_of(p, form + 1, place, w) += d / T;
+            *form_of(p, form + 2, place, w) = t2[j * g->batch.n + b];
+        }
+    }
+}
+
+static void add_perturbed(GradientPass *p, int place, const LayerGradient *g, const double *dot)
+{
+    int entry = 0;
+    while (entry < p->point->map->n && p->point->map->entry[entry].layer != g->layer) entry++;
+    for (int b = 0; b < g->batch.n; b++) {
+        const int w = p->study->layout.window[g->first_segment + b];
+        *form_of(p, DOT, place, w) += (dot[2 * b + 1] - dot[2 * b]) / (double)p->study->corpus->tokens[w];
+        *form_of(p, T2, place, w) = entry < p->point->map->n ? replacement_error(p->point, entry, w)->t2 : 0;
+    }
+}
+
+/* <G, W + e> - <G, W> stands for <G, e>: what rounding does to either is far below <G, e>'s own spread. */
+int gradient_pass_layer(void *context, const LayerGradient *g)
+{
+    GradientPass *p = context;
+    const int place = p->index_of[g->layer], n = p->point ? 2 : 1 + p->request->n_errors, segments = g->batch.n;
+    if (place < 0) return OK;
+    make_room(p);
+    layer_scales(p, g, place);
+    const float *matrix[1 + MOST_ERRORS] = { g->clean, g->w };
+    int64_t stride[1 + MOST_ERRORS] = { 0, g->w_stride };
+    double *energy = xmalloc(sizeof *energy * (size_t)segments), *group = xmalloc(sizeof *group * (size_t)segments);
+    double *dot = xmalloc(sizeof *dot * (size_t)(segments * n)), *t2 = xcalloc((size_t)(segments * n), sizeof *t2);
+    int status = OK;
+    for (int j = 0; j < p->request->n_errors && status == OK; j++) {
+        status = error_weights(p, j, &stride[1 + j], t2 + (int64_t)j * segments, g);
+        matrix[1 + j] = p->error_device[j];
+    }
+    if (status == OK) {
+        FormInput input = { p->request->group < g->cols ? p->request->group : (int)g->cols, p->scale[place], n, matrix, stride };
+        p->study->kernels->gradient_forms(energy, group, dot, g->dy, g->x, &g->batch, (int)g->cols, (int)g->rows, &input);
+        if (p->point) add_perturbed(p, place, g, dot);
+        else add_clean(p, place, g, energy, group, dot, t2);
+    }
+    free(energy);
+    free(group);
+    free(dot);
+    free(t2);
+    return status;
+}

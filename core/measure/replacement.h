@@ -1,0 +1,32 @@
+/*
+ * replacement.h - the weights that a map puts in the place of layers, as a patch of the network
+ *
+ *     W^ = what the layer's perturbation makes of W;  mirrored: W - (W^ - W), the same error with the opposite sign
+ */
+#ifndef CORE_MEASURE_REPLACEMENT_H
+#define CORE_MEASURE_REPLACEMENT_H
+
+#include "core/measure/study.h"
+
+typedef struct {
+    const Study *study;
+    const LayerMap *map;
+    const MapEntry **of_layer;      /* [layers] NULL where the layer stays clean       */
+    PerturbationError *error;       /* [entries][windows]; weights that all windows share are in window 0 */
+    Patch patch;                    /* borrows all this */
+} Replacement;
+
+/* The study and the map must outlive it. */
+void replacement_init(Replacement *out, const Study *study, const LayerMap *map);
+void replacement_free(Replacement *replacement);
+
+/* The error of an entry in a window, once its weights have been made. */
+const PerturbationError *replacement_error(const Replacement *replacement, int entry, int window);
+
+/* Does each window have weights of its own? */
+bool replacement_per_window(const MapEntry *entry);
+
+/* "blocks.3.q=gaussian{version=1,t2=0.01,..} seed 1 draw 0": what this entry's weights depend on.  The caller frees. */
+char *replacement_text(const Study *study, const MapEntry *entry, const LayerMap *map);
+
+#endif
