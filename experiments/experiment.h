@@ -9,13 +9,15 @@
 
 #include "core/base/progress.h"
 #include "core/config/config.h"
+#include "core/measure/gradients.h"
 #include "core/measure/study.h"
 
-/* Measurements to come.  The plan owns maps, entries, options and labels. */
-typedef struct { int n, capacity; LayerMap *map; } Plan;
+/* Measurements and backward passes to come.  The plan owns all that they point to. */
+typedef struct { int n, capacity; LayerMap *map; int n_gradients; GradientRequest *gradient; } Plan;
 
-/* Adds a map of n entries; entries, options and label are copied. */
-void plan_add(Plan *plan, const MapEntry *entry, int n, int draw, const char *label);
+/* Adds a copy of a map or request; whatever they point to may go afterwards. */
+void plan_add(Plan *plan, const LayerMap *map);
+void plan_add_gradients(Plan *plan, const GradientRequest *request);
 void plan_add_null(Plan *plan);          /* nothing perturbed, other rounding: the noise floor */
 void plan_free(Plan *plan);
 
@@ -38,6 +40,9 @@ typedef struct {
 
 /* Measures (or finds) one map; steps the progress the first time that a map comes up. */
 int run_measure(Measurement *out, Run *run, const LayerMap *map);
+
+/* The same of a backward pass over all windows, a step each. */
+int run_gradients(Measurement *out, Run *run, const GradientRequest *request);
 
 /* Adds the rows of a table to the run's table of that name, with the swept keys as further columns;
  * takes the table. */

@@ -21,22 +21,67 @@ static void plan_push(Plan *plan, LayerMap map)
 
 void plan_add_null(Plan *plan) { plan_push(plan, (LayerMap){ .null_run = true, .label = xstrdup("null run") }); }
 
-void plan_add(Plan *plan, const MapEntry *entry, int n, int draw, const char *label)
+static LayerMap map_copy(const LayerMap *map)
 {
-    MapEntry *copy = xmalloc(sizeof *copy * (size_t)(n ? n : 1));
-    for (int i = 0; i < n; i++) copy[i] = (MapEntry){ entry[i].layer, entry[i].perturbation, options_copy(entry[i].options) };
-    plan_push(plan, (LayerMap){ .n = n, .entry = copy, .draw = draw, .label = xstrdup(label) });
+    LayerMap copy = *map;
+    MapEntry *entry = xmalloc(sizeof *entry * (size_t)(map->n ? map->n : 1));
+    for (int i = 0; i < map->n; i++) entry[i] = (MapEntry){ map->entry[i].layer, map->entry[i].perturbation, options_copy(map->entry[i].options) };
+    copy.entry = entry;
+    copy.label = xstrdup(map->label ? map->label : "");
+    return copy;
+}
+
+static void map_free(const LayerMap *map)
+{
+    for (int j = 0; j < map->n; j++) options_free((Options *)map->entry[j].options);
+    free((MapEntry *)map->entry);
+    free((char *)map->label);
+}
+
+void plan_add(Plan *plan, const LayerMap *map) { plan_push(plan, map_copy(map)); }
+
+void plan_add_gradients(Plan *plan, const GradientRequest *request)
+{
+    GradientRequest copy = *request;
+    int *layer = xmalloc(sizeof *layer * (size_t)(request->n_layers ? request->n_layers : 1));
+    memcpy(layer, request->layer, sizeof *layer * (size_t)request->n_layers);
+    copy.layer = layer;
+    copy.label = xstrdup(request->label);
+    if (request->point) {
+        LayerMap *point = xmalloc(sizeof *point);
+        *point = map_copy(request->point);
+        copy.point = point;
+    }
+    ErrorForm *error = xcalloc((size_t)request->n_errors, sizeof *error);
+    for (int j = 0; j < request->n_errors; j++) {
+        error[j] = request->error[j];
+        error[j].name = xstrdup(request->error[j].name);
+        error[j].options = options_copy(request->error[j].options);
+    }
+    copy.error = error;
+    plan->gradient = xrealloc(plan->gradient, sizeof *plan->gradient * (size_t)(plan->n_gradients + 1));
+    plan->gradient[plan->n_gradients++] = copy;
+}
+
+static void request_free(GradientRequest *request)
+{
+    for (int j = 0; j < request->n_errors; j++) {
+        free((char *)request->error[j].name);
+        options_free((Options *)request->error[j].options);
+    }
+    if (request->point) map_free(request->point);
+    free((LayerMap *)request->point);
+    free((ErrorForm *)request->error);
+    free((int *)request->layer);
+    free((char *)request->label);
 }
 
 void plan_free(Plan *plan)
 {
-    for (int i = 0; i < plan->n; i++) {
-        LayerMap *map = &plan->map[i];
-        for (int j = 0; j < map->n; j++) options_free((Options *)map->entry[j].options);
-        free((MapEntry *)map->entry);
-        free((char *)map->label);
-    }
+    for (int i = 0; i < plan->n; i++) map_free(&plan->map[i]);
+    for (int i = 0; i < plan->n_gradients; i++) request_free(&plan->gradient[i]);
     free(plan->map);
+    free(plan->gradient);
     *plan = (Plan){ 0 };
 }
 
@@ -70,6 +115,27 @@ int run_measure(Measurement *out, Run *run, const LayerMap *map)
     if (known) progress_skip(run->progress, work);
     else progress_step(run->progress, work, map->label);
     return OK;
+}
+
+typedef struct { Run *run; double work; bool counts; } GradientSteps;
+
+static void step_window(void *context, const char *label)
+{
+    GradientSteps *s = context;
+    s->run->measured++;
+    if (s->counts) progress_step(s->run->progress, s->work, label);
+}
+
+int run_gradients(Measurement *out, Run *run, const GradientRequest *request)
+{
+    char key[HASH_TEXT];
+    const int windows = study_corpus(run->study)->n_windows;
+    TRY(gradients_key(key, run->study, request));
+    GradientSteps steps = { run, gradients_cost(run->study, request) / windows, key_is_new(&run->seen, key) };
+    const int known = gradients_known(run->study, request, windows);
+    for (int i = 0; i < known && steps.counts; i++) progress_skip(run->progress, steps.work);
+    run->found += steps.counts ? known : 0;
+    return measure_gradients(out, run->study, request, windows, step_window, &steps);
 }
 
 void run_say(Run *run, const char *format, ...)

@@ -105,7 +105,7 @@ static void plan_uniform(Plan *out, const Run *run)
     for (int c = 0; c < run->config->n_choices; c++) {
         for (int i = 0; i < run->n_layers; i++) choice[i] = c;
         choose(entry, run, choice);
-        plan_add(out, entry, run->n_layers, 0, run->config->choice[c].name);
+        plan_add(out, &(LayerMap){ .n = run->n_layers, .entry = entry, .label = run->config->choice[c].name });
     }
     free(entry);
     free(choice);

@@ -23,6 +23,19 @@ static int price_map(Price *price, void **seen, Point *p, const LayerMap *map)
     return OK;
 }
 
+static int price_gradients(Price *price, void **seen, Point *p, const GradientRequest *request)
+{
+    char key[HASH_TEXT];
+    const int windows = p->corpus.n_windows;
+    TRY(gradients_key(key, p->study, request));
+    if (!key_is_new(seen, key)) return OK;
+    double work = gradients_cost(p->study, request);
+    int known = gradients_known(p->study, request, windows);
+    price->n += windows, price->known += known, price->backward += windows;
+    price->work += work, price->left += work * (windows - known) / windows;
+    return OK;
+}
+
 static int price_experiment(Price *price, void **seen, Point *p, const char *name)
 {
     const Experiment *e = NULL;
@@ -30,6 +43,7 @@ static int price_experiment(Price *price, void **seen, Point *p, const char *nam
     Plan plan = { 0 };
     int later = 0, status = e->plan(&plan, &later, &p->run);
     for (int m = 0; m < plan.n && status == OK; m++) status = price_map(price, seen, p, &plan.map[m]);
+    for (int g = 0; g < plan.n_gradients && status == OK; g++) status = price_gradients(price, seen, p, &plan.gradient[g]);
     price->n += later, price->work += later, price->left += later, price->later += later;
     plan_free(&plan);
     return status;
@@ -78,6 +92,7 @@ void price_say(const Point *p, const Price *price)
     double flops = network_flops(s, p->corpus.n_inputs, (double)p->corpus.n_inputs / p->corpus.n_segments, 0, p->corpus.n_scored);
     double seconds = price->left * seconds_per_pass(p);
     printf("measurements   %d, of which %d are in the store\n", price->n, price->known);
+    if (price->backward) printf("               (%d of them windows of backward passes, each for all layers at once)\n", price->backward);
     printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
     printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
     if (price->later) printf("               (%d of them allocated models, which follow from the results; some may be in the store)\n", price->later);

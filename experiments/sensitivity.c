@@ -83,7 +83,7 @@ static int plan_level(Plan *out, const Run *run, const Perturbation *law, int la
     MapEntry entry = { layer, law, options };
     for (int draw = 0; draw < options_integer(run->options, "noise.draws"); draw++) {
         char *label = xformat("%s %s t2=%g draw %d", model_layer(study_model(run->study), layer)->name, law->name, t2, draw);
-        plan_add(out, &entry, 1, draw, label);
+        plan_add(out, &(LayerMap){ .n = 1, .entry = &entry, .draw = draw, .label = label });
         free(label);
     }
     options_free(options);
