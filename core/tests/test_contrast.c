@@ -156,7 +156,7 @@ static void test_windows_for_a_regret(void **state)
 {
     (void)state;
     assert_true(contrast_windows(0.02, 4, 0.01) == 8 && contrast_windows(0.021, 4, 0.01) == 9 && contrast_windows(0.001, 4, 0.01) == 1);
-    assert_true(contrast_windows(0.1, 3, 0.1) == 3 && contrast_windows(0.7, 3, 0.1) == 21 && contrast_windows(0, 3, 0.1) == 1);
+    assert_true(contrast_windows(0.1, 3, 0.1) == 3 && contrast_windows(0.1 * 3, 1, 0.1) == 3 && contrast_windows(0, 3, 0.1) == 1);
     assert_true(isnan(contrast_windows(NAN, 4, 0.01)) && isnan(contrast_windows(0.1, 4, NAN)) && isnan(contrast_windows(0.1, 4, 0)));
     assert_true(isinf(contrast_windows(INFINITY, 4, 0.01)));
 }
