@@ -117,7 +117,7 @@ static void test_measured_slopes(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    const double bad[][3] = { { 0.1, 0.2, 0.3 }, { 0, 0.2, 0.2 }, { 0, 0.2, 0.1 }, { 0, NAN, 0.2 }, { NAN, 0.1, 0.2 }, { 0, 0.1, INFINITY }, { 0, -0.1, 0.2 } };
+    const double bad[][3] = { { 0.1, 0.2, 0.3 }, { 0, 0.2, 0.2 }, { 0, 0.2, 0.1 }, { 0, NAN, 0.2 }, { NAN, 0.1, 0.2 }, { 0, 0.1, INFINITY }, { 0, -0.1, 0.2 }, { -0.1, 0.1, 0.2 } };
     double weight[3] = { 7, 7, 7 };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(ladder_weights(weight, bad[i], 3, LADDER_COMPOSITE), ERR_ARGUMENT);
     assert_int_equal(ladder_weights(weight, NODES, 1, LADDER_LINEAR), ERR_ARGUMENT);
