@@ -13,7 +13,7 @@
  *
  * Bias: the mean of a skewed law is cut.  Where v is chi-square with r degrees of freedom over r, and cap = 5, by 22 %
  * (r = 1), 3.1 % (2), .026 % (5), nothing from 10 on; measured with 24 windows and 31 layers 22, 4.0, .08, 0 %.  r follows
- * from a layer's contrast error: 2 / (n_windows x contrast_errors^2), 32 at 5 % of 24 windows, 4 at 15 %.  One wild window
+ * from a layer's contrast error: 2 / (n_windows x contrast_errors^2), 33 at 5 % of 24 windows, 4 at 15 %.  One wild window
  * in n, however large, moves the mean by (cap - 1) / n of it where the others are near their median: 17 % for 5 and 24.
  * The standard error is that of the capped values: it knows neither the bias nor that the cap is an estimate (measured
  * 13 % too small at r = 2, right from r = 5 on).
