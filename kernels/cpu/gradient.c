@@ -1,5 +1,5 @@
 /*
- * gradient.c - gradients by weights in tiles of 256 x 256, each one single-threaded sgemm per sequence
+ * gradient.c - gradients by weights in tiles of up to 288 x 288, each one single-threaded sgemm per sequence
  *
  * A tile stays in the cache while it is summed over sequences or, for the forms, reduced: those never
  * hold a whole gradient.
@@ -11,16 +11,25 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/simd.h"
 
-enum { TILE = 256 };
+enum { TILE = 288 };                /* at most: 332 kB of gradient */
 
 typedef struct { int row, column, rows, columns; } Tile;
 
-static int64_t count_tiles(int C, int N) { return (int64_t)((N + TILE - 1) / TILE) * ((C + TILE - 1) / TILE); }
+/* The side of tiles that cut `size` evenly, in whole lanes. */
+static int side_of(int size)
+{
+    int n = (size + TILE - 1) / TILE, even = (size + n - 1) / n;
+    return (even + LANES - 1) / LANES * LANES;
+}
+
+static int count_of(int size) { return (size + side_of(size) - 1) / side_of(size); }
+
+static int64_t count_tiles(int C, int N) { return (int64_t)count_of(N) * count_of(C); }
 
 static Tile tile_at(int64_t i, int C, int N)
 {
-    int across = (C + TILE - 1) / TILE, row = (int)(i / across) * TILE, column = (int)(i % across) * TILE;
-    return (Tile){ row, column, N - row < TILE ? N - row : TILE, C - column < TILE ? C - column : TILE };
+    int rows = side_of(N), columns = side_of(C), row = (int)(i / count_of(C)) * rows, column = (int)(i % count_of(C)) * columns;
+    return (Tile){ row, column, N - row < rows ? N - row : rows, C - column < columns ? C - column : columns };
 }
 
 /* out (rows of out_stride floats) = the tile of dy^T x over the rows of sequence b; added where add != 0. */
@@ -54,6 +63,13 @@ void weight_gradient_cpu(float *g, const float *dy, const float *x, const Ragged
     }
 }
 
+/* Float32 products are summed in two vectors over a row of the tile, at most TILE / LANES terms each, and from there in double. */
+static inline void add_lanes(double *lane, const Vector *u, const Vector *v)
+{
+    for (int l = 0; l < LANES / 2; l++) lane[l] += (*u)[l];
+    for (int l = 0; l < LANES / 2; l++) lane[LANES / 2 + l] += (*v)[l];
+}
+
 static inline double sum_of_lanes(const double *lane)
 {
     double sum = 0;
@@ -61,49 +77,47 @@ static inline double sum_of_lanes(const double *lane)
     return sum;
 }
 
-/* Columns that share a scale: their squares go into the lanes bare and scaled; what fills no lanes, into the first ones. */
-static inline void add_squares(double *lane, double *scaled, const float *g, int n, double scale)
-{
-    int whole = n - n % LANES;
-    for (int c = 0; c < whole; c += LANES)
-        for (int l = 0; l < LANES; l++) {
-            double square = (double)g[c + l] * g[c + l];
-            lane[l] += square;
-            scaled[l] += scale * square;
-        }
-    for (int c = whole; c < n; c++) {
-        double square = (double)g[c] * g[c];
-        lane[c - whole] += square;
-        scaled[c - whole] += scale * square;
-    }
-}
-
 SIMD static void tile_energies(double *out, const float *g, Tile t, const FormInput *input, int groups)
 {
-    double lane[LANES] = { 0 }, scaled[LANES] = { 0 };
+    double lane[LANES] = { 0 }, scaled_lane[LANES] = { 0 }, rest = 0, scaled_rest = 0;
     for (int j = 0; j < t.rows; j++) {
-        const float *row = g + (int64_t)j * t.columns, *scale = input->scale + (int64_t)(t.row + j) * groups;
-        for (int c = 0; c < t.columns;) {
-            int group = (t.column + c) / input->group;
-            int64_t rest = (int64_t)(group + 1) * input->group - (t.column + c);
-            int n = rest < t.columns - c ? (int)rest : t.columns - c;
-            add_squares(lane, scaled, row + c, n, scale[group]);
-            c += n;
+        const float *row = g + (int64_t)j * t.columns, *scale = input->scale + (int64_t)(t.row + j) * groups + t.column / input->group;
+        Vector u = { 0 }, v = { 0 }, scaled_u = { 0 }, scaled_v = { 0 };
+        int left = input->group - t.column % input->group;      /* columns up to the next scale */
+        for (int c = 0; c < t.columns; left = input->group, scale++) {
+            int end = left < t.columns - c ? c + left : t.columns;
+            for (; c + LANES <= end; c += LANES) {
+                Vector a = *(const Vector *)(row + c), b = *(const Vector *)(row + c + LANES / 2);
+                a *= a, b *= b;
+                u += a, v += b;
+                scaled_u += *scale * a, scaled_v += *scale * b;
+            }
+            for (; c < end; c++) {
+                double square = (double)row[c] * row[c];
+                rest += square;
+                scaled_rest += *scale * square;
+            }
         }
+        add_lanes(lane, &u, &v);
+        add_lanes(scaled_lane, &scaled_u, &scaled_v);
     }
-    out[0] = sum_of_lanes(lane);
-    out[1] = sum_of_lanes(scaled);
+    out[0] = sum_of_lanes(lane) + rest;
+    out[1] = sum_of_lanes(scaled_lane) + scaled_rest;
 }
 
 SIMD static double tile_dot(const float *g, const float *e, Tile t, int C)
 {
     double lane[LANES] = { 0 }, rest = 0;
-    int whole = t.columns - t.columns % LANES;
     for (int j = 0; j < t.rows; j++) {
         const float *a = g + (int64_t)j * t.columns, *b = e + (int64_t)j * C;
-        for (int c = 0; c < whole; c += LANES)
-            for (int l = 0; l < LANES; l++) lane[l] += (double)a[c + l] * b[c + l];
-        for (int c = whole; c < t.columns; c++) rest += (double)a[c] * b[c];
+        Vector u = { 0 }, v = { 0 };
+        int c = 0;
+        for (; c + LANES <= t.columns; c += LANES) {
+            u += *(const Vector *)(a + c) * *(const Vector *)(b + c);
+            v += *(const Vector *)(a + c + LANES / 2) * *(const Vector *)(b + c + LANES / 2);
+        }
+        for (; c < t.columns; c++) rest += (double)a[c] * b[c];
+        add_lanes(lane, &u, &v);
     }
     return rest + sum_of_lanes(lane);
 }

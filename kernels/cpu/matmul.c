@@ -32,9 +32,6 @@ static RowTile *row_tiles(const Ragged *batch, int *n_tiles)
     return tile;
 }
 
-typedef float Vector __attribute__((vector_size(32), aligned(4), may_alias));      /* 8 floats, of any alignment */
-
-/* By address: vectors of this width as arguments would tie the ABI to the instruction set. */
 static inline float sum_of(const Vector *u, const Vector *v, const float *x, const float *w, int from, int C)
 {
     float sum = 0;

@@ -20,6 +20,10 @@
 
 enum { LANES = 16 };                /* partial sums of every reduction */
 
+/* 8 floats, of any alignment.  To functions by address: vectors of this width as arguments would tie the ABI to the
+ * instruction set. */
+typedef float Vector __attribute__((vector_size(32), aligned(4), may_alias));
+
 /* Passes over NaN, which the sum that follows shows; -INFINITY where there is nothing else. */
 static inline float largest_of(const float *x, int n)
 {
