@@ -27,12 +27,10 @@ static double gradient_of(const float *dy, const float *x, const Ragged *batch, 
 
 void weight_gradient_ref(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add)
 {
-    for (int j = 0; j < N; j++)
-        for (int c = 0; c < C; c++) {
-            double sum = add ? g[(int64_t)j * C + c] : 0;
-            for (int b = 0; b < batch->n; b++) sum += gradient_of(dy, x, batch, b, j, c, C, N);
-            g[(int64_t)j * C + c] = (float)sum;
-        }
+    for (int64_t i = 0; i < (int64_t)N * C && !add; i++) g[i] = 0;
+    for (int b = 0; b < batch->n; b++)
+        for (int j = 0; j < N; j++)
+            for (int c = 0; c < C; c++) g[(int64_t)j * C + c] = (float)(g[(int64_t)j * C + c] + gradient_of(dy, x, batch, b, j, c, C, N));
 }
 
 void gradient_forms_ref(double *energy, double *group_energy, double *dot, const float *dy, const float *x,

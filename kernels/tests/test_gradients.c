@@ -115,18 +115,19 @@ static void check_weights_one_by_one(const Product *p, const Ragged *batch, cons
     free(sum);
 }
 
-/* n products, n additions (the start too) in any order and the rounding of ref, half an epsilon each:
- * k = (n + 2) / 2, n = N for the inputs, the rows for the weights. */
+/* n products, n additions (the start too) in any order and the rounding of ref (for the weights, after each sequence),
+ * half an epsilon each: k = (n + 1 + roundings) / 2, n = N for the inputs, the rows for the weights. */
 static void check_product(const Product *p, const Ragged *batch, bool weights)
 {
     float *(*run)(const Kernels *, const Product *, const Ragged *) = weights ? run_weights : run_input;
     int64_t floats = weights ? (int64_t)p->N * p->C : rows_of(batch) * p->C;
     float *want = run(&kernels_ref, p, batch), *first = NULL;
     double *terms = weights ? weight_terms(p, batch) : input_terms(p, batch);
+    double k = (double)(weights ? rows_of(batch) + 1 + batch->n : p->N + 2) / 2;
     for (int threads = 1; threads <= 3; threads++) {
         kernels_set_threads(threads);
         float *got = run(check_kernels(), p, batch);
-        check_close(weights ? "weight_gradient" : "matmul_backward", got, want, terms, floats, ((double)(weights ? rows_of(batch) : p->N) + 2) / 2);
+        check_close(weights ? "weight_gradient" : "matmul_backward", got, want, terms, floats, k);
         if (first) check_same("gradient by other threads", got, first, floats * (int64_t)sizeof *got);
         if (!first) first = got;
         else free(got);

@@ -230,12 +230,14 @@ static void test_exponentials(void **state)
             check_complain("simd_expm1_minus(%.17g) is %.17g", x, simd_expm1_minus(x));
         float y = (float)(i * 4.3e-4);
         if (fabsf(y) < 86 && !(fabs(simd_expf(y) - exp(y)) <= 2e-7 * exp(y))) check_complain("simd_expf(%.9g) is %.9g", y, simd_expf(y));
+        float z = -fabsf(i % 3 ? y : y * y * 1e-9f);
+        if (!(fabs(simd_one_minus_expf(z) + expm1(z)) <= -4e-7 * expm1(z))) check_complain("simd_one_minus_expf(%.9g) is %.9g", z, simd_one_minus_expf(z));
     }
     for (double x = 3e-4; x > 1e-150; x /= 3)           /* the series itself: 80-bit expm1 would cancel */
         for (int sign = -1; sign <= 1; sign += 2)
             if (!(fabs(simd_expm1_minus(sign * x) / (x * x * (0.5 + sign * x / 6 + x * x / 24)) - 1) <= 1e-12))
                 check_complain("simd_expm1_minus(%.17g) is %.17g", sign * x, simd_expm1_minus(sign * x));
-    if (simd_expm1_minus(0) != 0 || !isnan(simd_exp(NAN)) || !isnan(simd_expm1_minus(NAN)) || !isnan(simd_expf(NAN)))
+    if (simd_expm1_minus(0) != 0 || simd_one_minus_expf(0) != 0 || !isnan(simd_one_minus_expf(NAN)) || !isnan(simd_exp(NAN)) || !isnan(simd_expm1_minus(NAN)) || !isnan(simd_expf(NAN)))
         check_complain("an exponential of 0 or NaN");
     check_done();
 }
