@@ -43,19 +43,36 @@ static WindowCoefficients window_coefficients(const Prediction *p, const LossCoe
 WindowCoefficients kl_coefficients(const Prediction *p) { return window_coefficients(p, &p->kl, NULL); }
 WindowCoefficients nll_coefficients(const Prediction *p) { return window_coefficients(p, &p->nll, p->t2_noise); }
 
+static void from_response(Prediction *p, int i)
+{
+    const LayerResponse *r = &p->responses.layer[i];
+    bool *take = xmalloc(sizeof *take * (size_t)r->n_points);
+    p->bound[i] = take_points(take, r);
+    loss_coefficients(&p->kl, p, i, take, NULL);
+    loss_coefficients(&p->nll, p, i, take, p->responses.clean.nll);
+    p->t2_noise[i] = response_noise_level(r, take);
+    free(take);
+}
+
+/* A backward pass knows the KL alone. */
+static void from_fisher(Prediction *p, int i)
+{
+    const int n = p->responses.n_windows;
+    for (int w = 0; w < n; w++) {
+        p->kl.a[(int64_t)i * n + w] = p->responses.fisher.a[(int64_t)i * n + w];
+        p->nll.a[(int64_t)i * n + w] = NAN;
+    }
+    p->t2_noise[i] = NAN;
+}
+
 void prediction_coefficients(Prediction *p)
 {
     for (int i = 0; i < p->n_layers; i++) {
-        const LayerResponse *r = &p->responses.layer[i];
-        bool *take = xmalloc(sizeof *take * (size_t)r->n_points);
-        p->bound[i] = take_points(take, r);
-        loss_coefficients(&p->kl, p, i, take, NULL);
-        loss_coefficients(&p->nll, p, i, take, p->responses.clean.nll);
+        if (uses_fisher(p->run)) from_fisher(p, i);
+        else from_response(p, i);
         double se;
-        weighted_mean(&p->alpha[i], &se, p->kl.a + (int64_t)i * r->n_windows, p->responses.clean.tokens, r->n_windows);
-        p->t2_noise[i] = response_noise_level(r, take);
+        weighted_mean(&p->alpha[i], &se, p->kl.a + (int64_t)i * p->responses.n_windows, p->responses.clean.tokens, p->responses.n_windows);
         p->weights[i] = layer_of(p, i)->rows * layer_of(p, i)->cols;
-        free(take);
     }
     WindowCoefficients kl = kl_coefficients(p), nll = nll_coefficients(p);
     draw_variance(p->kl.v, &kl);

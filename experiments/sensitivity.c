@@ -3,11 +3,11 @@
  *
  *     KL(t^2) = a t^2 + b t^4 [nats/token], noise of relative error t^2 in one matrix at a time
  *
- * Per layer: a with its standard error and interval (least squares of KL/t^2 on (1, t^2), bootstrap
- * over windows), the curvature b where there are several levels, the range of t^2 in which the law
- * holds to 5 and 10 %; beside it the paper's recipe on the same data (Algorithm 3 of arXiv 2411.17525:
- * PPL, through the origin; it is the paper's in full with noise.scale: matrix).
- * Cost: about .6 passes of the model per layer, level and draw.  Feeds table 1 of paper-repro.md.
+ * a of all layers from one backward pass (estimators/fisher.c), with errors over windows.  For the layers of check.layers, or for all with
+ * estimator: inject, noise in one layer at a time: a by least squares of KL/t^2 on (1, t^2), the curvature b
+ * where there are several levels, the range of t^2 in which the law holds to 5 and 10 %; beside it the paper's fit on the same
+ * data (Algorithm 3 of arXiv 2411.17525: PPL, through the origin; the estimator `paper` is the recipe in full).
+ * Cost: about three passes of the model in all, and .6 passes per layer, level and draw checked.  Feeds table 1 of paper-repro.md.
  */
 #include "experiments/sensitivity.h"
 
@@ -20,20 +20,6 @@
 #include "core/estimate/fit.h"
 #include "core/store/table.h"
 
-
-static Options *noise_options(const Perturbation *law, const Run *run, double t2)
-{
-    Options *o = options_new(law->options);
-    char *text = xformat("%.17g", t2), *group = xformat("%lld", (long long)options_integer(run->options, "noise.group"));
-    int failed = options_set(o, "t2", text, "noise.t2") || options_set(o, "group", group, "noise.group")
-              || options_set(o, "scale", options_text(run->options, "noise.scale"), "noise.scale")
-              || options_set(o, "fresh", options_text(run->options, "noise.fresh"), "noise.fresh");
-    free(text);
-    free(group);
-    if (!failed) return o;
-    options_free(o);
-    return NULL;
-}
 
 /* Adds the values of a list option that are not there yet. */
 static int add_levels(double *level, int n, const Options *options, const char *name)
@@ -54,8 +40,11 @@ static bool is_checked(const Run *run, int layer)
     return false;
 }
 
+bool uses_fisher(const Run *run) { return !strcmp(options_text(run->options, "estimator"), "fisher"); }
+
 static int layer_levels(double *level, const Run *run, int layer)
 {
+    if (uses_fisher(run) && !is_checked(run, layer)) return 0;
     int n = add_levels(level, 0, run->options, "noise.t2");
     return is_checked(run, layer) ? add_levels(level, n, run->options, "check.t2") : n;
 }
@@ -78,7 +67,7 @@ static int check_patterns(const Run *run)
 /* Every draw of one level of one layer. */
 static int plan_level(Plan *out, const Run *run, const Perturbation *law, int layer, double t2)
 {
-    Options *options = noise_options(law, run, t2);
+    Options *options = noise_at(run, law, t2, NULL, NULL);
     if (!options) return ERR_ARGUMENT;
     MapEntry entry = { layer, law, options };
     for (int draw = 0; draw < options_integer(run->options, "noise.draws"); draw++) {
@@ -93,8 +82,9 @@ static int plan_level(Plan *out, const Run *run, const Perturbation *law, int la
 int responses_plan(Plan *out, Run *run)
 {
     TRY(check_patterns(run));
-    const Perturbation *law = perturbation_find(options_text(run->options, "noise.law"));
+    const Perturbation *law = noise_law(run);
     if (!law) return ERR_ARGUMENT;
+    if (uses_fisher(run)) TRY(estimator_fisher.plan(out, run));
     plan_add_null(out);
     double *level = xmalloc(sizeof *level * (size_t)(options_count(run->options, "noise.t2") + options_count(run->options, "check.t2")));
     int status = OK;
@@ -153,6 +143,7 @@ int responses_measure(Responses *out, Run *run)
     Plan maps = { 0 };
     Responses r = { .n_windows = study_corpus(run->study)->n_windows, .layer = xcalloc((size_t)run->n_layers, sizeof *r.layer) };
     int status = responses_plan(&maps, run);
+    if (status == OK && uses_fisher(run)) status = estimator_fisher.run(&r.fisher, run);
     if (status == OK) status = measure_all(&r, run, &maps);
     plan_free(&maps);
     if (status != OK) responses_free(&r);
@@ -164,6 +155,7 @@ void responses_free(Responses *r)
 {
     for (int i = 0; i < r->n_layers; i++) response_free(&r->layer[i]);
     free(r->layer);
+    coefficients_free(&r->fisher);
     measurement_free(&r->clean);
     measurement_free(&r->null_run);
     *r = (Responses){ 0 };
@@ -175,6 +167,17 @@ static int plan(Plan *out, int *later, Run *run)
     return responses_plan(out, run);
 }
 
+static void emit_fisher(Run *run, const Responses *r)
+{
+    Table *checks = check_table(run, r);
+    say_fisher(run, &r->fisher);
+    run_emit(run, window_table(run, &r->fisher));
+    run_emit(run, covariance_table(run, &r->fisher));
+    if (!checks) return;
+    say_checks(run, checks);
+    run_emit(run, checks);
+}
+
 static int run(Run *run)
 {
     Responses r;
@@ -184,8 +187,9 @@ static int run(Run *run)
     if (status == OK) {
         run_say(run, "Noise floor: a null run (nothing perturbed, other rounding) gives KL %.1e nats/token; smaller differences mean nothing.", r.floor_kl);
         say_coefficients(run, coefficients);
+        if (uses_fisher(run)) emit_fisher(run, &r);
         run_emit(run, floor_table(&r));
-        run_emit(run, response_table(run, &r));
+        if (r.n_layers) run_emit(run, response_table(run, &r));
         run_emit(run, coefficients);
     }
     responses_free(&r);
@@ -193,6 +197,6 @@ static int run(Run *run)
 }
 
 const Experiment experiment_sensitivity = {
-    .name = "sensitivity", .summary = "noise in one layer at a time: the coefficients alpha, their errors, the range of the law",
+    .name = "sensitivity", .summary = "the coefficients alpha of all layers, their errors, the range of the law where single layers are checked",
     .plan = plan, .run = run,
 };

@@ -11,13 +11,13 @@
 
 typedef struct { int layers, known, curved, n_errors; double sum, largest, *relative; const char *name; } Overview;
 
-static void look(Overview *o, const Table *t)
+static void look(Overview *o, const Table *t, const char *estimator)
 {
     for (int64_t row = 0; row < t->n_rows; row++) {
-        if (strcmp(table_text(t, row, "estimator"), "kl")) continue;
+        if (!strcmp(table_text(t, row, "estimator"), "kl")) o->curved += table_integer(t, row, "levels") > 1;
+        if (strcmp(table_text(t, row, "estimator"), estimator)) continue;
         double a = table_number(t, row, "alpha"), se = table_number(t, row, "alpha_se");
         o->layers++;
-        o->curved += table_integer(t, row, "levels") > 1;
         if (!isfinite(a)) continue;
         o->known++;
         o->sum += a;
@@ -38,7 +38,7 @@ static void say_sum(Run *run, const Overview *o)
 void say_coefficients(Run *run, const Table *t)
 {
     Overview o = { .largest = -INFINITY, .relative = xmalloc(sizeof(double) * (size_t)t->n_rows), .name = "" };
-    look(&o, t);
+    look(&o, t, uses_fisher(run) ? "fisher" : "kl");
     if (o.known) say_sum(run, &o);
     else run_say(run, "There are no coefficients: no layer rose above %d times the noise floor; raise noise.t2 or use more text.", FLOOR_FACTOR);
     if (o.n_errors)

@@ -87,7 +87,7 @@ static Table *empty_coefficients(void)
     Table *t = table_new("coefficients", "growth of the loss per unit of relative squared error of a layer");
     add_layer_columns(t);
     table_add_column(t, COLUMN_INTEGER, "weights", "", "number of weights");
-    table_add_column(t, COLUMN_TEXT, "estimator", "", "kl: least squares of KL/t2 on (1, t2); paper: PPL through the origin (Algorithm 3)");
+    table_add_column(t, COLUMN_TEXT, "estimator", "", "fisher: one backward pass; kl: least squares of KL/t2 on (1, t2); paper: PPL through the origin (Algorithm 3)");
     table_add_column(t, COLUMN_TEXT, "metric", "", "nats/token (KL) or PPL, per unit t2");
     table_add_column(t, COLUMN_TEXT, "scale", "", "noise follows each group's rms (group) or has one sigma (matrix)");
     table_add_column(t, COLUMN_NUMBER, "alpha", "metric per unit t2",
@@ -102,6 +102,18 @@ static Table *empty_coefficients(void)
     table_add_column(t, COLUMN_NUMBER, "range5", "", "t2 at which curvature is 5 % of the linear term; beyond the largest level an extrapolation");
     table_add_column(t, COLUMN_NUMBER, "range10", "", "t2 at which curvature is 10 % of the linear term; beyond the largest level an extrapolation");
     table_add_column(t, COLUMN_NUMBER, "lack_of_fit", "", "largest residual of KL/t2 relative to alpha; empty below three levels");
+    table_add_column(t, COLUMN_NUMBER, "contrast_se", "", "relative standard error once a factor common to all layers is taken out, which costs an allocation nothing");
+    table_add_column(t, COLUMN_NUMBER, "alpha_robust", "metric per unit t2", "mean with each window capped at 5 times the layer's median window");
+    table_add_column(t, COLUMN_NUMBER, "alpha_robust_se", "metric per unit t2", "its standard error over the capped windows");
+    table_add_column(t, COLUMN_INTEGER, "windows_capped", "", "how many windows were capped");
+    table_add_column(t, COLUMN_INTEGER, "top_window", "", "window with the largest influence on alpha");
+    table_add_column(t, COLUMN_NUMBER, "top_share", "", "its share of alpha");
+    table_add_column(t, COLUMN_NUMBER, "top_size", "", "its value relative to the median window's");
+    table_add_column(t, COLUMN_NUMBER, "alpha_sigma", "metric per unit t2", "coefficient for one sigma per matrix (the paper's)");
+    table_add_column(t, COLUMN_NUMBER, "alpha_sigma_se", "metric per unit t2", "its standard error over windows");
+    table_add_column(t, COLUMN_NUMBER, "rho", "metric per unit t2", "coefficient for error along the weights themselves");
+    table_add_column(t, COLUMN_NUMBER, "rho_se", "metric per unit t2", "its standard error over windows");
+    table_add_column(t, COLUMN_TEXT, "first_token", "", "what windows begin with; part of a coefficient's definition: a special token (bos) inflates the first block's");
     table_add_column(t, COLUMN_NUMBER, "r2", "", "R^2 of the fit through the origin (it says little: it follows the grid of levels)");
     return t;
 }
@@ -126,13 +138,14 @@ static int used_points(Points *out, const LayerResponse *l)
     return p.n;
 }
 
-static int64_t add_coefficient(Table *t, const Run *run, const Layer *layer, const char *estimator, const char *metric, int levels)
+int64_t add_coefficient_row(Table *t, const Run *run, const Layer *layer, const char *estimator, const char *metric, const char *scale, int levels)
 {
     int64_t row = add_layer_row(t, layer);
     table_set_integer(t, row, "weights", layer->rows * layer->cols);
     table_set_text(t, row, "estimator", estimator);
     table_set_text(t, row, "metric", metric);
-    table_set_text(t, row, "scale", options_text(run->options, "noise.scale"));
+    table_set_text(t, row, "scale", scale);
+    table_set_text(t, row, "first_token", study_corpus(run->study)->first_token);
     table_set_integer(t, row, "levels", levels);
     return row;
 }
@@ -159,7 +172,8 @@ static int fit_layer(Table *t, const Run *run, const Responses *r, const LayerRe
 {
     const Layer *layer = model_layer(study_model(run->study), l->layer);
     int resamples = (int)options_integer(run->options, "bootstrap"), levels = response_levels(l, l->used);
-    int64_t kl = add_coefficient(t, run, layer, "kl", "nats/token", levels), paper = add_coefficient(t, run, layer, "paper", "PPL", levels);
+    const char *scale = options_text(run->options, "noise.scale");
+    int64_t kl = add_coefficient_row(t, run, layer, "kl", "nats/token", scale, levels), paper = add_coefficient_row(t, run, layer, "paper", "PPL", scale, levels);
     Points p;
     int n = used_points(&p, l), status = OK;
     ResponseFit fit;
@@ -188,12 +202,9 @@ static int fit_layer(Table *t, const Run *run, const Responses *r, const LayerRe
 int coefficient_table(Table **out, const Run *run, const Responses *r)
 {
     Table *t = empty_coefficients();
-    for (int i = 0; i < r->n_layers; i++) {
-        int status = fit_layer(t, run, r, &r->layer[i]);
-        if (status == OK) continue;
-        table_free(t);
-        return status;
-    }
-    *out = t;
-    return OK;
+    int status = r->fisher.n_layers ? fisher_rows(t, run, &r->fisher) : OK;
+    for (int i = 0; i < r->n_layers && status == OK; i++) status = fit_layer(t, run, r, &r->layer[i]);
+    if (status != OK) table_free(t);
+    else *out = t;
+    return status;
 }

@@ -55,7 +55,7 @@ static const BadInput tables[] = {
 
 /* ---- results files ---- */
 
-static const char config[] = "experiment: sensitivity\nmodel: " TINY "\ntext: {random: {windows: 2, length: 8}}\n"
+static const char config[] = "experiment: sensitivity\nestimator: inject\nmodel: " TINY "\ntext: {random: {windows: 2, length: 8}}\n"
                              "layers: blocks.0.q\nnoise: {t2: 0.1}\nbootstrap: 100\n";
 
 static void make_text(void) { scratch_text("text.h5", "not HDF5 at all\n"); }

@@ -17,6 +17,7 @@
 
 static const char config[] =
     "experiment: sensitivity\n"
+    "estimator: inject\n"
     "model: " TINY "\n"
     "text: {random: {windows: 4, length: 32, seed: 3}}\n"
     "noise: {group: 16, t2: [0.01, 0.03, 0.1], draws: 6}\n"

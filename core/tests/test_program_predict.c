@@ -14,6 +14,7 @@
 
 static const char config[] =
     "experiment: [sensitivity, predict]\n"
+    "estimator: inject\n"
     "model: " TINY "\n"
     "text: {random: {windows: 4, length: 24, seed: 1}}\n"
     "layers: [\"blocks.*.q\", \"blocks.1.down\"]\n"

@@ -1,0 +1,71 @@
+/*
+ * fisher.c - all coefficients from one backward pass per window
+ *
+ *     a_l = E sum_rg rms(w_rg)^2 ||G_rg||^2 / (2 T)      (protocol.md eq. 8; gradients.h)
+ *
+ * G the gradient of a random loss whose covariance is the Fisher matrix: random signs on the logits, or labels drawn
+ * from the model.  With the text's own labels the mean is another one (the empirical Fisher), shown to say by how much.
+ * Cost: about three forward passes of the text, whatever the number of layers.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "experiments/estimators/estimator.h"
+
+static GradientRequest request_of(const Run *run, Probe probe, const char *label)
+{
+    return (GradientRequest){ .probe = probe, .group = (int)options_integer(run->options, "noise.group"), .n_layers = run->n_layers,
+                              .layer = run->layer, .label = label };
+}
+
+static double *copy_of_form(const Measurement *m, const char *name)
+{
+    const size_t bytes = sizeof(double) * (size_t)m->n_layers * (size_t)m->n_windows;
+    return memcpy(xmalloc(bytes), measurement_form(m, name), bytes);
+}
+
+static int estimate(Coefficients *out, Run *run, const Estimator *estimator, Probe probe)
+{
+    GradientRequest request = request_of(run, probe, estimator->name);
+    Measurement m;
+    TRY(run_gradients(&m, run, &request));
+    coefficients_init(out, estimator, run, run->layer, run->n_layers);
+    free(out->a);
+    out->a = copy_of_form(&m, !strcmp(out->scale, "group") ? "group" : "sigma");
+    out->sigma = copy_of_form(&m, "sigma");
+    out->rho = copy_of_form(&m, "rho");
+    out->passes = gradients_cost(run->study, &request);
+    out->seconds = m.seconds;
+    measurement_free(&m);
+    return OK;
+}
+
+static int plan(Plan *plan, Run *run, Probe probe, const char *label)
+{
+    GradientRequest request = request_of(run, probe, label);
+    plan_add_gradients(plan, &request);
+    return OK;
+}
+
+static int plan_signs(Plan *p, Run *run) { return plan(p, run, PROBE_SIGNS, estimator_fisher.name); }
+static int plan_sampled(Plan *p, Run *run) { return plan(p, run, PROBE_SAMPLED, estimator_fisher_sampled.name); }
+static int plan_labels(Plan *p, Run *run) { return plan(p, run, PROBE_LABELS, estimator_fisher_labels.name); }
+static int run_signs(Coefficients *out, Run *run) { return estimate(out, run, &estimator_fisher, PROBE_SIGNS); }
+static int run_sampled(Coefficients *out, Run *run) { return estimate(out, run, &estimator_fisher_sampled, PROBE_SAMPLED); }
+static int run_labels(Coefficients *out, Run *run) { return estimate(out, run, &estimator_fisher_labels, PROBE_LABELS); }
+
+const Estimator estimator_fisher = {
+    .name = "fisher", .summary = "one backward pass, random signs on the logits: all layers at once", .metric = "nats/token (KL)", .caveat = "",
+    .plan = plan_signs, .run = run_signs,
+};
+
+const Estimator estimator_fisher_sampled = {
+    .name = "fisher-sampled", .summary = "the same with labels drawn from the model's predictions", .metric = "nats/token (KL)", .caveat = "",
+    .plan = plan_sampled, .run = run_sampled,
+};
+
+const Estimator estimator_fisher_labels = {
+    .name = "fisher-labels", .summary = "the same with the text's own labels (empirical Fisher)", .metric = "nats/token (KL)",
+    .caveat = "biased: the model is no truer to the text than it is", .plan = plan_labels, .run = run_labels,
+};
