@@ -25,6 +25,7 @@ typedef struct {
     int n_draws;
     double *by_draw;                /* [n_layers][n_draws] where a draw serves all windows, which then do not show its noise; otherwise NULL */
     double passes, seconds;         /* cost in forward passes over the windows, by FLOPs; wall time    */
+    double passes_all;              /* cost had it looked at all layers under study                    */
 } Coefficients;
 
 struct Estimator {
@@ -57,6 +58,9 @@ int coefficient_estimate(Estimate *out, const Coefficients *coefficients, const 
 
 /* The layers that an estimator of this kind looks at: *out of *n, the caller frees. */
 void estimator_layers(int **out, int *n, const Estimator *estimator, const Run *run);
+
+/* Work of all layers under study over that of these, one at a time: what a cost is multiplied by to speak of all. */
+double estimator_extrapolation(const Run *run, const int *layer, int n);
 
 /* The noise of the config, or with some of its settings replaced: t2, scale ("group", "matrix"), fresh ("sequence", "shared").
  * The caller frees; NULL with the failure recorded. */

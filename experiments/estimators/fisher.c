@@ -35,7 +35,7 @@ static int estimate(Coefficients *out, Run *run, const Estimator *estimator, Pro
     out->a = copy_of_form(&m, !strcmp(out->scale, "group") ? "group" : "sigma");
     out->sigma = copy_of_form(&m, "sigma");
     out->rho = copy_of_form(&m, "rho");
-    out->passes = gradients_cost(run->study, &request);
+    out->passes = out->passes_all = gradients_cost(run->study, &request);
     out->seconds = m.seconds;
     measurement_free(&m);
     return OK;

@@ -67,6 +67,7 @@ static int run(Coefficients *out, Run *run)
     coefficients_init(out, &estimator_hutchinson, run, run->layer, run->n_layers);
     int status = add_side(out, run, false);
     if (status == OK) status = add_side(out, run, true);
+    out->passes_all = out->passes;
     if (status != OK) coefficients_free(out);
     return status;
 }

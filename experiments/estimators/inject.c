@@ -140,7 +140,9 @@ static int run_injection(Coefficients *out, Run *run, const Estimator *estimator
     int status = study_clean(&clean, run->study);
     if (status == OK) {
         if (way == NLL_CONTROL) status = first_order(&gradient, out, &in);
+        const double once = out->passes;
         for (int i = 0; i < in.n_layers && status == OK; i++) status = add_layer(out, &in, i, &clean, way == NLL_CONTROL ? &gradient : NULL);
+        out->passes_all = once + (out->passes - once) * estimator_extrapolation(run, in.layer, in.n_layers);
         measurement_free(&gradient);
         measurement_free(&clean);
     }

@@ -120,6 +120,7 @@ static int run(Coefficients *out, Run *run)
             for (int s = 0; s < r.n_sweeps && status == OK; s++) status = add_sweep(out, &r, i, s, &clean);
         measurement_free(&clean);
     }
+    out->passes_all = out->passes * estimator_extrapolation(run, r.layer, r.n_layers);
     free(r.layer);
     if (status != OK) coefficients_free(out);
     return status;

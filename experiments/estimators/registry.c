@@ -111,6 +111,21 @@ void estimator_layers(int **out, int *n, const Estimator *estimator, const Run *
         if (!estimator->one_by_one || is_checked(run, run->layer[i])) (*out)[(*n)++] = run->layer[i];
 }
 
+static double one_by_one(const Run *run, const int *layer, int n)
+{
+    double passes = 0;
+    for (int i = 0; i < n; i++) {
+        MapEntry entry = { .layer = layer[i] };
+        passes += measure_cost(run->study, &(LayerMap){ .n = 1, .entry = &entry });
+    }
+    return passes;
+}
+
+double estimator_extrapolation(const Run *run, const int *layer, int n)
+{
+    return one_by_one(run, run->layer, run->n_layers) / one_by_one(run, layer, n);
+}
+
 const Perturbation *noise_law(const Run *run) { return perturbation_find(options_text(run->options, "noise.law")); }
 
 Options *noise_at(const Run *run, const Perturbation *law, double t2, const char *scale, const char *fresh)
