@@ -2,7 +2,6 @@
  * test_program_predict.c - what `run` with the experiment predict says and tabulates: consistent numbers,
  * and nothing claimed that was not measured
  */
-#include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/tests/program_results.h"
+#include "core/tests/program_rows.h"
 
 static const char config[] =
     "experiment: [sensitivity, predict]\n"
@@ -36,27 +35,6 @@ static char *said(const char *name, const char *setting, const char *another)
     free(ran.err);
     return ran.out;
 }
-
-static json_t *rows_of(const char *name, const char *table)
-{
-    Ran ran = program("export", scratch_path(name), table, "--json", NULL);
-    json_t *rows = json_loads(ran.out, 0, NULL);
-    assert_true(json_array_size(rows) > 0);
-    ran_free(&ran);
-    return rows;
-}
-
-static double number(const json_t *rows, size_t row, const char *column)
-{
-    return json_number_value(json_object_get(json_array_get(rows, row), column));
-}
-
-static const char *word(const json_t *rows, size_t row, const char *column)
-{
-    return json_string_value(json_object_get(json_array_get(rows, row), column));
-}
-
-static bool near(double x, double y, double relative) { return fabs(x - y) <= relative * fabs(y); }
 
 /* One rule for coefficients: the table's alpha is what the choices are priced with. */
 static void test_one_alpha(void **state)
