@@ -10,6 +10,7 @@
 
 #include "core/base/err.h"
 #include "core/estimate/fit.h"
+#include "core/estimate/influence.h"
 #include "experiments/predict.h"
 
 /* take[n_points]: common levels above the floor.  Where there are none, the largest common level: its KL
@@ -55,21 +56,22 @@ static void from_response(Prediction *p, int i)
 }
 
 /* A backward pass knows the KL alone. */
-static void from_fisher(Prediction *p, int i)
+static void from_fisher(Prediction *p)
 {
-    const int n = p->responses.n_windows;
-    for (int w = 0; w < n; w++) {
-        p->kl.a[(int64_t)i * n + w] = p->responses.fisher.a[(int64_t)i * n + w];
-        p->nll.a[(int64_t)i * n + w] = NAN;
-    }
-    p->t2_noise[i] = NAN;
+    const Coefficients *c = &p->responses.fisher;
+    int *capped = xmalloc(sizeof *capped * (size_t)c->n_layers);
+    const bool robust = options_flag(p->run->options, "robust");
+    influence_cap(p->kl.a, capped, c->a, c->n_layers, c->n_windows, robust ? ROBUST_CAP : INFINITY);
+    for (int64_t i = 0; i < (int64_t)c->n_layers * c->n_windows; i++) p->nll.a[i] = NAN;
+    for (int i = 0; i < c->n_layers; i++) p->t2_noise[i] = NAN;
+    free(capped);
 }
 
 void prediction_coefficients(Prediction *p)
 {
+    if (uses_fisher(p->run)) from_fisher(p);
     for (int i = 0; i < p->n_layers; i++) {
-        if (uses_fisher(p->run)) from_fisher(p, i);
-        else from_response(p, i);
+        if (!uses_fisher(p->run)) from_response(p, i);
         double se;
         weighted_mean(&p->alpha[i], &se, p->kl.a + (int64_t)i * p->responses.n_windows, p->responses.clean.tokens, p->responses.n_windows);
         p->weights[i] = layer_of(p, i)->rows * layer_of(p, i)->cols;

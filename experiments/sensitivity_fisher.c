@@ -13,8 +13,6 @@
 #include "core/estimate/predict.h"
 #include "experiments/sensitivity.h"
 
-static const double CAP = 5;            /* a window counts at most so many times the layer's median window */
-
 static const Layer *layer_of(const Run *run, const Coefficients *c, int i) { return model_layer(study_model(run->study), c->layer[i]); }
 
 static int64_t *weights_of(const Run *run, const Coefficients *c)
@@ -48,7 +46,7 @@ int fisher_rows(Table *t, const Run *run, const Coefficients *c)
     int *capped = xmalloc(sizeof *capped * layers), status = OK;
     int64_t *weights = weights_of(run, c);
     contrast_errors(contrast, c->a, c->tokens, weights, c->n_layers, c->n_windows);
-    influence_robust_mean(robust, robust_se, capped, c->a, c->tokens, c->n_layers, c->n_windows, CAP);
+    influence_robust_mean(robust, robust_se, capped, c->a, c->tokens, c->n_layers, c->n_windows, ROBUST_CAP);
     for (int i = 0; i < c->n_layers && status == OK; i++) {
         int64_t row = add_coefficient_row(t, run, layer_of(run, c, i), "fisher", "nats/token", c->scale, 0);
         const Influence top = influence_largest(c->a + (int64_t)i * c->n_windows, c->tokens, c->n_windows);

@@ -131,6 +131,23 @@ static void test_predictions(void **state)
     json_decref(fits);
 }
 
+/* The robust mean is what predictions are made from where it is asked for; coefficients show both. */
+static void test_robust(void **state)
+{
+    (void)state;
+    free(said("robust.h5", "robust=yes", "text.random.windows=12"));
+    json_t *models = rows_of("robust.h5", "predictions"), *choices = rows_of("robust.h5", "choices"), *fits = rows_of("robust.h5", "coefficients");
+    double sum = 0;
+    for (size_t l = 0; l < LAYERS; l++) {
+        assert_true(number(fits, l, "alpha_robust") <= number(fits, l, "alpha") * (1 + 1e-12));
+        sum += number(fits, l, "alpha_robust") * number(choices, l * 3, "t2");
+    }
+    assert_true(near(number(models, 0, "predicted_kl"), sum, 1e-9));
+    json_decref(models);
+    json_decref(choices);
+    json_decref(fits);
+}
+
 static void test_dry_run(void **state)
 {
     (void)state;
@@ -164,7 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables_follow_from_windows), cmocka_unit_test(test_checks), cmocka_unit_test(test_windows_are_found_again),
-        cmocka_unit_test(test_predictions), cmocka_unit_test(test_dry_run), cmocka_unit_test(test_one_sigma),
+        cmocka_unit_test(test_predictions), cmocka_unit_test(test_dry_run), cmocka_unit_test(test_one_sigma), cmocka_unit_test(test_robust),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();
