@@ -148,6 +148,36 @@ static void test_robust(void **state)
     json_decref(fits);
 }
 
+static json_t *compared(const char *a, const char *b, const char *option, const char *value)
+{
+    Ran ran = program("compare", scratch_path(a), scratch_path(b), "--json", option, value, NULL);
+    json_t *result = json_loads(ran.out, 0, NULL);
+    if (!result) print_error("%s", ran.err);
+    assert_non_null(result);
+    ran_free(&ran);
+    return result;
+}
+
+static double value_of(const json_t *object, const char *key) { return json_number_value(json_object_get(object, key)); }
+
+/* A run against itself, and against the same text with other probes. */
+static void test_compare(void **state)
+{
+    (void)state;
+    free(said("one.h5", "experiment=sensitivity", "text.random.windows=12"));
+    free(said("two.h5", "experiment=sensitivity", "seed=2"));
+    json_t *same = compared("one.h5", "one.h5", NULL, NULL), *other = compared("one.h5", "two.h5", NULL, NULL), *kl = compared("one.h5", "two.h5", "--estimator", "kl");
+    assert_true(value_of(same, "scale") == 1 && fabs(value_of(same, "correlation") - 1) < 1e-9 && fabs(value_of(same, "regret")) < 1e-9);
+    assert_int_equal((int)value_of(same, "layers"), LAYERS);
+    assert_true(fabs(value_of(other, "scale") - 1) < 0.5 && value_of(other, "regret") > 0 && value_of(other, "spread") > 0);
+    assert_int_equal((int)value_of(kl, "layers"), 3);
+    Ran none = program("compare", scratch_path("one.h5"), scratch_path("two.h5"), "--estimator", "fischer", NULL), text = program("compare", scratch_path("one.h5"), scratch_path("two.h5"), NULL);
+    assert_true(none.status == 1 && strstr(none.err, "have 0 layers in common"));
+    assert_true(text.status == 0 && strstr(text.out, "correlation") && strstr(text.out, "more loss by the second's measure"));
+    ran_free(&none), ran_free(&text);
+    json_decref(same), json_decref(other), json_decref(kl);
+}
+
 static void test_dry_run(void **state)
 {
     (void)state;
@@ -181,7 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables_follow_from_windows), cmocka_unit_test(test_checks), cmocka_unit_test(test_windows_are_found_again),
-        cmocka_unit_test(test_predictions), cmocka_unit_test(test_dry_run), cmocka_unit_test(test_one_sigma), cmocka_unit_test(test_robust),
+        cmocka_unit_test(test_predictions), cmocka_unit_test(test_dry_run), cmocka_unit_test(test_one_sigma), cmocka_unit_test(test_robust), cmocka_unit_test(test_compare),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();

@@ -9,7 +9,7 @@
 
 #include "core/tests/program.h"
 
-static const char *const commands[] = { "run", "ppl", "kl", "info", "tokenize", "allocate", "export", "plot" };
+static const char *const commands[] = { "run", "ppl", "kl", "info", "tokenize", "allocate", "export", "compare", "plot" };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void assert_mentions(const char *text, const char *words)
