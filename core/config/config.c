@@ -150,7 +150,7 @@ static int check_together(const Reader *reader)
     status = check_required(reader, options, "experiment");
     if (status == OK) status = check_required(reader, options, "model");
     if (status == OK) status = check_text(reader, options);
-    if (status == OK) status = check_pair(reader, options, "check.layers", "check.t2");
+    if (status == OK && !strcmp(options_text(options, "estimator"), "inject")) status = check_pair(reader, options, "check.layers", "check.t2");
     if (status == OK) status = check_pair(reader, options, "check.t2", "check.layers");
     options_free(options);
     return status;

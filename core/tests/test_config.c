@@ -141,7 +141,7 @@ static void test_refused(void **state)
         { BASE "text.file: u\n", "@:4:1: 'text.file' is given twice (first in line 3)" },
         { BASE "sweep: {text.sample.windows: [1, 2]}\n", "@: 'text.file' and 'text.sample.windows' are both given; a run reads one text" },
         { BASE "check: {t2: 1}\n", "@:4:9: 'check.t2' does nothing without 'check.layers'" },
-        { BASE "check: {layers: a}\n", "@:4:9: 'check.layers' does nothing without 'check.t2'" },
+        { BASE "estimator: inject\ncheck: {layers: a}\n", "@:5:9: 'check.layers' does nothing without 'check.t2'" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Config config;
