@@ -1,7 +1,7 @@
 # coefficients.gp - the fitted coefficient alpha of every layer against its block, by type of layer
 #
 # Attention above, the perceptron below, on one scale.  Where several estimators are in the table,
-# that of the one-pass KL ("kl"), otherwise the first.
+# that of the backward pass ("fisher"), then of the one-pass KL ("kl"), otherwise the first.
 width = 6.5
 height = 4.6
 if (!exists("scripts")) scripts = "plots"
@@ -9,7 +9,8 @@ load scripts."/style.gp"
 call scripts."/first.gp" "coefficients"
 
 estimator = ""
-choose(name) = estimator eq "kl" ? 0 : (estimator = name eq "kl" || estimator eq "" ? name : estimator, 0)
+rank(name) = name eq "fisher" ? 3 : name eq "kl" ? 2 : name eq "" ? 0 : 1
+choose(name) = (estimator = rank(name) > rank(estimator) ? name : estimator, 0)
 stats table("coefficients") using (chosen(0) ? choose(strcol("estimator")) : 0, 1) nooutput
 drawn(type) = chosen(0) && strcol("estimator") eq estimator && strcol("type") eq type && column("alpha") > 0
 

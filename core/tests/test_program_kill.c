@@ -17,14 +17,14 @@
 
 static const char config[] =
     "experiment: sensitivity\n"
-    "estimator: inject\n"
     "model: " TINY "\n"
-    "text: {random: {windows: 4, length: 32, seed: 3}}\n"
-    "noise: {group: 16, t2: [0.01, 0.03, 0.1], draws: 6}\n"
+    "text: {random: {windows: 8, length: 32, seed: 3}}\n"
+    "noise: {group: 16, t2: [0.01, 0.03, 0.1], draws: 4}\n"
+    "check: {layers: \"*\"}\n"
     "bootstrap: 100\n"
     "threads: 1\n";
 
-enum { KILLS = 10, MEASUREMENTS = 1 + 14 * 3 * 6 };         /* and the clean pass */
+enum { KILLS = 10, MEASUREMENTS = 8 + 1 + 14 * 3 * 4 };     /* windows of the backward pass, null run, single layers; and the clean pass */
 
 static uint64_t random_state = 20240117;
 
