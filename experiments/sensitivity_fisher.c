@@ -122,6 +122,7 @@ Table *check_table(const Run *run, const Responses *r)
     if (r->n_layers == 0 || r->fisher.n_layers == 0) return NULL;
     Table *t = table_new("checks", "coefficients by noise in single layers beside those of the backward pass, on the same windows");
     table_add_column(t, COLUMN_TEXT, "layer", "", "name of the layer");
+    table_add_column(t, COLUMN_TEXT, "type", "", "q k v o gate up down");
     table_add_column(t, COLUMN_NUMBER, "injected", "nats/token per unit t2", "from the KL under noise (levels above the noise floor)");
     table_add_column(t, COLUMN_NUMBER, "fisher", "nats/token per unit t2", "from the backward pass");
     table_add_column(t, COLUMN_NUMBER, "ratio", "", "injected / fisher");
@@ -135,6 +136,7 @@ Table *check_table(const Run *run, const Responses *r)
         if (!isfinite(a[0])) continue;
         int64_t row = table_add_row(t);
         table_set_text(t, row, "layer", layer_of(run, &r->fisher, place)->name);
+        table_set_text(t, row, "type", layer_type_name[layer_of(run, &r->fisher, place)->type]);
         weighted_mean(&mean, &se, a, r->clean.tokens, r->n_windows);
         table_set_number(t, row, "injected", mean);
         weighted_mean(&mean, &se, fisher, r->clean.tokens, r->n_windows);
@@ -167,20 +169,44 @@ void say_fisher(Run *run, const Coefficients *c)
                 study_corpus(run->study)->first_token);
 }
 
-void say_checks(Run *run, const Table *t)
+/* Log ratios of the checked layers of one type (NULL: all) that have one, and their standard errors; returns how many. */
+static int log_ratios(double *log_ratio, double *se, const Table *t, const char *type)
 {
-    double *log_ratio = xmalloc(sizeof(double) * (size_t)(t->n_rows + 1)), *se = xmalloc(sizeof(double) * (size_t)(t->n_rows + 1));
     int n = 0;
     for (int64_t row = 0; row < t->n_rows; row++) {
         double ratio = table_number(t, row, "ratio"), error = table_number(t, row, "ratio_se");
-        if (!(ratio > 0) || !isfinite(error)) continue;
+        if (!(ratio > 0) || !isfinite(error) || (type && strcmp(type, table_text(t, row, "type")))) continue;
         log_ratio[n] = log(ratio);
         se[n++] = error / ratio;
     }
+    return n;
+}
+
+static void say_types(Run *run, const Table *t, double *log_ratio, double *se)
+{
+    enum { FEW = 4 };                   /* layers of a type that are worth a mean */
+    char *text = xstrdup("");
+    for (int type = 0; type < LAYER_TYPES; type++) {
+        int n = log_ratios(log_ratio, se, t, layer_type_name[type]);
+        if (n < FEW) continue;
+        Equivalence e = equivalence_test(log_ratio, se, n, 1.1);
+        char *longer = xformat("%s%s%s %.3f +- %.3f", text, *text ? ", " : "", layer_type_name[type], exp(e.mean), exp(e.mean) * e.se);
+        free(text);
+        text = longer;
+    }
+    if (*text) run_say(run, "By type: %s.", text);
+    free(text);
+}
+
+void say_checks(Run *run, const Table *t)
+{
+    double *log_ratio = xmalloc(sizeof(double) * (size_t)(t->n_rows + 1)), *se = xmalloc(sizeof(double) * (size_t)(t->n_rows + 1));
+    int n = log_ratios(log_ratio, se, t, NULL);
     if (n > 1) {
         Equivalence e = equivalence_test(log_ratio, se, n, 1.1);
-        run_say(run, "Noise injected into %d single layers gives %.3f +- %.3f times these coefficients (geometric mean); they differ by %.0f %% beyond their errors.", n,
-                exp(e.mean), exp(e.mean) * e.se, 100 * e.between);
+        run_say(run, "Noise injected into %d single layers gives %.3f +- %.3f times these coefficients (geometric mean); they differ by %.0f %% beyond their errors, and %.0f %% of them agree "
+                "within their 95 %% interval.", n, exp(e.mean), exp(e.mean) * e.se, 100 * e.between, 100 * equivalence_share(log_ratio, se, n));
+        say_types(run, t, log_ratio, se);
     }
     free(log_ratio);
     free(se);
