@@ -117,6 +117,46 @@ static double paired_ratio(double *se, const double *measured, const double *exp
     return predict_ratio(se, &c, &one, measured);
 }
 
+/* Layers with points above the noise floor: coefficients by injection and from the backward pass, [n][windows] each. */
+typedef struct { int n; int *response; double *injected, *fisher, *capped_injected, *capped_fisher; } Checks;
+
+static void checks_init(Checks *c, const Responses *r)
+{
+    const size_t windows = (size_t)r->n_windows, cells = (size_t)r->n_layers * windows;
+    double *capped = xmalloc(sizeof *capped * (size_t)r->fisher.n_layers * windows);
+    int *count = xmalloc(sizeof *count * (size_t)r->fisher.n_layers);
+    *c = (Checks){ 0, xmalloc(sizeof(int) * (size_t)r->n_layers), xmalloc(sizeof(double) * cells), xmalloc(sizeof(double) * cells),
+                   xmalloc(sizeof(double) * cells), xmalloc(sizeof(double) * cells) };
+    influence_cap(capped, count, r->fisher.a, r->fisher.n_layers, r->n_windows, ROBUST_CAP);
+    for (int i = 0; i < r->n_layers; i++) {
+        double *a = c->injected + (size_t)c->n * windows;
+        const size_t from = (size_t)coefficients_place(&r->fisher, r->layer[i].layer) * windows, to = (size_t)c->n * windows;
+        response_coefficients(a, &r->layer[i], r->layer[i].used, NULL);
+        if (!isfinite(a[0])) continue;
+        memcpy(c->fisher + to, r->fisher.a + from, sizeof(double) * windows);
+        memcpy(c->capped_fisher + to, capped + from, sizeof(double) * windows);
+        c->response[c->n++] = i;
+    }
+    influence_cap(c->capped_injected, count, c->injected, c->n, r->n_windows, ROBUST_CAP);
+    free(capped);
+    free(count);
+}
+
+static void checks_free(Checks *c)
+{
+    void *all[] = { c->response, c->injected, c->fisher, c->capped_injected, c->capped_fisher };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+static void set_ratio(Table *t, int64_t row, const char *name, const double *injected, const double *fisher, const Responses *r)
+{
+    double se, ratio = paired_ratio(&se, injected, fisher, r->clean.tokens, r->n_windows);
+    char *se_name = xformat("%s_se", name);
+    table_set_number(t, row, name, ratio);
+    table_set_number(t, row, se_name, se);
+    free(se_name);
+}
+
 Table *check_table(const Run *run, const Responses *r)
 {
     if (r->n_layers == 0 || r->fisher.n_layers == 0) return NULL;
@@ -127,25 +167,25 @@ Table *check_table(const Run *run, const Responses *r)
     table_add_column(t, COLUMN_NUMBER, "fisher", "nats/token per unit t2", "from the backward pass");
     table_add_column(t, COLUMN_NUMBER, "ratio", "", "injected / fisher");
     table_add_column(t, COLUMN_NUMBER, "ratio_se", "", "its standard error over windows, paired");
-    double *a = xmalloc(sizeof *a * (size_t)r->n_windows);
-    for (int i = 0; i < r->n_layers; i++) {
-        const int place = coefficients_place(&r->fisher, r->layer[i].layer);
-        const double *fisher = r->fisher.a + (int64_t)place * r->n_windows;
-        double mean, se, ratio;
-        response_coefficients(a, &r->layer[i], r->layer[i].used, NULL);
-        if (!isfinite(a[0])) continue;
+    table_add_column(t, COLUMN_NUMBER, "ratio_robust", "", "the same of both robust means: windows capped at 5 times the layer's median one");
+    table_add_column(t, COLUMN_NUMBER, "ratio_robust_se", "", "its standard error over windows, paired");
+    Checks c;
+    checks_init(&c, r);
+    for (int i = 0; i < c.n; i++) {
+        const Layer *layer = model_layer(study_model(run->study), r->layer[c.response[i]].layer);
+        const size_t at = (size_t)i * (size_t)r->n_windows;
+        double mean, se;
         int64_t row = table_add_row(t);
-        table_set_text(t, row, "layer", layer_of(run, &r->fisher, place)->name);
-        table_set_text(t, row, "type", layer_type_name[layer_of(run, &r->fisher, place)->type]);
-        weighted_mean(&mean, &se, a, r->clean.tokens, r->n_windows);
+        table_set_text(t, row, "layer", layer->name);
+        table_set_text(t, row, "type", layer_type_name[layer->type]);
+        weighted_mean(&mean, &se, c.injected + at, r->clean.tokens, r->n_windows);
         table_set_number(t, row, "injected", mean);
-        weighted_mean(&mean, &se, fisher, r->clean.tokens, r->n_windows);
+        weighted_mean(&mean, &se, c.fisher + at, r->clean.tokens, r->n_windows);
         table_set_number(t, row, "fisher", mean);
-        ratio = paired_ratio(&se, a, fisher, r->clean.tokens, r->n_windows);
-        table_set_number(t, row, "ratio", ratio);
-        table_set_number(t, row, "ratio_se", se);
+        set_ratio(t, row, "ratio", c.injected + at, c.fisher + at, r);
+        set_ratio(t, row, "ratio_robust", c.capped_injected + at, c.capped_fisher + at, r);
     }
-    free(a);
+    checks_free(&c);
     return t;
 }
 
@@ -169,25 +209,27 @@ void say_fisher(Run *run, const Coefficients *c)
                 study_corpus(run->study)->first_token);
 }
 
-/* Log ratios of the checked layers of one type (NULL: all) that have one, and their standard errors; returns how many. */
-static int log_ratios(double *log_ratio, double *se, const Table *t, const char *type)
+/* Log ratios in a column, of the checked layers of one type (NULL: all), with standard errors; returns how many. */
+static int log_ratios(double *log_ratio, double *se, const Table *t, const char *column, const char *type)
 {
     int n = 0;
+    char *error_column = xformat("%s_se", column);
     for (int64_t row = 0; row < t->n_rows; row++) {
-        double ratio = table_number(t, row, "ratio"), error = table_number(t, row, "ratio_se");
+        double ratio = table_number(t, row, column), error = table_number(t, row, error_column);
         if (!(ratio > 0) || !isfinite(error) || (type && strcmp(type, table_text(t, row, "type")))) continue;
         log_ratio[n] = log(ratio);
         se[n++] = error / ratio;
     }
+    free(error_column);
     return n;
 }
 
-static void say_types(Run *run, const Table *t, double *log_ratio, double *se)
+static void say_types(Run *run, const Table *t, const char *column, double *log_ratio, double *se)
 {
     enum { FEW = 4 };                   /* layers of a type that are worth a mean */
     char *text = xstrdup("");
     for (int type = 0; type < LAYER_TYPES; type++) {
-        int n = log_ratios(log_ratio, se, t, layer_type_name[type]);
+        int n = log_ratios(log_ratio, se, t, column, layer_type_name[type]);
         if (n < FEW) continue;
         Equivalence e = equivalence_test(log_ratio, se, n, 1.1);
         char *longer = xformat("%s%s%s %.3f +- %.3f", text, *text ? ", " : "", layer_type_name[type], exp(e.mean), exp(e.mean) * e.se);
@@ -198,16 +240,22 @@ static void say_types(Run *run, const Table *t, double *log_ratio, double *se)
     free(text);
 }
 
-void say_checks(Run *run, const Table *t)
+static void say_column(Run *run, const Table *t, const char *column, const char *what)
 {
     double *log_ratio = xmalloc(sizeof(double) * (size_t)(t->n_rows + 1)), *se = xmalloc(sizeof(double) * (size_t)(t->n_rows + 1));
-    int n = log_ratios(log_ratio, se, t, NULL);
+    int n = log_ratios(log_ratio, se, t, column, NULL);
     if (n > 1) {
         Equivalence e = equivalence_test(log_ratio, se, n, 1.1);
-        run_say(run, "Noise injected into %d single layers gives %.3f +- %.3f times these coefficients (geometric mean); they differ by %.0f %% beyond their errors, and %.0f %% of them agree "
-                "within their 95 %% interval.", n, exp(e.mean), exp(e.mean) * e.se, 100 * e.between, 100 * equivalence_share(log_ratio, se, n));
-        say_types(run, t, log_ratio, se);
+        run_say(run, "Noise injected into %d single layers gives %.3f +- %.3f times %s (geometric mean); they differ by %.0f %% beyond their errors, and %.0f %% of them agree "
+                "within their 95 %% interval.", n, exp(e.mean), exp(e.mean) * e.se, what, 100 * e.between, 100 * equivalence_share(log_ratio, se, n));
+        say_types(run, t, column, log_ratio, se);
     }
     free(log_ratio);
     free(se);
+}
+
+void say_checks(Run *run, const Table *t)
+{
+    say_column(run, t, "ratio", "these coefficients");
+    say_column(run, t, "ratio_robust", "them where no window counts more than 5 times the median one");
 }

@@ -5,7 +5,7 @@
  *
  * G the gradient of a random loss whose covariance is the Fisher matrix: random signs on the logits, or labels drawn
  * from the model.  With the text's own labels the mean is another one (the empirical Fisher), shown to say by how much.
- * Cost: about three forward passes of the text, whatever the number of layers.
+ * Cost: about three forward passes of the text for each probe, whatever the number of layers.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,38 +13,55 @@
 #include "core/base/err.h"
 #include "experiments/estimators/estimator.h"
 
-static GradientRequest request_of(const Run *run, Probe probe, const char *label)
+static GradientRequest request_of(const Run *run, Probe probe, int draw, const char *label)
 {
-    return (GradientRequest){ .probe = probe, .group = (int)options_integer(run->options, "noise.group"), .n_layers = run->n_layers,
+    return (GradientRequest){ .probe = probe, .draw = draw, .group = (int)options_integer(run->options, "noise.group"), .n_layers = run->n_layers,
                               .layer = run->layer, .label = label };
 }
 
-static double *copy_of_form(const Measurement *m, const char *name)
+/* The text has one label for each position, however often it is asked. */
+static int probes_of(const Run *run, Probe probe) { return probe == PROBE_LABELS ? 1 : (int)options_integer(run->options, "probes"); }
+
+static void add_form(double *sum, const Measurement *m, const char *name, double share)
 {
-    const size_t bytes = sizeof(double) * (size_t)m->n_layers * (size_t)m->n_windows;
-    return memcpy(xmalloc(bytes), measurement_form(m, name), bytes);
+    const double *form = measurement_form(m, name);
+    for (int64_t i = 0; i < (int64_t)m->n_layers * m->n_windows; i++) sum[i] += share * form[i];
 }
 
-static int estimate(Coefficients *out, Run *run, const Estimator *estimator, Probe probe)
+static int add_probe(Coefficients *out, Run *run, Probe probe, int draw)
 {
-    GradientRequest request = request_of(run, probe, estimator->name);
+    GradientRequest request = request_of(run, probe, draw, out->estimator->name);
+    const double share = 1.0 / probes_of(run, probe);
     Measurement m;
     TRY(run_gradients(&m, run, &request));
-    coefficients_init(out, estimator, run, run->layer, run->n_layers);
-    free(out->a);
-    out->a = copy_of_form(&m, !strcmp(out->scale, "group") ? "group" : "sigma");
-    out->sigma = copy_of_form(&m, "sigma");
-    out->rho = copy_of_form(&m, "rho");
-    out->passes = out->passes_all = gradients_cost(run->study, &request);
-    out->seconds = m.seconds;
+    add_form(out->a, &m, !strcmp(out->scale, "group") ? "group" : "sigma", share);
+    add_form(out->sigma, &m, "sigma", share);
+    add_form(out->rho, &m, "rho", share);
+    out->passes += gradients_cost(run->study, &request);
+    out->seconds += m.seconds;
     measurement_free(&m);
     return OK;
 }
 
+static int estimate(Coefficients *out, Run *run, const Estimator *estimator, Probe probe)
+{
+    coefficients_init(out, estimator, run, run->layer, run->n_layers);
+    const size_t n = (size_t)out->n_layers * (size_t)out->n_windows;
+    out->sigma = xcalloc(n, sizeof *out->sigma);
+    out->rho = xcalloc(n, sizeof *out->rho);
+    int status = OK;
+    for (int draw = 0; draw < probes_of(run, probe) && status == OK; draw++) status = add_probe(out, run, probe, draw);
+    out->passes_all = out->passes;
+    if (status != OK) coefficients_free(out);
+    return status;
+}
+
 static int plan(Plan *plan, Run *run, Probe probe, const char *label)
 {
-    GradientRequest request = request_of(run, probe, label);
-    plan_add_gradients(plan, &request);
+    for (int draw = 0; draw < probes_of(run, probe); draw++) {
+        GradientRequest request = request_of(run, probe, draw, label);
+        plan_add_gradients(plan, &request);
+    }
     return OK;
 }
 
