@@ -58,6 +58,6 @@ typedef struct {
     int (*run)(Run *run);
 } Experiment;
 
-extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators;
+extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity;
 
 #endif

@@ -117,7 +117,7 @@ static void result_errors(Measurement *out, const Replacement *r)
             out->kappa[i] += error->kappa / n;
             out->bits[i] += error->bits / n;
         }
-        out->t2_asked[i] = asks_for_t2(entry->perturbation) ? options_number(entry->options, "t2") : NAN;
+        out->t2_asked[i] = asks_for_t2(entry->perturbation) ? options_number(entry->options, "t2") * pow(replacement_factor(r->map), 2) : NAN;
     }
 }
 

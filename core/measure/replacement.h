@@ -1,7 +1,7 @@
 /*
  * replacement.h - the weights that a map puts in the place of layers, as a patch of the network
  *
- *     W^ = what the layer's perturbation makes of W;  mirrored: W - (W^ - W), the same error with the opposite sign
+ *     W + factor (W^ - W),  W^ = what the layer's perturbation makes of W, factor = +-scale: 1, or negative where mirrored
  */
 #ifndef CORE_MEASURE_REPLACEMENT_H
 #define CORE_MEASURE_REPLACEMENT_H
@@ -22,6 +22,9 @@ void replacement_free(Replacement *replacement);
 
 /* The error of an entry in a window, once its weights have been made. */
 const PerturbationError *replacement_error(const Replacement *replacement, int entry, int window);
+
+/* What a map multiplies every error by. */
+double replacement_factor(const LayerMap *map);
 
 /* Does each window have weights of its own? */
 bool replacement_per_window(const MapEntry *entry);

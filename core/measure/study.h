@@ -26,6 +26,7 @@ typedef struct {
     const MapEntry *entry;          /* by ascending layer, each layer at most once */
     int draw;                       /* which independent draw of random perturbations */
     bool mirrored;                  /* every error with the opposite sign: W - (W^ - W) */
+    double scale;                   /* every error times this, > 0: W + scale (W^ - W), t^2 times scale^2; 0 stands for 1 */
     bool null_run;                  /* nothing replaced, every product rounded another legitimate way */
     const char *label;              /* for people */
 } LayerMap;
