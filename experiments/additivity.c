@@ -24,7 +24,7 @@ static void additivity_free(Additivity *a)
     rays_free(a);
     double *numbers[] = { a->a, a->clean, a->t2, a->bits, a->v };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) free(numbers[i]);
-    Table *tables[] = { a->ladder_table, a->whole_table, a->halves_table, a->slopes_table, a->singles_table };
+    Table *tables[] = { a->ladder_table, a->whole_table, a->halves_table, a->slopes_table, a->singles_table, a->equivalence_table };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (tables[i]) table_free(tables[i]);
 }
@@ -73,12 +73,13 @@ static int measure_all(Additivity *a)
     TRY(halves_measure(a));
     TRY(whole_models(a));
     slopes_make(a);
+    singles_test(a);
     return OK;
 }
 
 static void emit_all(Additivity *a)
 {
-    Table **table[] = { &a->ladder_table, &a->whole_table, &a->halves_table, &a->slopes_table, &a->singles_table };
+    Table **table[] = { &a->ladder_table, &a->whole_table, &a->halves_table, &a->slopes_table, &a->singles_table, &a->equivalence_table };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (*table[i] && (*table[i])->n_rows) run_emit(a->run, *table[i]);
         else if (*table[i]) table_free(*table[i]);

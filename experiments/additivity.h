@@ -39,7 +39,7 @@ typedef struct {
     double *v;                      /* [n_layers] variance of a between draws (predict.h)       */
     Ray ladder;                     /* u = t^2                                                  */
     Ray (*choice)[LAWS];            /* [n_choices] u = 1 is the choice itself                   */
-    Table *ladder_table, *whole_table, *halves_table, *slopes_table, *singles_table;
+    Table *ladder_table, *whole_table, *halves_table, *slopes_table, *singles_table, *equivalence_table;
 } Additivity;
 
 static inline const Layer *additivity_layer(const Additivity *a, int i) { return model_layer(study_model(a->run->study), a->run->layer[i]); }
@@ -78,12 +78,16 @@ bool near_floor(const Additivity *a, double kl);
 /* additivity_tables.c: whole models. */
 int whole_models(Additivity *a);
 
-/* additivity_parts.c: halves of the layers, and single layers. */
-typedef struct { double *kl, *sum; } Singles;       /* [n_layers][n_windows]; their sum [n_windows] */
+/* additivity_parts.c: halves of the layers, and single layers.  kl[n_windows], 0 before: adds the mean over draws. */
 void parts_plan(Plan *out, const Additivity *a);
 int  halves_measure(Additivity *a);
+int  single_measure(double *kl, const Additivity *a, int choice, Law law, int layer);
+
+/* additivity_singles.c: all layers of a choice alone, added to the table of singles; tests of that table. */
+typedef struct { double *kl, *sum; } Singles;       /* [n_layers][n_windows]; their sum [n_windows] */
 int  singles_measure(Singles *out, Additivity *a, int choice, Law law);
 void singles_free(Singles *singles);
+void singles_test(Additivity *a);
 
 /* additivity_slopes.c: slopes of each layer at each choice's noise, raw and shrunken. */
 void slopes_make(Additivity *a);

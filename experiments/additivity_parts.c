@@ -147,67 +147,7 @@ int halves_measure(Additivity *a)
     return status;
 }
 
-static Table *singles_table(void)
+int single_measure(double *kl, const Additivity *a, int c, Law law, int i)
 {
-    Table *t = table_new("singles", "each layer alone: KL measured and predicted");
-    table_add_column(t, COLUMN_TEXT, "choice", "", "quantizer and its options");
-    table_add_column(t, COLUMN_TEXT, "law", "", "quantizer: its own error; noise: noise of its t2");
-    table_add_column(t, COLUMN_TEXT, "layer", "", "name of the layer");
-    table_add_column(t, COLUMN_INTEGER, "block", "", "block, from 0");
-    table_add_column(t, COLUMN_TEXT, "type", "", "q k v o gate up down");
-    table_add_column(t, COLUMN_NUMBER, "t2", "", "relative squared error");
-    table_add_column(t, COLUMN_NUMBER, "kl", "nats/token", "measured with an error in this layer only");
-    table_add_column(t, COLUMN_NUMBER, "kl_se", "nats/token", "its standard error over windows");
-    table_add_column(t, COLUMN_NUMBER, "predicted", "nats/token", "a t2");
-    table_add_column(t, COLUMN_NUMBER, "ratio", "", "measured / predicted");
-    table_add_column(t, COLUMN_NUMBER, "ratio_se", "", "its standard error over windows");
-    table_add_column(t, COLUMN_INTEGER, "near_floor", "", "1: KL below 20 times that of the null run");
-    return t;
-}
-
-static void add_single(Additivity *a, int c, Law law, int i, const double *kl)
-{
-    Table *t = a->singles_table;
-    const Layer *layer = additivity_layer(a, i);
-    const Estimate mean = mean_over_windows(a, kl);
-    const double *t2 = last_node(&a->choice[c][law])->t2 + (int64_t)i * a->n_windows, *coefficient = a->a + (int64_t)i * a->n_windows;
-    double *predicted = xmalloc(sizeof *predicted * (size_t)a->n_windows);
-    for (int w = 0; w < a->n_windows; w++) predicted[w] = coefficient[w] * t2[w];
-    const Estimate ratio = ratio_over_windows(a, kl, predicted);
-    int64_t row = table_add_row(t);
-    table_set_text(t, row, "choice", additivity_choice(a, c)->name);
-    table_set_text(t, row, "law", law_name[law]);
-    table_set_text(t, row, "layer", layer->name);
-    table_set_integer(t, row, "block", layer->block);
-    table_set_text(t, row, "type", layer_type_name[layer->type]);
-    table_set_number(t, row, "t2", mean_over_windows(a, t2).value);
-    table_set_number(t, row, "kl", mean.value);
-    table_set_number(t, row, "kl_se", mean.se);
-    table_set_number(t, row, "predicted", mean_over_windows(a, predicted).value);
-    table_set_number(t, row, "ratio", ratio.value);
-    table_set_number(t, row, "ratio_se", ratio.se);
-    table_set_integer(t, row, "near_floor", near_floor(a, mean.value));
-    free(predicted);
-}
-
-int singles_measure(Singles *out, Additivity *a, int c, Law law)
-{
-    const int n = a->n_windows;
-    int status = OK;
-    *out = (Singles){ xcalloc((size_t)(a->n_layers * n), sizeof(double)), xcalloc((size_t)n, sizeof(double)) };
-    if (!a->singles_table) a->singles_table = singles_table();
-    for (int i = 0; i < a->n_layers && status == OK; i++) {
-        double *kl = out->kl + (int64_t)i * n;
-        status = each_single(a, c, law, i, add_map, &(Sum){ a, kl, a->choice[c][law].n_draws });
-        if (status == OK) add_single(a, c, law, i, kl);
-        for (int w = 0; w < n; w++) out->sum[w] += kl[w];
-    }
-    if (status != OK) singles_free(out);
-    return status;
-}
-
-void singles_free(Singles *singles)
-{
-    free(singles->kl);
-    free(singles->sum);
+    return each_single(a, c, law, i, add_map, &(Sum){ a, kl, a->choice[c][law].n_draws });
 }

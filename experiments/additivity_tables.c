@@ -78,6 +78,7 @@ static Table *whole_table(void)
     table_add_column(t, COLUMN_NUMBER, "t2", "", "relative squared error of the median layer");
     add_loss_columns(t);
     table_add_column(t, COLUMN_NUMBER, "kl_mirrored", "nats/token", "KL with the sign of every error turned; slopes are means of both signs");
+    add_estimate(t, "pair_over_ladder", "", "mean KL of both signs / predicted_ladder: how good the integral is by itself");
     add_rule_columns(t);
     add_ppl_columns(t);
     table_add_column(t, COLUMN_NUMBER, "singles", "nats/token", "sum over layers of the KL of that layer alone");
@@ -213,6 +214,7 @@ static int whole_row(Additivity *a, int c, Law law)
         table_set_number(t, row, "t2", median_t2(a, c));
         table_set_number(t, row, "kl_mirrored", 2 * mean_over_windows(a, node->kl).value - mean_over_windows(a, node->kl_plus).value);
         set_losses(t, row, a, kl, delta, &p);
+        set_estimate(t, row, "pair_over_ladder", ratio_over_windows(a, node->kl, p.rule[LADDER_COMPOSITE].window));
         if (with_singles(a)) status = set_singles(a, row, c, law, p.rule[LADDER_LINEAR].window);
     }
     node_prediction_free(&p);

@@ -3,10 +3,10 @@
 # A figure's script sets width and height [inch] and loads this.  The caller gives with -e:
 #   data      folder of the tables, TABLE.csv                     output    path of the picture without its ending
 #   terminal  svg, png or pdf                                     scripts   folder of these scripts (default plots)
-#   tables    those there are (default all four); an older file of another run may lie in the folder
+#   tables    those there are (default all); an older file of another run may lie in the folder
 #   swept     names of columns that tell the combinations of a sweep apart (default none): only the first is drawn
 # By hand: gnuplot -e "data='results/NAME'; output='response'; terminal='pdf'" plots/response.gp
-if (!exists("tables")) tables = "responses coefficients predictions floor"
+if (!exists("tables")) tables = "responses coefficients predictions floor ladder additivity slopes"
 if (!exists("swept")) swept = ""
 
 set encoding utf8

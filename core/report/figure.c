@@ -9,12 +9,17 @@
 
 #define TYPES  " q k v o gate up down "
 #define MODELS " allocated uniform "
+#define LAWS   " quantizer noise "
 
 const Figure figures[] = {
-    { "response",     "responses",    { "t2", "kl" },           "type",  TYPES  },
-    { "coefficients", "coefficients", { "alpha", "alpha" },     "type",  TYPES  },
-    { "predicted",    "predictions",  { "predicted_kl", "kl" }, "model", MODELS },
-    { "frontier",     "predictions",  { "bits", "kl" },         "model", MODELS },
+    { "response",     "responses",    { "t2", "kl" },             "type",  TYPES,  .also = "coefficients" },
+    { "coefficients", "coefficients", { "alpha", "alpha" },       "type",  TYPES,  NULL, NULL },
+    { "predicted",    "predictions",  { "predicted_kl", "kl" },   "model", MODELS, .also = "floor" },
+    { "frontier",     "predictions",  { "bits", "kl" },           "model", MODELS, NULL, NULL },
+    { "ladder",       "ladder",       { "t2", "ratio_linear" },   "law",   LAWS,   .question = "additivity" },
+    { "additivity",   "additivity",   { "bits", "ratio_linear" }, "law",   LAWS,   .question = "additivity" },
+    { "ppl_law",      "additivity",   { "bits", "ppl" },          "law",   LAWS,   .question = "additivity" },
+    { "slopes",       "slopes",       { "bits", "ratio" },        "type",  TYPES,  .question = "additivity" },
     { 0 },
 };
 

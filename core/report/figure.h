@@ -11,6 +11,8 @@ typedef struct {
     const char *table;
     const char *columns[2];         /* both positive in a row that is drawn                        */
     const char *kind, *kinds;       /* column that tells the series apart, and the series, " a b " */
+    const char *also;               /* a further table that the script reads where it is there     */
+    const char *question;           /* NULL: the main one; a run that has no table for a question has left none of its figures out */
 } Figure;
 
 extern const Figure figures[];      /* ends with a row whose name is NULL */

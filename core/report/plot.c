@@ -1,5 +1,6 @@
 #include "core/report/plot.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,8 +14,10 @@
 #include "core/report/gnuplot.h"
 #include "core/store/durable.h"
 
-static const char *const table_names[] = { "responses", "coefficients", "predictions", "floor" };
-enum { N_TABLES = sizeof table_names / sizeof *table_names };
+enum { MOST_TABLES = 32 };
+
+/* The tables that figures are drawn from. */
+typedef struct { int n; const char *name[MOST_TABLES]; Table *table[MOST_TABLES]; } Tables;
 
 typedef struct { char **name; int n; } Paths;
 
@@ -32,27 +35,40 @@ static void paths_free(Paths *paths)
 
 /* ---- tables ---- */
 
-static int load_tables(Table *table[N_TABLES], const Store *store)
+static void add_name(Tables *tables, const char *name)
+{
+    for (int t = 0; t < tables->n; t++)
+        if (strcmp(tables->name[t], name) == 0) return;
+    assert(tables->n < MOST_TABLES);
+    tables->name[tables->n++] = name;
+}
+
+static int load_tables(Tables *tables, const Store *store)
 {
     char **names;
     int n = store_table_names(&names, store), status = OK;
-    for (int t = 0; t < N_TABLES; t++)
+    *tables = (Tables){ 0 };
+    for (const Figure *figure = figures; figure->name; figure++) {
+        add_name(tables, figure->table);
+        if (figure->also) add_name(tables, figure->also);
+    }
+    for (int t = 0; t < tables->n; t++)
         for (int i = 0; i < n && status == OK; i++)
-            if (strcmp(names[i], table_names[t]) == 0) status = store_get_table(&table[t], store, names[i]);
+            if (strcmp(names[i], tables->name[t]) == 0) status = store_get_table(&tables->table[t], store, names[i]);
     for (int i = 0; i < n; i++) free(names[i]);
     free(names);
     return status;
 }
 
-static void free_tables(Table *table[N_TABLES])
+static void free_tables(Tables *tables)
 {
-    for (int t = 0; t < N_TABLES; t++) table_free(table[t]);
+    for (int t = 0; t < tables->n; t++) table_free(tables->table[t]);
 }
 
-static const Table *figure_table(const Figure *figure, Table *const table[N_TABLES])
+static const Table *figure_table(const Figure *figure, const Tables *tables)
 {
-    for (int t = 0; t < N_TABLES; t++)
-        if (table[t] && strcmp(figure->table, table_names[t]) == 0) return table[t];
+    for (int t = 0; t < tables->n; t++)
+        if (tables->table[t] && strcmp(figure->table, tables->name[t]) == 0) return tables->table[t];
     return NULL;
 }
 
@@ -69,13 +85,13 @@ static int write_csv(const Table *table, const char *path)
     return status;
 }
 
-static int write_tables(Paths *made, Table *const table[N_TABLES], const char *folder)
+static int write_tables(Paths *made, const Tables *tables, const char *folder)
 {
-    for (int t = 0; t < N_TABLES; t++) {
-        if (!table[t]) continue;
-        char *path = xformat("%s/%s.csv", folder, table_names[t]);
+    for (int t = 0; t < tables->n; t++) {
+        if (!tables->table[t]) continue;
+        char *path = xformat("%s/%s.csv", folder, tables->name[t]);
         paths_add(made, path);
-        TRY(write_csv(table[t], path));
+        TRY(write_csv(tables->table[t], path));
     }
     return OK;
 }
@@ -131,17 +147,17 @@ static int draw(const Drawing *drawing, const Figure *figure, const Table *table
     return status;
 }
 
-static int draw_all(Paths *made, Table *const table[N_TABLES], const char *scripts, const char *folder)
+static int draw_all(Paths *made, const Tables *tables, const char *scripts, const char *folder)
 {
     Drawing drawing = { scripts, folder, xstrdup("") };
-    for (int t = 0; t < N_TABLES; t++) {
-        char *longer = xformat("%s %s", drawing.tables, table[t] ? table_names[t] : "");
+    for (int t = 0; t < tables->n; t++) {
+        char *longer = xformat("%s %s", drawing.tables, tables->table[t] ? tables->name[t] : "");
         free(drawing.tables);
         drawing.tables = longer;
     }
     int status = OK;
     for (const Figure *figure = figures; figure->name; figure++) {
-        const Table *source = figure_table(figure, table);
+        const Table *source = figure_table(figure, tables);
         if (!figure_is_drawable(figure, source, NULL)) continue;
         static const char *const endings[] = { "svg", "png" };
         for (int e = 0; e < 2 && status == OK; e++) {
@@ -160,42 +176,59 @@ static char *plain_path(const char *path) { return xformat("%s%s", strchr("<|-~"
 
 int plot_run(const Store *store, const char *scripts_dir, const char *out_dir, char ***files, int *n_files)
 {
-    Table *table[N_TABLES] = { 0 };
+    Tables tables;
     Paths made = { 0 };
     char *scripts = plain_path(scripts_dir), *folder = plain_path(out_dir);
-    int status = load_tables(table, store);
+    int status = load_tables(&tables, store);
     if (status == OK) status = make_folder(folder);
-    if (status == OK) status = write_tables(&made, table, folder);
-    if (status == OK) status = draw_all(&made, table, scripts, folder);
+    if (status == OK) status = write_tables(&made, &tables, folder);
+    if (status == OK) status = draw_all(&made, &tables, scripts, folder);
     if (status == OK) {
         *files = made.name;
         *n_files = made.n;
     } else {
         paths_free(&made);
     }
-    free_tables(table);
+    free_tables(&tables);
     free(scripts);
     free(folder);
     return status;
 }
 
+static bool same_question(const Figure *a, const Figure *b)
+{
+    return a->question && b->question ? strcmp(a->question, b->question) == 0 : a->question == b->question;
+}
+
+/* Has the store a table of the figure's question?  One that has no table at all is taken to be about the main one. */
+static bool was_asked(const Figure *figure, const Tables *tables)
+{
+    bool any = false;
+    for (const Figure *other = figures; other->name; other++) {
+        const bool there = figure_table(other, tables) != NULL;
+        if (there && same_question(figure, other)) return true;
+        any |= there;
+    }
+    return !any && !figure->question;
+}
+
 char *plot_left_out(const Store *store)
 {
-    Table *table[N_TABLES] = { 0 };
-    if (load_tables(table, store) != OK) {
-        free_tables(table);
+    Tables tables;
+    if (load_tables(&tables, store) != OK) {
+        free_tables(&tables);
         return xstrdup(err_last());
     }
     char *said = NULL;
     for (const Figure *figure = figures; figure->name; figure++) {
         char *reason = NULL;
-        if (figure_is_drawable(figure, figure_table(figure, table), &reason)) continue;
+        if (!was_asked(figure, &tables) || figure_is_drawable(figure, figure_table(figure, &tables), &reason)) continue;
         char *longer = xformat("%s%s%s is not drawn: %s", said ? said : "", said ? "; " : "", figure->name, reason);
         free(said);
         free(reason);
         said = longer;
     }
-    free_tables(table);
+    free_tables(&tables);
     return said;
 }
 

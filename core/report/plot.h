@@ -6,6 +6,10 @@
  *   coefficients   alpha against block                      from coefficients
  *   predicted      measured against predicted KL            from predictions (and floor)
  *   frontier       KL against bits per weight               from predictions
+ *   ladder         KL over sum a t^2 against t^2            from ladder
+ *   additivity     KL over its predictions against bits     from additivity
+ *   ppl_law        perplexity and its laws against bits     from additivity
+ *   slopes         slopes of layers against block           from slopes
  * Of a sweep, the first combination is drawn, and the figure says so.
  */
 #ifndef CORE_REPORT_PLOT_H
