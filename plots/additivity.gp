@@ -16,12 +16,18 @@ clear(x) = column("near_floor") != 1
 
 low = 1; high = 1; bits_low = 1e300; bits_high = 0
 meet(y) = y == y ? (low = min(low, y), high = max(high, y)) : 0
+# A bar may not stretch the axis by more than a quarter of what the points span, or of 1.
+least = 1e300; most = -1e300
+end(y) = y == y ? (least = min(least, y), most = max(most, y)) : 0
 reach(bits) = (bits_low = min(bits_low, bits), bits_high = max(bits_high, bits))
 do for [law in laws] {
     do for [rule in rules] {
-        stats table("additivity") using (is(law) ? (reach(column("bits")), meet(ratio(rule)), clear(0) ? (meet(ratio(rule) + bar(rule)), meet(ratio(rule) - bar(rule))) : 0) : 0, 1) nooutput
+        stats table("additivity") using (is(law) ? (reach(column("bits")), meet(ratio(rule)), clear(0) ? (end(ratio(rule) + bar(rule)), end(ratio(rule) - bar(rule))) : 0) : 0, 1) nooutput
     }
 }
+stretch = 0.25 * max(1, high - low)
+low = max(min(low, least), low - stretch)
+high = min(max(high, most), high + stretch)
 margin = max(0.06 * (high - low), 0.01)
 aside = max(0.03, 0.022 * (bits_high - bits_low))        # the rules of one choice stand side by side
 edges = max(0.3, 0.12 * (bits_high - bits_low))

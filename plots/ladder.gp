@@ -13,16 +13,16 @@ over_law(name) = column(name) / column("predicted_linear")
 bar(x) = or_else(1.96 * column("ratio_linear_se"), 0)
 clear(x) = column("near_floor") != 1
 
-t2_low = 1e300; t2_high = 0; low = 1; high = 1
-meet(y) = y == y ? (low = min(low, y), high = max(high, y)) : 0
+t2_low = 1e300; t2_high = 0; least = 1; most = 1
+meet(y) = y == y ? (least = min(least, y), most = max(most, y)) : 0
 span(t2) = (t2_low = min(t2_low, t2), t2_high = max(t2_high, t2))
 stats table("ladder") using (is_level(0) ? (span(column("t2")), meet(over_law("predicted_trapezoid")), meet(over_law("predicted_ladder")), \
     meet(column("ratio_linear")), clear(0) ? (meet(column("ratio_linear") + bar(0)), meet(column("ratio_linear") - bar(0))) : 0) : 0, 1) nooutput
 
-margin = max(0.06 * (high - low), 0.01)
+margin = max(0.06 * (most - least), 0.01)
 call scripts."/log_axis.gp" "x" (t2_low / 1.5) (t2_high * 1.5)
-set yrange [low - margin:high + 2.2 * margin]
-set ytics step(high - low + 3 * margin, 7)
+set yrange [least - margin:most + 5 * margin]
+set ytics step(most - least + 6 * margin, 7)
 set xlabel "relative squared error t² in every layer"
 set ylabel "KL / {/Symbol S} a t²" offset 0.5, 0
 set label 1 note."bars: ±1.96 standard errors, open near the noise floor" at screen 0.97, (words(swept) > 0 ? 0.975 : 0.965) right font ",8" textcolor rgb grey noenhanced

@@ -8,7 +8,8 @@ eval set_axis(sprintf("range [%.17g:%.17g]", low, high))
 powers = floor(log10(high)) - ceil(log10(low)) + 1
 eval "set m".set_axis("tics 10")[5:]
 if (powers >= 2) {
-    eval set_axis(powers > 7 ? "tics 100" : "tics 10")
+    # With a step alone gnuplot 5.4 puts the first tick of an axis from 30 at 20, 200, .. and labels them 10, 100.
+    eval set_axis(sprintf("tics %.17g, %d", 10.**floor(log10(low)), powers > 7 ? 100 : 10))
     eval "set format ".ARG1." '10^{%T}'"
 } else {
     eval "unset m".set_axis("tics")[5:]

@@ -13,7 +13,7 @@ meet(choice, b) = strstrt(choices, " ".choice." ") ? 0 : (choices = choices.choi
 low = 1; high = 1
 span(y) = y == y ? (low = min(low, y), high = max(high, y)) : 0
 stats table("slopes") using (chosen(0) ? (meet(strcol("choice"), sprintf("%.3g", column("bits"))), blocks = max(blocks, column("block")), \
-    span(column("shrunk")), span(column("shrunk") - column("shrunk_se")), span(column("shrunk") + column("shrunk_se"))) : 0, 1) nooutput
+    span(column("shrunk"))) : 0, 1) nooutput
 array colour[5] = [sky, blue, vermilion, purple, green]
 array tint[5] = [0xBBDDF4, 0x99C7E0, 0xEEBF99, 0xEBC9DC, 0x99D8C7]
 n = min(5, words(choices))

@@ -158,18 +158,20 @@ static void squares_of_positions_are_biased(void **state)
 
 /* ---- slopes ---- */
 
-static Measurement noise_measured(Study *study, const char *t2, bool mirrored)
+static Measurement scaled_noise(Study *study, const char *t2, bool mirrored, double scale)
 {
     const Perturbation *law = perturbation_find("gaussian");
     Options *options = options_of(law, "t2", t2, "group", "16", NULL);
     MapEntry entry[64];
     int n = model_layer_count(study_model(study));
     for (int l = 0; l < n; l++) entry[l] = (MapEntry){ l, law, options };
-    LayerMap map = { .n = n, .entry = entry, .mirrored = mirrored };
+    LayerMap map = { .n = n, .entry = entry, .mirrored = mirrored, .scale = scale };
     Measurement m = measured(study, &map);
     options_free(options);
     return m;
 }
+
+static Measurement noise_measured(Study *study, const char *t2, bool mirrored) { return scaled_noise(study, t2, mirrored, 0); }
 
 /* One noise at sizes (1 -+ h): d loss / d size at 1 is the sum over layers of <G, delta>. */
 static void slopes_are_derivatives(void **state)
@@ -298,6 +300,34 @@ static void kronecker_factors_of_one_position(void **state)
     tiny_close(&tiny);
 }
 
+/* Half an error of t2 is an error of t2 / 4, under a key of its own; a scale of 1 changes nothing, not even the key. */
+static void scaled_errors_are_smaller(void **state)
+{
+    (void)state;
+    Tiny tiny = tiny_open("llama-mha-untied");
+    Corpus corpus;
+    tiny_corpus(&corpus, &tiny, WHOLE);
+    Study *study = study_of(tiny.model, &corpus, "ref");
+    for (int mirrored = 0; mirrored < 2; mirrored++) {
+        Measurement whole = noise_measured(study, "0.04", mirrored), half = scaled_noise(study, "0.04", mirrored, 0.5);
+        Measurement quarter = noise_measured(study, "0.01", mirrored), same = scaled_noise(study, "0.04", mirrored, 1);
+        for (int w = 0; w < corpus.n_windows; w++) {
+            NEAR(half.kl[w], quarter.kl[w], 1e-5 * quarter.kl[w], "KL of window %d", w);
+            assert_true(same.kl[w] == whole.kl[w]);
+        }
+        NEAR(half.t2[0], quarter.t2[0], 1e-5 * quarter.t2[0], "t2");
+        NEAR(half.t2_asked[0], 0.01, 1e-12, "t2 asked for");
+        assert_string_equal(same.key, whole.key);
+        assert_string_not_equal(half.key, whole.key);
+        assert_string_not_equal(half.key, quarter.key);
+        Measurement *all[] = { &whole, &half, &quarter, &same };
+        for (int i = 0; i < 4; i++) measurement_free(all[i]);
+    }
+    study_close(&study);
+    corpus_free(&corpus);
+    tiny_close(&tiny);
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -305,7 +335,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(probes_are_unbiased),
         cmocka_unit_test(squares_of_positions_are_biased),
         cmocka_unit_test(slopes_are_derivatives),
-        cmocka_unit_test(mirrored_errors_are_opposite),
+        cmocka_unit_test(mirrored_errors_are_opposite), cmocka_unit_test(scaled_errors_are_smaller),
         cmocka_unit_test(kronecker_factors_of_one_position),
     };
     start_with(1, argv);
