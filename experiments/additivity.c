@@ -10,7 +10,7 @@
  * pass at the perturbed weights (gradients.h) say how far a_l still holds there.  Then halves of the layers, and
  * (additivity.singles) each layer alone: is the excess the layers' own, or what they do to each other?
  * Cost: a backward pass (3-4 forward passes) for each sign of each draw of each level, and 4 for each choice and node;
- * halves and singles are forward passes.  Feeds table 3 of paper-repro.md.
+ * halves and singles are forward passes.
  */
 #include "experiments/additivity.h"
 
