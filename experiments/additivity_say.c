@@ -66,12 +66,13 @@ static void say_ladder(Additivity *a)
     char *low = cell_with_error(t, first, "ratio_linear"), *high = cell_with_error(t, last, "ratio_linear"), *slope = cell_with_error(t, last, "slope_ratio");
     double good, unused;
     const double linear = worst(&good, t, LADDER_LINEAR), trapezoid = worst(&unused, t, LADDER_TRAPEZOID), ladder = worst(&unused, t, LADDER_COMPOSITE);
-    run_say(a->run, "Noise in all %d layers at once: the measured KL is %s times sum a t2 at t2 = %g and %s times at %g, where the loss has %s times the slope of small noise.",
-            a->n_layers, low, table_number(t, first, "t2"), high, table_number(t, last, "t2"), slope);
-    if (good > 0) run_say(a->run, "So by these means the law is within %.0f %% up to t2 = %g%s.", 100 * GOOD, good, good == table_number(t, last, "t2") ? ", the largest looked at" : "");
-    else run_say(a->run, "So by these means the law is off by more than %.0f %% at every level looked at.", 100 * GOOD);
-    run_say(a->run, "Over all levels the linear law is off by up to %.1f %%, with one slope taken at the point (trapezoid) by %.1f %%, with slopes at all levels (ladder) by %.1f %%.",
-            100 * linear, 100 * trapezoid, 100 * ladder);
+    run_say(a->run, "Noise in all %d layers at once: the measured KL is %s times sum a t2 at t2 = %g and %s times at %g, where the loss has %s times "
+            "the slope of small noise.", a->n_layers, low, table_number(t, first, "t2"), high, table_number(t, last, "t2"), slope);
+    const char *largest = good == table_number(t, last, "t2") ? ", the largest looked at" : "";
+    if (good > 0) run_say(a->run, "So by these means the law is within %.0f %% up to t2 = %g%s.", 100 * GOOD, good, largest);
+    else run_say(a->run, "So by these means the law is off by more than %.0f %% at the smallest level already.", 100 * GOOD);
+    run_say(a->run, "Over all levels the linear law is off by up to %.1f %%, with one slope taken at the point (trapezoid) by %.1f %%, with slopes at all "
+            "levels (ladder) by %.1f %%.", 100 * linear, 100 * trapezoid, 100 * ladder);
     free(low);
     free(high);
     free(slope);
@@ -83,7 +84,8 @@ static char *sign_matters(const Table *t, int64_t row)
     const double kl = table_number(t, row, "kl"), other = table_number(t, row, "kl_mirrored");
     if (strcmp(table_text(t, row, "law"), law_name[LAW_QUANTIZER]) || !(fabs(kl - other) > GOOD * (kl + other))) return xstrdup("");
     char *pair = cell_with_error(t, row, "pair_over_ladder"), *text;
-    text = xformat("; the same error with the opposite sign has KL %.3g, and what the rules predict is the mean of both, which is %s times the ladder's", other, pair);
+    text = xformat("; the same error with the opposite sign has KL %.3g, and what the rules predict is the mean of both, which is %s times the ladder's",
+                   other, pair);
     free(pair);
     return text;
 }
@@ -97,9 +99,10 @@ static void say_model(Additivity *a, int64_t row)
         ratio[r] = cell_with_error(t, row, name);
         free(name);
     }
-    run_say(a->run, "%s%s, %.4g bits/weight: KL %s; over its prediction %s (linear), %s (trapezoid), %s (ladder)%s%s.",
-            strcmp(table_text(t, row, "law"), law_name[LAW_NOISE]) ? "" : "Noise in its place, ", table_text(t, row, "choice"), table_number(t, row, "bits"), kl, ratio[0], ratio[1],
-            ratio[2], table_integer(t, row, "near_floor") ? ", near the noise floor" : "", sign);
+    const bool noise = !strcmp(table_text(t, row, "law"), law_name[LAW_NOISE]);
+    run_say(a->run, "%s%s, %.4g bits/weight: KL %s; over its prediction %s (linear), %s (trapezoid), %s (ladder)%s%s.", noise ? "Noise in place of " : "",
+            table_text(t, row, "choice"), table_number(t, row, "bits"), kl, ratio[0], ratio[1], ratio[2],
+            table_integer(t, row, "near_floor") ? ", near the noise floor" : "", sign);
     free(kl);
     free(sign);
     for (int r = 0; r < RULES; r++) free(ratio[r]);
@@ -114,8 +117,8 @@ static void say_perplexity(Additivity *a)
         if (!strcmp(table_text(t, row, "law"), law_name[LAW_QUANTIZER]) && (most < 0 || table_number(t, row, "kl") > table_number(t, most, "kl"))) most = row;
     if (most < 0) return;
     char *c = cell_with_error(a->ladder_table, 0, "dnll_per_kl"), *there = cell_with_error(t, most, "dnll_per_kl");
-    run_say(a->run, "Perplexity of %s: %.4g, from %.4g; PPL0 (1 + c S) says %.4g, PPL0 exp(c S) %.4g, and with the ladder's S %.4g; c = delta-NLL / KL is %s at the smallest level, %s there.",
-            table_text(t, most, "choice"), table_number(t, most, "ppl"), table_number(t, most, "clean_ppl"), table_number(t, most, "ppl_linear"),
+    run_say(a->run, "Perplexity of %s: %.4g, from %.4g; PPL0 (1 + c S) says %.4g, PPL0 exp(c S) %.4g, and with the ladder's S %.4g; "
+            "c = delta-NLL / KL is %s at the smallest level, %s there.", table_text(t, most, "choice"), table_number(t, most, "ppl"), table_number(t, most, "clean_ppl"), table_number(t, most, "ppl_linear"),
             table_number(t, most, "ppl_exponential"), table_number(t, most, "ppl_ladder"), c, there);
     free(c);
     free(there);
@@ -161,8 +164,8 @@ static void say_singles(Additivity *a)
     for (int64_t row = 0; row < t->n_rows; row++) {
         char *interaction = cell_with_error(t, row, "interaction"), *lambda = cell_with_error(t, row, "lambda");
         char *own = cell_with_error(t, row, "own"), *cross = cell_with_error(t, row, "cross");
-        run_say(a->run, "%s, %s: all layers together have %s times the KL of the layers alone (lambda %s); of the curvature %s nats are the layers' own, %s between them.",
-                table_text(t, row, "choice"), table_text(t, row, "law"), interaction, lambda, own, cross);
+        run_say(a->run, "%s, %s: all layers together have %s times the KL of the layers alone (lambda %s); of the curvature %s nats are the layers' own, "
+                "%s between them.", table_text(t, row, "choice"), table_text(t, row, "law"), interaction, lambda, own, cross);
         char *all[] = { interaction, lambda, own, cross };
         for (int i = 0; i < 4; i++) free(all[i]);
     }

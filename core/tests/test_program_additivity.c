@@ -172,6 +172,32 @@ static void test_interaction(void **state)
     json_decref(singles);
 }
 
+/* Pairs of each choice and of all; a geometric mean lies between its extremes. */
+static void test_equivalence(void **state)
+{
+    (void)state;
+    free(said("rules.h5", NULL));
+    json_t *t = rows_of("rules.h5", "equivalence"), *singles = rows_of("rules.h5", "singles");
+    assert_int_equal(json_array_size(t), 2 * (CHOICES + 1));
+    for (size_t row = 0; row < 2 * (CHOICES + 1); row++) {
+        const bool together = row % (CHOICES + 1) == CHOICES;
+        double least = INFINITY, most = 0;
+        int agree = 0;
+        for (size_t i = 0; i < json_array_size(singles); i++) {
+            if (strcmp(word(singles, i, "law"), word(t, row, "law")) || (!together && strcmp(word(singles, i, "choice"), word(t, row, "choice")))) continue;
+            const double ratio = number(singles, i, "ratio");
+            least = fmin(least, ratio), most = fmax(most, ratio);
+            agree += fabs(log(ratio)) <= 1.96 * number(singles, i, "ratio_se") / ratio;
+        }
+        assert_int_equal((int)number(t, row, "pairs"), together ? CHOICES * LAYERS : LAYERS);
+        assert_true(near(number(t, row, "share"), agree / number(t, row, "pairs"), 1e-9));
+        assert_true(json_is_null(json_object_get(json_array_get(t, row), "p")) == together);
+        if (!together) assert_true(number(t, row, "ratio") > least && number(t, row, "ratio") < most);
+    }
+    json_decref(t);
+    json_decref(singles);
+}
+
 /* Both halves of a split are all layers, each once, and splits differ. */
 static void test_halves(void **state)
 {
@@ -253,6 +279,20 @@ static void test_resumed(void **state)
     assert_same("rules.h5", "parts.h5");
 }
 
+static void test_smoke_config(void **state)
+{
+    (void)state;
+    char *output = xformat("output=%s", scratch_path("smoke.h5"));
+    Ran ran = program("run", "configs/additivity-smoke.yaml", "--quiet", "--set", output, NULL);
+    assert_int_equal(ran.status, 0);
+    static const char *const lines[] = { "Noise in all 14 layers at once: the measured KL is ", "levels (ladder) by ", "over its prediction ",
+                                         "Perplexity of rtn-bits2-group16: ", "of the whole (mean of 4 random splits)", "Slopes of single layers at noise as rtn-bits3-group16",
+                                         "times the KL of the layers alone (lambda " };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) assert_non_null(strstr(ran.out, lines[i]));
+    ran_free(&ran);
+    free(output);
+}
+
 /* What --dry-run prices is what a run measures. */
 static void test_plan(void **state)
 {
@@ -305,7 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_errors), cmocka_unit_test(test_rules), cmocka_unit_test(test_perplexities), cmocka_unit_test(test_interaction),
-        cmocka_unit_test(test_halves), cmocka_unit_test(test_slopes), cmocka_unit_test(test_resumed), cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_equivalence), cmocka_unit_test(test_smoke_config), cmocka_unit_test(test_halves), cmocka_unit_test(test_slopes), cmocka_unit_test(test_resumed), cmocka_unit_test(test_plan),
         cmocka_unit_test(test_without_errors), cmocka_unit_test(test_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
