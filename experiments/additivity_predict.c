@@ -6,6 +6,7 @@
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/err.h"
 #include "core/estimate/fit.h"
@@ -49,14 +50,30 @@ static void slope_windows(double *out, const Additivity *a, const Ray *ray, int 
     }
 }
 
-/* The interval of the linear law for one error that all windows share holds the draw that this error is (predict.h). */
-static Interval linear_interval(const Additivity *a, const Node *target, const double *measured)
+/*
+ * The interval for one error that all windows share: the coefficients stand for its mean over draws (predict.h), so what
+ * a draw may differ by is in it, for the share of the prediction that coefficients have.  The slopes are of the error
+ * itself; they are one more layer, without draws.
+ */
+static Interval shared_interval(const Additivity *a, const Node *target, const double *predicted, double share, const double *measured)
 {
-    double *t2 = xmalloc(sizeof *t2 * (size_t)a->n_layers);
-    for (int i = 0; i < a->n_layers; i++) t2[i] = target->t2[(int64_t)i * a->n_windows];
-    const WindowCoefficients c = { .n_layers = a->n_layers, .n_windows = a->n_windows, .n_draws = 1, .a = a->a, .tokens = a->tokens };
-    const Interval interval = predict_loss(&c, t2, a->v, measured);
+    const int layers = a->n_layers, windows = a->n_windows;
+    const size_t forms = (size_t)layers * (size_t)windows;
+    double *all = xmalloc(sizeof *all * (forms + (size_t)windows)), *t2 = xmalloc(sizeof *t2 * (size_t)(layers + 1));
+    double *v = xmalloc(sizeof *v * (size_t)(layers + 1)), *rest = all + forms;
+    memcpy(all, a->a, sizeof *all * forms);
+    memcpy(rest, predicted, sizeof *rest * (size_t)windows);
+    memcpy(v, a->v, sizeof *v * (size_t)layers);
+    t2[layers] = 1, v[layers] = a->n_windows > 1 ? 0 : NAN;
+    for (int i = 0; i < layers; i++) {
+        t2[i] = fabs(share) * target->t2[(int64_t)i * windows];
+        for (int w = 0; w < windows; w++) rest[w] -= a->a[(int64_t)i * windows + w] * t2[i];
+    }
+    const WindowCoefficients c = { .n_layers = layers + 1, .n_windows = windows, .n_draws = 1, .a = all, .tokens = a->tokens };
+    const Interval interval = predict_loss(&c, t2, v, measured);
+    free(all);
     free(t2);
+    free(v);
     return interval;
 }
 
@@ -84,8 +101,8 @@ int node_predict(NodePrediction *out, const Additivity *a, const Ray *ray, int n
         for (int k = 0; k < n && status == OK; k++)
             for (int w = 0; w < windows; w++) predicted[w] += weight[k] * slope[(int64_t)k * windows + w];
         fill_rule(&out->rule[r], a, predicted, measured);
+        if (one_draw && status == OK) out->rule[r].interval = shared_interval(a, target, predicted, weight[0] / target->u, measured);
     }
-    if (one_draw) out->rule[LADDER_LINEAR].interval = linear_interval(a, target, measured);
     free(u);
     free(weight);
     free(slope);
