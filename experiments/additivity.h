@@ -45,7 +45,7 @@ typedef struct {
 static inline const Layer *additivity_layer(const Additivity *a, int i) { return model_layer(study_model(a->run->study), a->run->layer[i]); }
 static inline const Choice *additivity_choice(const Additivity *a, int c) { return &a->run->config->choice[c]; }
 static inline const Node *last_node(const Ray *ray) { return &ray->node[ray->n_nodes - 1]; }
-static inline bool with_singles(const Additivity *a) { return options_text(a->run->options, "additivity.singles")[0] == 'y'; }
+static inline bool with_singles(const Additivity *a) { return options_flag(a->run->options, "additivity.singles"); }
 
 /* additivity_choices.c: ERR_ARGUMENT for what cannot be measured; t2 and bits of every choice in every layer; average bits. */
 int additivity_check(const Run *run);
