@@ -38,7 +38,7 @@ static Table *equivalence_table(void)
     table_add_column(t, COLUMN_NUMBER, "ratio_se", "", "its standard error over layers");
     table_add_column(t, COLUMN_NUMBER, "between", "", "standard deviation of log ratios between layers beyond their standard errors");
     table_add_column(t, COLUMN_NUMBER, "p", "", "that the mean is outside 1/1.1 to 1.1 (TOST): below .05 it is inside");
-    table_add_column(t, COLUMN_NUMBER, "share", "", "of pairs that agree within 1.96 standard errors");
+    table_add_column(t, COLUMN_NUMBER, "share", "", "of pairs that agree within their 95 % interval");
     table_add_column(t, COLUMN_NUMBER, "slope", "", "of log measured on log predicted; 1 if the law holds");
     table_add_column(t, COLUMN_NUMBER, "slope_se", "", "its standard error, pairs taken as independent");
     table_add_column(t, COLUMN_NUMBER, "offset", "", "distance from the law at the centre of the data, logarithm");
@@ -94,13 +94,13 @@ void singles_free(Singles *singles)
 
 /* ---- tests ---- */
 
-typedef struct { int n; double *measured, *predicted, *ratio, *se; } Pairs;        /* logarithms */
+typedef struct { int n, n_windows; double *measured, *predicted, *ratio, *se; } Pairs;        /* logarithms */
 
 /* Those of one law that can be taken logarithms of; choice NULL: of all choices. */
-static void pairs_of(Pairs *out, const Table *t, const char *choice, const char *law)
+static void pairs_of(Pairs *out, const Table *t, int n_windows, const char *choice, const char *law)
 {
     const size_t bytes = sizeof(double) * (size_t)(t->n_rows ? t->n_rows : 1);
-    *out = (Pairs){ 0, xmalloc(bytes), xmalloc(bytes), xmalloc(bytes), xmalloc(bytes) };
+    *out = (Pairs){ 0, n_windows, xmalloc(bytes), xmalloc(bytes), xmalloc(bytes), xmalloc(bytes) };
     for (int64_t row = 0; row < t->n_rows; row++) {
         const double kl = table_number(t, row, "kl"), predicted = table_number(t, row, "predicted"), ratio = table_number(t, row, "ratio");
         const double se = table_number(t, row, "ratio_se") / ratio;
@@ -128,7 +128,7 @@ static void add_test(Table *t, const Pairs *p, const char *choice, const char *l
     table_set_integer(t, row, "pairs", p->n);
     if (p->n == 0) return;
     const LogRegression line = equivalence_regression(p->measured, p->predicted, p->se, p->n);
-    table_set_number(t, row, "share", equivalence_share(p->ratio, p->se, p->n));
+    table_set_number(t, row, "share", equivalence_share(p->ratio, p->se, p->n, p->n_windows));
     table_set_number(t, row, "slope", line.slope);
     table_set_number(t, row, "slope_se", line.slope_se);
     table_set_number(t, row, "offset", line.offset);
@@ -148,7 +148,7 @@ void singles_test(Additivity *a)
         for (int c = 0; c <= a->n_choices; c++) {
             const char *choice = c < a->n_choices ? additivity_choice(a, c)->name : NULL;
             Pairs pairs;
-            pairs_of(&pairs, a->singles_table, choice, law_name[law]);
+            pairs_of(&pairs, a->singles_table, a->n_windows, choice, law_name[law]);
             add_test(a->equivalence_table, &pairs, choice, law_name[law]);
             pairs_free(&pairs);
         }

@@ -92,7 +92,7 @@ static void compare_ratios(Compared *out)
     Equivalence e = { NAN, NAN, NAN, NAN };
     if (out->n_ratios > 1) e = equivalence_test(log_ratio, se, out->n_ratios, 1.1);
     out->ratio = exp(e.mean), out->ratio_se = exp(e.mean) * e.se, out->spread = e.between;
-    out->agree = out->n_ratios ? equivalence_share(log_ratio, se, out->n_ratios) : NAN;
+    out->agree = out->n_ratios ? equivalence_share(log_ratio, se, out->n_ratios, out->coefficients.n_windows) : NAN;
     free(log_ratio);
     free(se);
 }

@@ -242,12 +242,13 @@ static void say_types(Run *run, const Table *t, const char *column, double *log_
 
 static void say_column(Run *run, const Table *t, const char *column, const char *what)
 {
+    const int n_windows = study_corpus(run->study)->n_windows;
     double *log_ratio = xmalloc(sizeof(double) * (size_t)(t->n_rows + 1)), *se = xmalloc(sizeof(double) * (size_t)(t->n_rows + 1));
     int n = log_ratios(log_ratio, se, t, column, NULL);
     if (n > 1) {
         Equivalence e = equivalence_test(log_ratio, se, n, 1.1);
         run_say(run, "Noise injected into %d single layers gives %.3f +- %.3f times %s (geometric mean); they differ by %.0f %% beyond their errors, and %.0f %% of them agree "
-                "within their 95 %% interval.", n, exp(e.mean), exp(e.mean) * e.se, what, 100 * e.between, 100 * equivalence_share(log_ratio, se, n));
+                "within their 95 %% interval.", n, exp(e.mean), exp(e.mean) * e.se, what, 100 * e.between, 100 * equivalence_share(log_ratio, se, n, n_windows));
         say_types(run, t, column, log_ratio, se);
     }
     free(log_ratio);

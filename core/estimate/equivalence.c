@@ -105,9 +105,9 @@ LogRegression equivalence_regression(const double *log_measured, const double *l
     return out;
 }
 
-double equivalence_share(const double *log_ratio, const double *s, int n)
+double equivalence_share(const double *log_ratio, const double *s, int n, int n_windows)
 {
-    const double z = normal_quantile(0.975);
+    const double z = student_quantile(0.95, n_windows - 1);
     int agree = 0;
     for (int i = 0; i < n; i++) agree += fabs(log_ratio[i]) <= z * s[i] && isfinite(s[i]);
     return n > 0 ? (double)agree / n : NAN;

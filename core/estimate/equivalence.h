@@ -39,7 +39,8 @@ Equivalence equivalence_test(const double *log_ratio, const double *s, int n, do
 /* All [n]; s[i] is the standard error of log_measured[i] - log_predicted[i].  NaN below three pairs or with equal predictions. */
 LogRegression equivalence_regression(const double *log_measured, const double *log_predicted, const double *s, int n);
 
-/* Share of pairs that agree within their 95 % interval, |log ratio| <= 1.96 s; a pair that is not finite does not. */
-double equivalence_share(const double *log_ratio, const double *s, int n);
+/* Share of pairs that agree within their 95 % interval, |log ratio| <= t s with Student's t for standard errors over n_windows
+ * windows; a pair that is not finite does not. */
+double equivalence_share(const double *log_ratio, const double *s, int n, int n_windows);
 
 #endif

@@ -10,6 +10,7 @@
 #define TYPES  " q k v o gate up down "
 #define MODELS " allocated uniform "
 #define LAWS   " quantizer noise "
+#define WAYS   " fisher fisher-sampled fisher-labels hutchinson kl nll-pair nll-control paper "
 
 const Figure figures[] = {
     { "response",     "responses",    { "t2", "kl" },             "type",  TYPES,  .also = "coefficients" },
@@ -20,6 +21,7 @@ const Figure figures[] = {
     { "additivity",   "additivity",   { "bits", "ratio_linear" }, "law",   LAWS,   .question = "additivity" },
     { "ppl_law",      "additivity",   { "bits", "ppl" },          "law",   LAWS,   .question = "additivity" },
     { "slopes",       "slopes",       { "bits", "ratio" },        "type",  TYPES,  .question = "additivity" },
+    { "estimators",   "estimators",   { "five_median", "passes" }, "estimator", WAYS, .question = "estimators" },
     { 0 },
 };
 

@@ -79,11 +79,14 @@ static void test_nothing_to_tell(void **state)
 
 static void test_share(void **state)
 {
+    enum { MANY = 1 << 20 };
     (void)state;
     const double y[6] = { 0.19, -0.19, 0.2, NAN, 0.1, 0 }, s[6] = { 0.1, 0.1, 0.1, 0.1, INFINITY, 0 };
-    assert_true(near(equivalence_share(y, s, 6), 0.5, 1e-15) && isnan(equivalence_share(y, s, 0)));
+    assert_true(near(equivalence_share(y, s, 6, MANY), 0.5, 1e-15) && isnan(equivalence_share(y, s, 0, MANY)));
     const double limit[2] = { 0.19599, 0.19601 };
-    assert_true(equivalence_share(limit, s, 2) == 0.5);
+    assert_true(equivalence_share(limit, s, 2, MANY) == 0.5);
+    const double few[2] = { 0.23059, 0.23061 };         /* Student's t of 8 degrees of freedom */
+    assert_true(equivalence_share(few, s, 2, 9) == 0.5);
 }
 
 /* Equal s: ordinary least squares. */
