@@ -6,6 +6,7 @@
 
 #include "core/estimate/ladder.h"
 #include "core/estimate/predict.h"
+#include "experiments/estimators/estimator.h"
 #include "experiments/experiment.h"
 
 enum { NEAR_FLOOR = 20 };           /* a KL below so many times that of the null run is too much rounding */
@@ -63,16 +64,16 @@ int  fisher_measure(Additivity *a);                 /* a, clean, v */
 /* additivity_predict.c: three rules for the loss at a node of a ray. */
 enum { RULES = 3 };
 extern const char *const rule_name[RULES];
-typedef struct { double value, se; } Estimate;
-typedef struct { double *window; Interval interval; Estimate ratio; } RulePrediction;
-typedef struct { RulePrediction rule[RULES]; Estimate slope_ratio; } NodePrediction;
+typedef struct { double value, se; } Mean;
+typedef struct { double *window; Interval interval; Mean ratio; } RulePrediction;
+typedef struct { RulePrediction rule[RULES]; Mean slope_ratio; } NodePrediction;
 
 /* measured: [n_windows] KL that the prediction is for; one_draw: of one error that all windows share. */
 int  node_predict(NodePrediction *out, const Additivity *a, const Ray *ray, int node, const double *measured, bool one_draw);
 void node_prediction_free(NodePrediction *prediction);
 
-Estimate mean_over_windows(const Additivity *a, const double *x);
-Estimate ratio_over_windows(const Additivity *a, const double *x, const double *y);
+Mean mean_over_windows(const Additivity *a, const double *x);
+Mean ratio_over_windows(const Additivity *a, const double *x, const double *y);
 bool near_floor(const Additivity *a, double kl);
 
 /* additivity_tables.c: whole models. */

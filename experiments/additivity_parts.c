@@ -115,7 +115,7 @@ static void add_split(Additivity *a, int split, const double *const half[2], con
 {
     double *sum = xmalloc(sizeof *sum * (size_t)a->n_windows);
     for (int w = 0; w < a->n_windows; w++) sum[w] = half[0][w] + half[1][w];
-    const Estimate ratio = ratio_over_windows(a, sum, all);
+    const Mean ratio = ratio_over_windows(a, sum, all);
     free(sum);
     Table *t = a->halves_table;
     int64_t row = table_add_row(t);

@@ -14,9 +14,9 @@
 
 const char *const rule_name[RULES] = { "linear", "trapezoid", "ladder" };
 
-Estimate mean_over_windows(const Additivity *a, const double *x)
+Mean mean_over_windows(const Additivity *a, const double *x)
 {
-    Estimate e;
+    Mean e;
     weighted_mean(&e.value, &e.se, x, a->tokens, a->n_windows);
     return e;
 }
@@ -27,11 +27,11 @@ static WindowCoefficients single(const Additivity *a, const double *x)
     return (WindowCoefficients){ .n_layers = 1, .n_windows = a->n_windows, .n_draws = 1, .a = x, .tokens = a->tokens };
 }
 
-Estimate ratio_over_windows(const Additivity *a, const double *x, const double *y)
+Mean ratio_over_windows(const Additivity *a, const double *x, const double *y)
 {
     const double one = 1;
     const WindowCoefficients c = single(a, y);
-    Estimate e;
+    Mean e;
     e.value = predict_ratio(&e.se, &c, &one, x);
     return e;
 }

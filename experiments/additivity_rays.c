@@ -132,12 +132,6 @@ void rays_free(Additivity *a)
 
 /* ---- measured ---- */
 
-static GradientRequest fisher_request(const Additivity *a, int draw)
-{
-    return (GradientRequest){ .probe = PROBE_SIGNS, .draw = draw, .group = (int)options_integer(a->run->options, "noise.group"), .n_layers = a->n_layers,
-                              .layer = a->run->layer, .label = "Fisher coefficients" };
-}
-
 typedef int (*Visit)(void *context, const GradientRequest *request, bool mirrored);
 
 /* Both signs of every draw. */
@@ -207,10 +201,7 @@ static int measure_node(void *context, Additivity *a, Ray *ray, Node *node)
 
 void rays_plan(Plan *out, Additivity *a)
 {
-    for (int draw = 0; draw < a->ladder.n_draws; draw++) {
-        const GradientRequest request = fisher_request(a, draw);
-        plan_add_gradients(out, &request);
-    }
+    estimator_fisher.plan(out, a->run);         /* cannot fail: nothing is read */
     each_node(a, plan_node, out);
 }
 
@@ -218,16 +209,15 @@ int rays_measure(Additivity *a) { return each_node(a, measure_node, NULL); }
 
 int fisher_measure(Additivity *a)
 {
-    const bool by_group = strcmp(options_text(a->run->options, "noise.scale"), "matrix") != 0;
-    for (int draw = 0; draw < a->ladder.n_draws; draw++) {
-        const GradientRequest request = fisher_request(a, draw);
-        Measurement m;
-        TRY(run_gradients(&m, a->run, &request));
-        add_windows(a->a, 1. / a->ladder.n_draws, measurement_form(&m, by_group ? "group" : "sigma"), NULL, a->n_layers * a->n_windows);
-        memcpy(a->clean, m.nll, sizeof *a->clean * (size_t)a->n_windows);
-        measurement_free(&m);
-    }
-    const WindowCoefficients c = { .n_layers = a->n_layers, .n_windows = a->n_windows, .n_draws = a->ladder.n_draws, .a = a->a, .tokens = a->tokens };
-    draw_variance(a->v, &c);
+    Coefficients c;
+    Measurement clean;
+    TRY(study_clean(&clean, a->run->study));
+    memcpy(a->clean, clean.nll, sizeof *a->clean * (size_t)a->n_windows);
+    measurement_free(&clean);
+    TRY(estimator_fisher.run(&c, a->run));
+    memcpy(a->a, c.a, sizeof *a->a * (size_t)a->n_layers * (size_t)a->n_windows);
+    const WindowCoefficients fresh = { .n_layers = a->n_layers, .n_windows = a->n_windows, .n_draws = c.n_draws, .a = a->a, .tokens = a->tokens };
+    draw_variance(a->v, &fresh);
+    coefficients_free(&c);
     return OK;
 }

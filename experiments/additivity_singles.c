@@ -50,11 +50,11 @@ static void add_single(Additivity *a, int c, Law law, int i, const double *kl)
 {
     Table *t = a->singles_table;
     const Layer *layer = additivity_layer(a, i);
-    const Estimate mean = mean_over_windows(a, kl);
+    const Mean mean = mean_over_windows(a, kl);
     const double *t2 = last_node(&a->choice[c][law])->t2 + (int64_t)i * a->n_windows, *coefficient = a->a + (int64_t)i * a->n_windows;
     double *predicted = xmalloc(sizeof *predicted * (size_t)a->n_windows);
     for (int w = 0; w < a->n_windows; w++) predicted[w] = coefficient[w] * t2[w];
-    const Estimate ratio = ratio_over_windows(a, kl, predicted);
+    const Mean ratio = ratio_over_windows(a, kl, predicted);
     int64_t row = table_add_row(t);
     table_set_text(t, row, "choice", additivity_choice(a, c)->name);
     table_set_text(t, row, "law", law_name[law]);

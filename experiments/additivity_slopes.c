@@ -35,7 +35,7 @@ static Table *slopes_table(void)
     return t;
 }
 
-typedef struct { Estimate a, slope, ratio; double mean, se; } LayerSlope;
+typedef struct { Mean a, slope, ratio; double mean, se; } LayerSlope;
 
 static LayerSlope layer_slope(const Additivity *a, int c, int i)
 {

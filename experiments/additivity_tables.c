@@ -91,7 +91,7 @@ static Table *whole_table(void)
 
 /* ---- cells ---- */
 
-static void set_estimate(Table *t, int64_t row, const char *name, Estimate e)
+static void set_estimate(Table *t, int64_t row, const char *name, Mean e)
 {
     char *se = xformat("%s_se", name);
     table_set_number(t, row, name, e.value);
@@ -117,27 +117,27 @@ static void set_rules(Table *t, int64_t row, const NodePrediction *p, double kl)
 }
 
 /* exp(mean clean + mean delta). */
-static Estimate measured_ppl(const Additivity *a, const double *delta)
+static Mean measured_ppl(const Additivity *a, const double *delta)
 {
     double *nll = xmalloc(sizeof *nll * (size_t)a->n_windows);
     for (int w = 0; w < a->n_windows; w++) nll[w] = a->clean[w] + (delta ? delta[w] : 0);
-    const Estimate mean = mean_over_windows(a, nll);
+    const Mean mean = mean_over_windows(a, nll);
     free(nll);
-    return (Estimate){ exp(mean.value), exp(mean.value) * mean.se };
+    return (Mean){ exp(mean.value), exp(mean.value) * mean.se };
 }
 
-static Estimate lawful_ppl(const Additivity *a, const double *predicted, PplScale scale)
+static Mean lawful_ppl(const Additivity *a, const double *predicted, PplScale scale)
 {
     const Node *small = &a->ladder.node[0];
     const PplLaw law = { a->n_windows, a->tokens, a->clean, predicted, small->delta, small->kl };
-    Estimate e;
+    Mean e;
     e.value = ppl_law(&e.se, &law, scale);
     return e;
 }
 
 static void set_losses(Table *t, int64_t row, const Additivity *a, const double *kl, const double *delta, const NodePrediction *p)
 {
-    const Estimate mean = mean_over_windows(a, kl);
+    const Mean mean = mean_over_windows(a, kl);
     set_estimate(t, row, "kl", mean);
     set_estimate(t, row, "delta_nll", mean_over_windows(a, delta));
     set_estimate(t, row, "dnll_per_kl", ratio_over_windows(a, delta, kl));
@@ -183,7 +183,7 @@ static int set_singles(Additivity *a, int64_t row, int c, Law law, const double 
     TRY(singles_measure(&singles, a, c, law));
     const double *all = last_node(&a->choice[c][law])->kl_plus;
     double *own = window_difference(singles.sum, linear, a->n_windows), *cross = window_difference(all, singles.sum, a->n_windows);
-    Estimate interaction, lambda;
+    Mean interaction, lambda;
     interaction.value = additivity_interaction(&interaction.se, singles.kl, all, a->tokens, a->n_layers, a->n_windows);
     lambda.value = additivity_scale(&lambda.se, singles.kl, all, a->tokens, a->n_layers, a->n_windows);
     table_set_number(a->whole_table, row, "singles", mean_over_windows(a, singles.sum).value);

@@ -147,7 +147,7 @@ static int run(Run *run)
     TRY(check_choices(run));
     Prediction p = { .run = run, .n_layers = run->n_layers, .n_choices = run->config->n_choices,
                      .n_draws = (int)options_integer(run->options, "noise.draws"), .shared = !strcmp(options_text(run->options, "noise.fresh"), "shared") };
-    if (uses_fisher(run)) p.n_draws = 1, p.shared = false;
+    if (uses_fisher(run)) p.n_draws = (int)options_integer(run->options, "probes"), p.shared = false;
     TRY(responses_measure(&p.responses, run));
     prediction_init(&p);
     int status = run_all(&p);

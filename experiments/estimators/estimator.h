@@ -22,7 +22,7 @@ typedef struct {
     int64_t *tokens;                /* [n_windows]                                                     */
     double *a;                      /* [n_layers][n_windows] mean over draws                           */
     double *sigma, *rho;            /* the same for one sigma per matrix, and along W; NULL: not known */
-    int n_draws;
+    int n_draws;                    /* that a is the mean of                                           */
     double *by_draw;                /* [n_layers][n_draws] where a draw serves all windows, which then do not show its noise; otherwise NULL */
     double passes, seconds;         /* cost in forward passes over the windows, by FLOPs; wall time    */
     double passes_all;              /* cost had it looked at all layers under study                    */

@@ -47,6 +47,7 @@ static int estimate(Coefficients *out, Run *run, const Estimator *estimator, Pro
 {
     coefficients_init(out, estimator, run, run->layer, run->n_layers);
     const size_t n = (size_t)out->n_layers * (size_t)out->n_windows;
+    out->n_draws = probes_of(run, probe);
     out->sigma = xcalloc(n, sizeof *out->sigma);
     out->rho = xcalloc(n, sizeof *out->rho);
     int status = OK;
