@@ -13,21 +13,22 @@
 
 static const Option own[] = {
     { "estimator", OPTION_TEXT, false, NULL, 0, 0, NULL, "", "rows of the tables to compare (default: the first that each has)" },
+    { "robust",    OPTION_FLAG, false, "no", 0, 0, NULL, "", "compare alpha_robust, in which no window counts more than 5 times a layer's median one" },
     { 0 },
 };
 
 /* The coefficients of one file, in the order of its table. */
-typedef struct { Table *table; const char *path, *estimator, *first_token; } Side;
+typedef struct { Table *table; const char *path, *estimator, *first_token, *alpha, *alpha_se; } Side;
 
-static int side_open(Side *out, const char *path, const char *estimator)
+static int side_open(Side *out, const char *path, const char *estimator, bool robust)
 {
     Store *store = NULL;
-    *out = (Side){ .path = path, .estimator = estimator, .first_token = "" };
+    *out = (Side){ .path = path, .estimator = estimator, .first_token = "", .alpha = robust ? "alpha_robust" : "alpha", .alpha_se = robust ? "alpha_robust_se" : "alpha_se" };
     TRY(store_open(&store, path, true));
     int status = store_get_table(&out->table, store, "coefficients");
     store_close(&store);
     TRY(status);
-    static const char *const needed[] = { "layer", "estimator", "metric", "weights", "alpha", "alpha_se" };
+    const char *const needed[] = { "layer", "estimator", "metric", "weights", out->alpha, out->alpha_se };
     for (int i = 0; i < 6; i++)
         if (!table_column(out->table, needed[i])) FAIL(ERR_FORMAT, "%s: the table coefficients has no column %s", path, needed[i]);
     if (out->table->n_rows == 0) FAIL(ERR_FORMAT, "%s: the table coefficients is empty", path);
@@ -56,8 +57,8 @@ static int pair_layers(Pairs *out, const Side *a, const Side *b)
         if (other < 0) continue;
         if (strcmp(table_text(a->table, row, "metric"), table_text(b->table, other, "metric")))
             FAIL(ERR_ARGUMENT, "%s counts %s and %s %s: --estimator chooses rows of one metric", a->path, table_text(a->table, row, "metric"), b->path, table_text(b->table, other, "metric"));
-        out->a[out->n] = table_number(a->table, row, "alpha"), out->a_se[out->n] = table_number(a->table, row, "alpha_se");
-        out->b[out->n] = table_number(b->table, other, "alpha"), out->b_se[out->n] = table_number(b->table, other, "alpha_se");
+        out->a[out->n] = table_number(a->table, row, a->alpha), out->a_se[out->n] = table_number(a->table, row, a->alpha_se);
+        out->b[out->n] = table_number(b->table, other, b->alpha), out->b_se[out->n] = table_number(b->table, other, b->alpha_se);
         out->weights[out->n++] = table_integer(a->table, row, "weights");
     }
     if (out->n < 2) FAIL(ERR_ARGUMENT, "%s (%s) and %s (%s) have %d layers in common; two are the least that can be compared", a->path, a->estimator, b->path, b->estimator, out->n);
@@ -93,8 +94,9 @@ static int run(const Arguments *args)
     Side a = { 0 }, b = { 0 };
     Pairs pairs = { 0 };
     const char *estimator = options_is_set(args->options, "estimator") ? options_text(args->options, "estimator") : NULL;
-    int status = side_open(&a, args->positional[0], estimator);
-    if (status == OK) status = side_open(&b, args->positional[1], estimator);
+    const bool robust = options_flag(args->options, "robust");
+    int status = side_open(&a, args->positional[0], estimator, robust);
+    if (status == OK) status = side_open(&b, args->positional[1], estimator, robust);
     if (status == OK) status = pair_layers(&pairs, &a, &b);
     if (status == OK) {
         Agreement g = agreement_of(pairs.a, pairs.a_se, pairs.b, pairs.b_se, pairs.weights, pairs.n);
