@@ -35,7 +35,7 @@ typedef struct {
     int (*run)(const Arguments *arguments);
 } Command;
 
-extern const Command command_run, command_ppl, command_kl, command_info, command_tokenize, command_allocate,
+extern const Command command_run, command_alpha, command_ppl, command_kl, command_info, command_tokenize, command_allocate,
                      command_export, command_compare, command_plot;
 
 /* Fills *out from argv (without the program's name and the command).  ERR_ARGUMENT with one sentence;

@@ -43,4 +43,8 @@ int run_layers(int **out, int *n, const Model *model, const Options *options);
 /* Commit, host, versions ...: what /runs keeps; seconds: wall time so far. */
 void run_provenance(Provenance *out, const Config *config, const Options *options, const StudyPlan *plan, double seconds);
 
+/* Another back end rounds otherwise: its measurements are not those that the store would find.  ERR_ARGUMENT where the
+ * store at `output` holds such. */
+int run_check_backend(const Store *store, const char *output, const char *backend);
+
 #endif

@@ -64,3 +64,16 @@ void run_provenance(Provenance *out, const Config *config, const Options *option
     provenance_add(out, "wall_seconds", "%.1f", seconds);
     free(settings);
 }
+
+int run_check_backend(const Store *store, const char *output, const char *backend)
+{
+    Table *runs = NULL;
+    if (store_count(store) == 0) return OK;
+    TRY(store_get_table(&runs, store, "runs"));
+    const char *other = NULL;
+    for (int64_t r = 0; r < runs->n_rows && !other && table_column(runs, "backend"); r++)
+        if (strcmp(table_text(runs, r, "backend"), backend)) other = table_text(runs, r, "backend");
+    int status = other ? err_set(ERR_ARGUMENT, "%s holds measurements of the back end %s, and one file does not mix them; keep to it, or give this run another file: --set output=..", output, other) : OK;
+    table_free(runs);
+    return status;
+}

@@ -1,11 +1,5 @@
 /*
  * run_text.c - the text of a run: from a file, random, or sampled from the model itself
- *
- * A sampled window is one whole sample of the model conditioned on its own first token, so that the
- * model is calibrated on it by construction.  The first token must be an ordinary one: a special start
- * token draws attention to itself and inflates the coefficients of the first block several hundred times.
- * Here it is drawn uniformly from the 1000 lowest ids that read as a blank and lower-case letters
- * (the commonest words of a byte-pair vocabulary).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,38 +9,9 @@
 
 #include "core/base/err.h"
 #include "core/base/glob.h"
-#include "core/base/rng.h"
 #include "experiments/command.h"
 #include "experiments/run.h"
-
-enum { FIRST_WORDS = 1000 };
-
-static bool is_plain_word(Tokenizer *tokenizer, int32_t id)
-{
-    if (tokenizer_is_special(tokenizer, id)) return false;
-    size_t n;
-    const char *text = tokenizer_decode(tokenizer, id, &n);
-    if (n < 2 || text[0] != ' ') return false;
-    for (size_t i = 1; i < n; i++)
-        if (text[i] < 'a' || text[i] > 'z') return false;
-    return true;
-}
-
-static int first_tokens(int32_t *first, int windows, const Model *model, uint64_t seed)
-{
-    Tokenizer *tokenizer = NULL;
-    int status = tokenizer_open(&tokenizer, model_path(model));
-    if (status != OK) return err_set(status, "%s; sampled text begins with an ordinary word, so it needs the tokenizer (text.random does without)", err_last());
-    int32_t word[FIRST_WORDS];
-    int n = 0, V = model_shape(model)->vocabulary;
-    for (int32_t id = 0; id < tokenizer_vocabulary(tokenizer) && id < V && n < FIRST_WORDS; id++)
-        if (is_plain_word(tokenizer, id)) word[n++] = id;
-    tokenizer_close(&tokenizer);
-    if (n == 0) FAIL(ERR_UNSUPPORTED, "%s: the vocabulary has no ordinary word to begin sampled text with", model_path(model));
-    for (int w = 0; w < windows; w++)
-        first[w] = word[(int)(rng_uniform(seed, rng_stream(RNG_TEXT, 0, 0, w), 0) * n)];
-    return OK;
-}
+#include "experiments/sample_text.h"
 
 static int integer(const Options *options, const char *name) { return (int)options_integer(options, name); }
 
@@ -90,18 +55,11 @@ static int sample(const char *path, const Model *model, const Options *options, 
     int windows = integer(options, "text.sample.windows"), length = integer(options, "text.sample.length");
     if (length > model_shape(model)->context)
         FAIL(ERR_ARGUMENT, "text.sample.length %d is longer than the model's context of %d", length, model_shape(model)->context);
-    int32_t *ids = xmalloc(sizeof *ids * (size_t)windows * (size_t)length), *first = xmalloc(sizeof *first * (size_t)windows);
-    uint64_t seed = (uint64_t)options_integer(options, "text.sample.seed");
-    NetworkPlan plan = { .resident = true, .chunk_rows = 64 };
-    if (network_bytes(model_shape(model), &plan, length) > options_integer(options, "memory")) plan.resident = false;
-    Network *net = NULL;
-    int status = first_tokens(first, windows, model, seed);
-    if (status == OK) status = network_open(&net, model, kernels, &plan, length);
-    if (status == OK) status = network_sample(ids, net, first, windows, length, seed);
-    network_close(&net);
+    int32_t *ids = xmalloc(sizeof *ids * (size_t)windows * (size_t)length);
+    int status = sample_text(ids, model, kernels, options_integer(options, "memory"), 0, windows, length,
+                             (uint64_t)options_integer(options, "text.sample.seed"), "text.random does without");
     if (status == OK) status = write_ids(path, ids, windows, length);
     free(ids);
-    free(first);
     return status;
 }
 

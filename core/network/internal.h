@@ -9,7 +9,6 @@
 
 enum {
     PATCH_BATCH = BACKWARD_SEGMENTS,    /* segments whose own weights are made together */
-    SAMPLE_GROUP = 8,               /* windows that are sampled together           */
 };
 
 /* What a block computes on its way, in the memory of the back end.  Those of the second part outlive the block

@@ -66,10 +66,12 @@ int network_block(Network *network, float *x, const Layout *layout, int block, c
 enum { HEAD_ROWS = 128 };
 void network_logits(Network *network, float *logits, const float *x, int rows);
 
-/* Samples `windows` texts of `length` ids at temperature 1, each continuing its own first[w]; out is
- * [windows][length] with out[w][0] = first[w].  Id t of window w uses the uniform number at (seed,
- * stream of w, t), so more windows do not change the earlier ones. */
-int network_sample(int32_t *out, Network *network, const int32_t *first, int windows, int length, uint64_t seed);
+/* Samples windows [window, window + windows) of `length` ids at temperature 1, each continuing its own first[i]; out is
+ * [windows][length] with out[i][0] = first[i].  Id t of window w uses the uniform number at (seed,
+ * stream of w, t), so more windows do not change the earlier ones, nor do they depend on where a call begins: at a
+ * multiple of SAMPLE_GROUP, since so many are sampled together. */
+enum { SAMPLE_GROUP = 8 };
+int network_sample(int32_t *out, Network *network, const int32_t *first, int window, int windows, int length, uint64_t seed);
 
 /* Null runs: every product with the back end's other legitimate rounding (Kernels.matmul_halves).
  * Returns what was set before. */

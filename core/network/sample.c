@@ -4,6 +4,7 @@
  * The group is always full (idle rows repeat the first window), so the shapes of all products, and
  * with them every bit of a window, do not depend on how many windows are asked for.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -80,8 +81,8 @@ static int32_t draw(const float *logits, int V, double u)
     return V - 1;
 }
 
-/* Feeds token t of each window of the group and draws token t + 1. */
-static int step(Sampler *s, int32_t *out, int first, int windows, int t, uint64_t seed)
+/* Feeds token t of each window of the group and draws token t + 1; out begins with window number `window`. */
+static int step(Sampler *s, int32_t *out, int first, int windows, int t, int window, uint64_t seed)
 {
     Network *net = s->net;
     const ModelShape *m = net->shape;
@@ -102,12 +103,13 @@ static int step(Sampler *s, int32_t *out, int first, int windows, int t, uint64_
         if (first + g < windows)
             out[(int64_t)(first + g) * s->length + t + 1] =
                 draw(s->host + (int64_t)g * m->vocabulary, m->vocabulary,
-                     rng_uniform(seed, rng_stream(RNG_SAMPLE, 0, 0, first + g), (uint64_t)t));
+                     rng_uniform(seed, rng_stream(RNG_SAMPLE, 0, 0, window + first + g), (uint64_t)t));
     return OK;
 }
 
-int network_sample(int32_t *out, Network *net, const int32_t *first, int windows, int length, uint64_t seed)
+int network_sample(int32_t *out, Network *net, const int32_t *first, int window, int windows, int length, uint64_t seed)
 {
+    assert(window % SAMPLE_GROUP == 0);
     if (length > net->positions) FAIL(ERR_ARGUMENT, "sampled windows of %d tokens are longer than the network's %d positions", length, net->positions);
     Sampler sampler;
     sampler_init(&sampler, net, length);
@@ -115,7 +117,7 @@ int network_sample(int32_t *out, Network *net, const int32_t *first, int windows
     for (int w = 0; w < windows; w++) out[(int64_t)w * length] = first[w];
     for (int group = 0; group < windows && status == OK; group += SAMPLE_GROUP)
         for (int t = 0; t + 1 < length && status == OK; t++)
-            status = interrupt_requested() ? err_set(ERR_INTERRUPTED, "interrupted") : step(&sampler, out, group, windows, t, seed);
+            status = interrupt_requested() ? err_set(ERR_INTERRUPTED, "interrupted") : step(&sampler, out, group, windows, t, window, seed);
     sampler_free(&sampler);
     return status;
 }

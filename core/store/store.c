@@ -15,7 +15,7 @@
 
 struct Store {
     char *path;                     /* as the user wrote it, for messages                          */
-    char *file, *lock_path;         /* absolute, links followed: one lock and journal per file     */
+    char *file, *lock_path;         /* absolute, links followed: one lock and journal per file; NULL: in memory */
     bool read_only;
     bool changed;                   /* there is something that the file does not have              */
     int lock;
@@ -129,12 +129,20 @@ static int open_parts(Store *store)
     return store->read_only ? OK : store_flush(store);
 }
 
-int store_open(Store **out, const char *path, bool read_only)
+static Store *store_new(const char *path)
 {
     Store *store = xcalloc(1, sizeof *store);
     store->path = xstrdup(path);
-    store->read_only = read_only;
     store->lock = store->journal.fd = store->this_run = -1;
+    return store;
+}
+
+Store *store_in_memory(void) { return store_new("results in memory"); }
+
+int store_open(Store **out, const char *path, bool read_only)
+{
+    Store *store = store_new(path);
+    store->read_only = read_only;
     int status = open_parts(store);
     if (status == OK) *out = store;
     else store_free(store);
@@ -198,7 +206,7 @@ void store_set_provenance(Store *store, const Provenance *provenance)
 
 static int append_bytes(Store *store, Bytes *bytes)
 {
-    int status = journal_append(&store->journal, bytes->data, bytes->n);
+    int status = store->file ? journal_append(&store->journal, bytes->data, bytes->n) : OK;
     free(bytes->data);
     return status;
 }
@@ -255,6 +263,7 @@ int store_clear_tables(Store *store)
 int store_flush(Store *store)
 {
     TRY(refuse_read_only(store));
+    if (!store->file) return OK;
     if (!store->changed) return journal_remove(&store->journal);            /* it may hold a torn record */
     uint8_t *bytes = NULL;
     size_t n = 0;

@@ -64,6 +64,9 @@ void provenance_free(Provenance *provenance);
  * read but not merged. */
 int store_open(Store **out, const char *path, bool read_only);
 
+/* A store of this process alone: nothing is written anywhere. */
+Store *store_in_memory(void);
+
 /* The record of this key; borrowed until the store changes.  NULL where there is none. */
 const Measurement *store_find(const Store *store, const char key[HASH_TEXT]);
 int store_count(const Store *store);

@@ -16,7 +16,7 @@ static int32_t *sampled(const Model *model, const char *back_end, bool resident,
 {
     int32_t *ids = xmalloc(sizeof *ids * (size_t)(windows * length));
     Network *net = network_of(model, back_end, resident, length);
-    WORKS(network_sample(ids, net, first, windows, length, seed));
+    WORKS(network_sample(ids, net, first, 0, windows, length, seed));
     network_close(&net);
     return ids;
 }
@@ -107,6 +107,14 @@ static void more_windows_change_nothing(void **state)
         assert_memory_equal(all, some, sizeof *some * (size_t)(windows[i] * LENGTH));
         free(some);
     }
+    for (int from = SAMPLE_GROUP; from < MANY; from += 2 * SAMPLE_GROUP) {
+        int32_t *rest = xmalloc(sizeof *rest * MANY * LENGTH);
+        Network *net = network_of(tiny.model, "cpu", true, LENGTH);
+        WORKS(network_sample(rest, net, first + from, from, MANY - from, LENGTH, 3));
+        assert_memory_equal(all + from * LENGTH, rest, sizeof *rest * (size_t)((MANY - from) * LENGTH));
+        network_close(&net);
+        free(rest);
+    }
     kernels_set_threads(2);
     int32_t *threads = sampled(tiny.model, "cpu", true, first, MANY, LENGTH, 3);
     kernels_set_threads(1);
@@ -131,7 +139,7 @@ static void short_windows(void **state)
     free(shorter);
     Network *net = network_of(tiny.model, "cpu", true, 4);
     int32_t ids[5];
-    assert_int_equal(network_sample(ids, net, first, 1, 5, 1), ERR_ARGUMENT);
+    assert_int_equal(network_sample(ids, net, first, 0, 1, 5, 1), ERR_ARGUMENT);
     network_close(&net);
     tiny_close(&tiny);
 }

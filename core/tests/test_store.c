@@ -200,6 +200,27 @@ static void test_link_and_lock(void **state)
     free(link);
 }
 
+/* Found again like any other, and nowhere on the disk. */
+static void test_in_memory(void **state)
+{
+    (void)state;
+    Store *store = store_in_memory();
+    assert_int_equal(store_count(store), 0);
+    for (int i = 0; i < 5; i++) append(store, i);
+    append(store, 2);
+    check_records(store, 5);
+    require(store_flush(store));
+    append(store, 5);
+    check_records(store, 6);
+    Table *table = NULL;
+    require(store_get_table(&table, store, "measurements"));
+    assert_int_equal(table->n_rows, 6);
+    table_free(table);
+    refused(store_get_table(&table, store, "nothing"), ERR_ARGUMENT, "results in memory");
+    closed(store);
+    assert_false(exists(path) || exists(journal_path) || exists("results in memory"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +230,7 @@ int main(void)
         TEST(test_equal_content_equal_bytes),
         TEST(test_folders),
         TEST(test_link_and_lock),
+        TEST(test_in_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

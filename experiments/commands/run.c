@@ -104,20 +104,6 @@ static void keep_summary(Job *s, Run *run)
     free(run->summary);
 }
 
-/* Another back end rounds otherwise: its measurements are not those that the store would find. */
-static int check_backend(const Store *store, const char *output, const char *backend)
-{
-    Table *runs = NULL;
-    if (store_count(store) == 0) return OK;
-    TRY(store_get_table(&runs, store, "runs"));
-    const char *other = NULL;
-    for (int64_t r = 0; r < runs->n_rows && !other && table_column(runs, "backend"); r++)
-        if (strcmp(table_text(runs, r, "backend"), backend)) other = table_text(runs, r, "backend");
-    int status = other ? err_set(ERR_ARGUMENT, "%s holds measurements of the back end %s, and one file does not mix them; keep to it, or give this run another file: --set output=..", output, other) : OK;
-    table_free(runs);
-    return status;
-}
-
 /* Before the first measurement, so that a killed run has its row too, and again with its wall time. */
 static void set_provenance(const Point *p, Job *s, double seconds)
 {
@@ -129,7 +115,7 @@ static void set_provenance(const Point *p, Job *s, double seconds)
 
 static int run_point(Point *p, Job *s)
 {
-    TRY(check_backend(s->store, s->output, options_text(p->options, "backend")));
+    TRY(run_check_backend(s->store, s->output, options_text(p->options, "backend")));
     TRY(point_study(p, s));
     double start = clock_seconds();
     set_provenance(p, s, 0);
