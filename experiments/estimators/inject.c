@@ -54,10 +54,10 @@ static void one_layer(OneLayer *out, const Injection *in, int layer, int draw, b
 }
 
 /* g . delta of every layer and draw: all from one backward pass over the text's labels. */
-static void first_order_request(GradientRequest *out, ErrorForm *error, char name[][16], const Injection *in)
+static void first_order_request(GradientRequest *out, ErrorForm *error, char name[][24], const Injection *in)
 {
     for (int d = 0; d < in->n_draws; d++) {
-        snprintf(name[d], 16, "noise%d", d);
+        snprintf(name[d], 24, "noise%d", d);
         error[d] = (ErrorForm){ name[d], in->law, in->options, d };
     }
     *out = (GradientRequest){ .probe = PROBE_LABELS, .group = (int)options_integer(in->run->options, "noise.group"), .n_layers = in->n_layers,
@@ -71,7 +71,7 @@ static int plan_injection(Plan *plan, Run *run, const Estimator *estimator, Way 
     if (way == NLL_CONTROL) {
         GradientRequest request;
         ErrorForm error[MOST_ERRORS];
-        char name[MOST_ERRORS][16];
+        char name[MOST_ERRORS][24];
         first_order_request(&request, error, name, &in);
         plan_add_gradients(plan, &request);
     }
@@ -123,7 +123,7 @@ static int first_order(Measurement *out, Coefficients *cost, const Injection *in
 {
     GradientRequest request;
     ErrorForm error[MOST_ERRORS];
-    char name[MOST_ERRORS][16];
+    char name[MOST_ERRORS][24];
     first_order_request(&request, error, name, in);
     TRY(run_gradients(out, in->run, &request));
     cost->passes += gradients_cost(in->run->study, &request);
