@@ -38,8 +38,8 @@ COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell git diff-ind
 $(BUILD)/commit: FORCE ; @mkdir -p $(@D)
 	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' > $@
 FORCE:
-$(BUILD)/obj/experiments/run_provenance.c.o: CPPFLAGS += -DLINEARITY_COMMIT='"$(COMMIT)"'
-$(BUILD)/obj/experiments/run_provenance.c.o: $(BUILD)/commit
+$(BUILD)/obj/experiments/run/run_provenance.c.o: CPPFLAGS += -DLINEARITY_COMMIT='"$(COMMIT)"'
+$(BUILD)/obj/experiments/run/run_provenance.c.o: $(BUILD)/commit
 
 # Paths that tests read; a test that lacks its file says aloud that it was skipped.
 export LINEARITY_MODEL ?= $(MODEL)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
-#include "experiments/run.h"
+#include "experiments/run/run.h"
 
 const Experiment *const experiments[] = { &experiment_sensitivity, &experiment_predict, &experiment_estimators, &experiment_additivity, NULL };
 enum { N_EXPERIMENTS = sizeof experiments / sizeof *experiments - 1 };

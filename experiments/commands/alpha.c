@@ -7,8 +7,8 @@
 
 #include "core/base/err.h"
 #include "core/config/config.h"
-#include "experiments/alpha.h"
-#include "experiments/run.h"
+#include "experiments/alpha/alpha.h"
+#include "experiments/run/run.h"
 
 static const Option own[] = {
     { "estimator", OPTION_ONE_OF, false, "fisher", 0, 0, "fisher|inject|paper", "", "fisher: one backward pass for all layers; inject: noise in one layer at a time; paper: the paper's recipe, in PPL" },

@@ -14,7 +14,7 @@
 #include "core/base/err.h"
 #include "core/measure/study.h"
 #include "experiments/command.h"
-#include "experiments/run.h"
+#include "experiments/run/run.h"
 
 static const Option own[] = {
     { "set",     OPTION_TEXT, true,  NULL, 0, 0, NULL, "", "override a key of the config: --set noise.t2=0.01,0.03" },

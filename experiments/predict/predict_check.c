@@ -1,0 +1,63 @@
+/*
+ * predict_check.c - choices and budgets that cannot work, told before hours of measuring
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/base/err.h"
+#include "experiments/predict/predict.h"
+
+int check_choices(const Run *run)
+{
+    const Config *config = run->config;
+    if (config->n_choices == 0) FAIL(ERR_ARGUMENT, "%s: the experiment predict needs choices, for example choices: [{rtn: {bits: [3, 4], group: 64}}]", config->path);
+    for (int c = 0; c < config->n_choices; c++) {
+        const Choice *choice = &config->choice[c];
+        if (choice->perturbation->random)
+            FAIL(ERR_ARGUMENT, "%s: '%s' is noise and has no size in bits, so it cannot be a choice", config->path, choice->perturbation->name);
+        for (int i = 0; i < run->n_layers && choice->perturbation->check; i++) {
+            const Layer *layer = model_layer(study_model(run->study), run->layer[i]);
+            int status = choice->perturbation->check(layer->rows, layer->cols, choice->options);
+            if (status != OK) return err_context(status, "choice %s, %s", choice->name, layer->name);
+        }
+    }
+    return OK;
+}
+
+/* The bits of one choice in one layer, from a few rows: enough to tell a hopeless budget before hours
+ * of measuring, not to allocate by. */
+static int first_bits(double *bits, const Run *run, int i, const Choice *choice)
+{
+    enum { ROWS = 16 };
+    const Layer *layer = model_layer(study_model(run->study), run->layer[i]);
+    int64_t rows = layer->rows < ROWS ? layer->rows : ROWS, n = rows * layer->cols;
+    float *w = xmalloc(sizeof *w * (size_t)n), *out = xmalloc(sizeof *out * (size_t)n);
+    LayerWeights weights = { w, rows, layer->cols, run->layer[i] };
+    PerturbationError error;
+    int status = model_read(w, study_model(run->study), layer->type, layer->block, 0, rows);
+    if (status == OK) status = perturbation_apply(out, &error, choice->perturbation, &weights, choice->options, NULL, (Draw){ study_seed(run->study), 0, 0 });
+    if (status == OK) *bits = error.bits;
+    free(w);
+    free(out);
+    return status == OK ? OK : err_context(status, "choice %s, %s", choice->name, layer->name);
+}
+
+int check_budgets(const Run *run)
+{
+    double least = 0, weights = 0;
+    for (int i = 0; i < run->n_layers; i++) {
+        const Layer *layer = model_layer(study_model(run->study), run->layer[i]);
+        double fewest = INFINITY, bits = 0;
+        for (int c = 0; c < run->config->n_choices; c++) {
+            TRY(first_bits(&bits, run, i, &run->config->choice[c]));
+            fewest = fmin(fewest, bits);
+        }
+        least += fewest * (double)(layer->rows * layer->cols);
+        weights += (double)(layer->rows * layer->cols);
+    }
+    for (int b = 0; b < options_count(run->options, "budgets"); b++)
+        if (options_number_at(run->options, "budgets", b) * weights < least * (1 - 1e-9))
+            FAIL(ERR_BUDGET, "%s: no allocation fits the budget of %g bits per weight; the smallest choices need %.6f (group sizes and scales count)",
+                 run->config->path, options_number_at(run->options, "budgets", b), least / weights);
+    return OK;
+}

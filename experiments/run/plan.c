@@ -1,0 +1,150 @@
+/*
+ * plan.c - lists of measurements, and the summary of a run
+ */
+#include <search.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "experiments/run/run.h"
+
+static void plan_push(Plan *plan, LayerMap map)
+{
+    if (plan->n == plan->capacity) {
+        plan->capacity = plan->capacity ? 2 * plan->capacity : 64;
+        plan->map = xrealloc(plan->map, sizeof *plan->map * (size_t)plan->capacity);
+    }
+    plan->map[plan->n++] = map;
+}
+
+void plan_add_null(Plan *plan) { plan_push(plan, (LayerMap){ .null_run = true, .label = xstrdup("null run") }); }
+
+static LayerMap map_copy(const LayerMap *map)
+{
+    LayerMap copy = *map;
+    MapEntry *entry = xmalloc(sizeof *entry * (size_t)(map->n ? map->n : 1));
+    for (int i = 0; i < map->n; i++) entry[i] = (MapEntry){ map->entry[i].layer, map->entry[i].perturbation, options_copy(map->entry[i].options) };
+    copy.entry = entry;
+    copy.label = xstrdup(map->label ? map->label : "");
+    return copy;
+}
+
+static void map_free(const LayerMap *map)
+{
+    for (int j = 0; j < map->n; j++) options_free((Options *)map->entry[j].options);
+    free((MapEntry *)map->entry);
+    free((char *)map->label);
+}
+
+void plan_add(Plan *plan, const LayerMap *map) { plan_push(plan, map_copy(map)); }
+
+void plan_add_gradients(Plan *plan, const GradientRequest *request)
+{
+    GradientRequest copy = *request;
+    int *layer = xmalloc(sizeof *layer * (size_t)(request->n_layers ? request->n_layers : 1));
+    memcpy(layer, request->layer, sizeof *layer * (size_t)request->n_layers);
+    copy.layer = layer;
+    copy.label = xstrdup(request->label);
+    if (request->point) {
+        LayerMap *point = xmalloc(sizeof *point);
+        *point = map_copy(request->point);
+        copy.point = point;
+    }
+    ErrorForm *error = xcalloc((size_t)request->n_errors, sizeof *error);
+    for (int j = 0; j < request->n_errors; j++) {
+        error[j] = request->error[j];
+        error[j].name = xstrdup(request->error[j].name);
+        error[j].options = options_copy(request->error[j].options);
+    }
+    copy.error = error;
+    plan->gradient = xrealloc(plan->gradient, sizeof *plan->gradient * (size_t)(plan->n_gradients + 1));
+    plan->gradient[plan->n_gradients++] = copy;
+}
+
+static void request_free(GradientRequest *request)
+{
+    for (int j = 0; j < request->n_errors; j++) {
+        free((char *)request->error[j].name);
+        options_free((Options *)request->error[j].options);
+    }
+    if (request->point) map_free(request->point);
+    free((LayerMap *)request->point);
+    free((ErrorForm *)request->error);
+    free((int *)request->layer);
+    free((char *)request->label);
+}
+
+void plan_free(Plan *plan)
+{
+    for (int i = 0; i < plan->n; i++) map_free(&plan->map[i]);
+    for (int i = 0; i < plan->n_gradients; i++) request_free(&plan->gradient[i]);
+    free(plan->map);
+    free(plan->gradient);
+    *plan = (Plan){ 0 };
+}
+
+/* ---- measuring what is planned ---- */
+
+static int compare_keys(const void *a, const void *b) { return strcmp(a, b); }
+
+bool key_is_new(void **seen, const char *key)
+{
+    char *copy = xstrdup(key);
+    bool is_new = *(char **)tsearch(copy, seen, compare_keys) == copy;
+    if (!is_new) free(copy);
+    return is_new;
+}
+
+void keys_free(void **seen)
+{
+    tdestroy(*seen, free);
+    *seen = NULL;
+}
+
+int run_measure(Measurement *out, Run *run, const LayerMap *map)
+{
+    bool known = measure_known(run->study, map);
+    double work = measure_cost(run->study, map);
+    int before = study_executed(run->study);
+    TRY(measure(out, run->study, map));
+    run->measured += study_executed(run->study) - before;
+    if (!key_is_new(&run->seen, out->key)) return OK;
+    run->found += known;
+    if (known) progress_skip(run->progress, work);
+    else progress_step(run->progress, work, map->label);
+    return OK;
+}
+
+typedef struct { Run *run; double work; bool counts; } GradientSteps;
+
+static void step_window(void *context, const char *label)
+{
+    GradientSteps *s = context;
+    s->run->measured++;
+    if (s->counts) progress_step(s->run->progress, s->work, label);
+}
+
+int run_gradients(Measurement *out, Run *run, const GradientRequest *request)
+{
+    char key[HASH_TEXT];
+    const int windows = study_corpus(run->study)->n_windows;
+    TRY(gradients_key(key, run->study, request));
+    GradientSteps steps = { run, gradients_cost(run->study, request) / windows, key_is_new(&run->seen, key) };
+    const int known = gradients_known(run->study, request, windows);
+    for (int i = 0; i < known && steps.counts; i++) progress_skip(run->progress, steps.work);
+    run->found += steps.counts ? known : 0;
+    return measure_gradients(out, run->study, request, windows, step_window, &steps);
+}
+
+void run_say(Run *run, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    run->summary = xrealloc(run->summary, sizeof *run->summary * (size_t)(run->n_summary + 1));
+    run->summary[run->n_summary++] = xstrdup(line);
+}

@@ -1,0 +1,109 @@
+/*
+ * price.c - how many measurements a run makes, and what they cost in passes, memory and time
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/clock.h"
+#include "core/base/err.h"
+#include "core/base/size.h"
+#include "experiments/run/run.h"
+
+/* Two experiments may ask for the same measurement; it is priced once. */
+static int price_map(Price *price, void **seen, Point *p, const LayerMap *map)
+{
+    char key[HASH_TEXT];
+    TRY(measure_key(key, NULL, p->study, map));
+    if (!key_is_new(seen, key)) return OK;
+    double work = measure_cost(p->study, map);
+    bool known = measure_known(p->study, map);
+    price->n++, price->known += known;
+    price->work += work, price->left += known ? 0 : work;
+    return OK;
+}
+
+static int price_gradients(Price *price, void **seen, Point *p, const GradientRequest *request)
+{
+    char key[HASH_TEXT];
+    const int windows = p->corpus.n_windows;
+    TRY(gradients_key(key, p->study, request));
+    if (!key_is_new(seen, key)) return OK;
+    double work = gradients_cost(p->study, request);
+    int known = gradients_known(p->study, request, windows);
+    price->n += windows, price->known += known, price->backward += windows;
+    price->work += work, price->left += work * (windows - known) / windows;
+    return OK;
+}
+
+static int price_experiment(Price *price, void **seen, Point *p, const char *name)
+{
+    const Experiment *e = NULL;
+    TRY(experiment_find(&e, name));
+    Plan plan = { 0 };
+    int later = 0, status = e->plan(&plan, &later, &p->run);
+    for (int m = 0; m < plan.n && status == OK; m++) status = price_map(price, seen, p, &plan.map[m]);
+    for (int g = 0; g < plan.n_gradients && status == OK; g++) status = price_gradients(price, seen, p, &plan.gradient[g]);
+    price->n += later, price->work += later, price->left += later, price->later += later;
+    plan_free(&plan);
+    return status;
+}
+
+int price_point(Price *price, Point *p)
+{
+    void *seen = NULL;
+    int status = OK;
+    for (int i = 0; i < options_count(p->options, "experiment") && status == OK; i++)
+        status = price_experiment(price, &seen, p, options_text_at(p->options, "experiment", i));
+    keys_free(&seen);
+    if (price->left > 0) price->left++;         /* the clean pass, which every run that measures begins with */
+    return status;
+}
+
+static double seconds_of(const Kernels *k, float *out, const float *x, const float *w, const Ragged *batch, int C, int N)
+{
+    double start = clock_seconds();
+    k->matmul(out, N, x, w, 0, NULL, batch, C, N);
+    return clock_seconds() - start;
+}
+
+/* Seconds of one pass, from the fastest of some products of the shapes at hand: enough for an estimate. */
+static double seconds_per_pass(const Point *p)
+{
+    enum { ROWS = 256, REPEATS = 20 };
+    const ModelShape *s = model_shape(p->model);
+    int C = s->width, N = s->feed_forward, length[2] = { ROWS, ROWS };
+    int64_t offset[2] = { 0, ROWS };
+    Ragged batch = { 2, length, offset };
+    float *x = xcalloc(2 * ROWS * (size_t)C, sizeof *x), *w = xcalloc((size_t)C * (size_t)N, sizeof *w), *out = xcalloc(2 * ROWS * (size_t)N, sizeof *out);
+    double best = INFINITY;
+    for (int i = 0; i < REPEATS; i++) best = fmin(best, seconds_of(p->kernels, out, x, w, &batch, C, N));
+    free(x);
+    free(w);
+    free(out);
+    const double overhead = 1.25;               /* all that is not a matrix product, measured on the default model */
+    double rate = 2.0 * 2 * ROWS * C * N / best;
+    return overhead * network_flops(s, p->corpus.n_inputs, (double)p->corpus.n_inputs / p->corpus.n_segments, 0, p->corpus.n_scored) / rate;
+}
+
+void price_say(const Point *p, const Price *price)
+{
+    const ModelShape *s = model_shape(p->model);
+    double flops = network_flops(s, p->corpus.n_inputs, (double)p->corpus.n_inputs / p->corpus.n_segments, 0, p->corpus.n_scored);
+    double seconds = price->left * seconds_per_pass(p);
+    printf("measurements   %d, of which %d are in the store\n", price->n, price->known);
+    if (price->backward) printf("               (%d of them windows of backward passes, each for all layers at once)\n", price->backward);
+    printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
+    printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
+    if (price->later) printf("               (%d of them allocated models, which follow from the results; some may be in the store)\n", price->later);
+    char used[SIZE_TEXT], least[SIZE_TEXT];
+    printf("memory         %s beside the mapped file (%s, %s, %s); the least is %s\n", size_text(used, p->plan.bytes),
+           p->plan.network.resident ? "weights kept as float32" : "weights converted block by block",
+           p->plan.keep_logits ? "clean logits kept" : "clean logits computed again",
+           p->plan.boundary_stride == 1 ? "every block boundary kept" : p->plan.boundary_stride ? "some block boundaries kept" : "no block boundary kept",
+           size_text(least, p->plan.least));
+    int minutes = (int)(seconds / 60);
+    printf("time           about ");
+    if (minutes >= 60) printf("%d h ", minutes / 60);
+    printf("%d min %02d s with %d threads of this machine (a guess from one matrix product)\n", minutes % 60, (int)seconds % 60, kernels_threads());
+}
