@@ -108,14 +108,22 @@ Interval predict_loss(const WindowCoefficients *c, const double *t2, const doubl
     return (Interval){ value, value - half, value + half };
 }
 
-double predict_ratio(double *se, const WindowCoefficients *c, const double *t2, const double *measured)
+double paired_ratio(double *se, const double *a, const double *b, const int64_t *tokens, int n)
 {
-    double *predicted = predicted_windows(c, t2), value, got, mean;
-    weighted_mean(&value, se, predicted, c->tokens, c->n_windows);
-    weighted_mean(&got, se, measured, c->tokens, c->n_windows);
-    for (int w = 0; w < c->n_windows; w++) predicted[w] = measured[w] - got / value * predicted[w];
-    weighted_mean(&mean, se, predicted, c->tokens, c->n_windows);
-    free(predicted);
+    double value, got, mean;
+    weighted_mean(&value, se, b, tokens, n);
+    weighted_mean(&got, se, a, tokens, n);
+    double *rest = xmalloc(sizeof *rest * (size_t)n);
+    for (int w = 0; w < n; w++) rest[w] = a[w] - got / value * b[w];
+    weighted_mean(&mean, se, rest, tokens, n);
+    free(rest);
     *se /= fabs(value);
     return got / value;
+}
+
+double predict_ratio(double *se, const WindowCoefficients *c, const double *t2, const double *measured)
+{
+    double *predicted = predicted_windows(c, t2), ratio = paired_ratio(se, measured, predicted, c->tokens, c->n_windows);
+    free(predicted);
+    return ratio;
 }

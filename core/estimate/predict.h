@@ -49,7 +49,11 @@ void draw_variance(double *v, const WindowCoefficients *c);
  * draw_variance.  Ends NaN where v is. */
 Interval predict_loss(const WindowCoefficients *c, const double *t2, const double *v, const double *measured);
 
-/* measured / S, and its standard error over windows (NaN for one), in which what both have of the text cancels. */
+/* mean of a / mean of b, both [n] by window, and its standard error over windows (NaN for one), in which what both have of
+ * the text cancels. */
+double paired_ratio(double *se, const double *a, const double *b, const int64_t *tokens, int n);
+
+/* measured / S in the same way. */
 double predict_ratio(double *se, const WindowCoefficients *c, const double *t2, const double *measured);
 
 #endif

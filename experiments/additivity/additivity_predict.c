@@ -29,10 +29,8 @@ static WindowCoefficients single(const Additivity *a, const double *x)
 
 Mean ratio_over_windows(const Additivity *a, const double *x, const double *y)
 {
-    const double one = 1;
-    const WindowCoefficients c = single(a, y);
     Mean e;
-    e.value = predict_ratio(&e.se, &c, &one, x);
+    e.value = paired_ratio(&e.se, x, y, a->tokens, a->n_windows);
     return e;
 }
 

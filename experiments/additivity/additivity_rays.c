@@ -13,24 +13,6 @@ const char *const law_name[LAWS] = { "quantizer", "noise" };
 
 /* ---- what is put in ---- */
 
-static Options *noise_options(const Perturbation *law, const Run *run, double t2)
-{
-    static const char *const shared[] = { "group", "scale", "fresh" };
-    Options *o = options_new(law->options);
-    char *text = xformat("%.17g", t2);
-    int status = options_set(o, "t2", text, "t2 of the noise");
-    free(text);
-    for (int i = 0; i < 3 && status == OK; i++) {
-        char *name = xformat("noise.%s", shared[i]), *value = options_value(run->options, name);
-        status = options_set(o, shared[i], value, name);
-        free(value);
-        free(name);
-    }
-    if (status == OK) return o;
-    options_free(o);
-    return NULL;
-}
-
 static void node_init(Node *node, const Additivity *a, double u, double scale, char *label)
 {
     const size_t windows = (size_t)a->n_windows, forms = (size_t)a->n_layers * windows;
@@ -43,10 +25,10 @@ static void node_init(Node *node, const Additivity *a, double u, double scale, c
 /* t2[i * stride]: of layer i. */
 static int fill_noise(Node *node, const Additivity *a, const double *t2, int stride)
 {
-    const Perturbation *law = perturbation_find(options_text(a->run->options, "noise.law"));
+    const Perturbation *law = noise_law(a->run);
     if (!law) return ERR_ARGUMENT;
     for (int i = 0; i < a->n_layers; i++) {
-        Options *options = noise_options(law, a->run, t2[i * stride]);
+        Options *options = noise_at(a->run, law, t2[i * stride], NULL, NULL);
         if (!options) return ERR_ARGUMENT;
         node->entry[i] = (MapEntry){ a->run->layer[i], law, options };
     }

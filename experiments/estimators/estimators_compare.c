@@ -34,14 +34,6 @@ static double draw_error(const Coefficients *c, int place)
     return sqrt(squares / (c->n_draws - 1) / c->n_draws);
 }
 
-/* a / b with the standard error in which what both have of the windows cancels. */
-static double paired_ratio(double *se, const double *a, const double *b, const int64_t *tokens, int n)
-{
-    const double one = 1;
-    const WindowCoefficients reference = { .n_layers = 1, .n_windows = n, .n_draws = 1, .a = b, .tokens = tokens };
-    return predict_ratio(se, &reference, &one, a);
-}
-
 static int compare_layer(LayerEstimate *out, const Comparisons *all, const Coefficients *c, int place)
 {
     Estimate e;

@@ -109,14 +109,6 @@ Table *covariance_table(const Run *run, const Coefficients *c)
 
 /* ---- the check: layers disturbed one by one ---- */
 
-/* measured / expected, both window by window, with the standard error in which what they share cancels. */
-static double paired_ratio(double *se, const double *measured, const double *expected, const int64_t *tokens, int n)
-{
-    const double one = 1;
-    WindowCoefficients c = { .n_layers = 1, .n_windows = n, .n_draws = 1, .a = expected, .tokens = tokens };
-    return predict_ratio(se, &c, &one, measured);
-}
-
 /* Layers with points above the noise floor: coefficients by injection and from the backward pass, [n][windows] each. */
 typedef struct { int n; int *response; double *injected, *fisher, *capped_injected, *capped_fisher; } Checks;
 
