@@ -14,6 +14,7 @@
 #include "core/base/err.h"
 #include "core/measure/study.h"
 #include "experiments/command.h"
+#include "experiments/estimators/estimator.h"
 #include "experiments/run/run.h"
 
 static const Option own[] = {
@@ -240,15 +241,22 @@ static int run(const Arguments *a)
     return status;
 }
 
-/* The experiments and the keys of a config, for --help. */
+static void add_line(char **text, int width, const char *name, const char *summary)
+{
+    char *longer = xformat("%s  %-*s %s\n", *text, width, name, summary);
+    free(*text);
+    *text = longer;
+}
+
+/* The experiments, the estimators and the keys of a config, for --help. */
 static char *manual(void)
 {
     char *keys = options_help(config_keys, "  "), *text = xstrdup("Experiments (the key experiment, in this order):\n");
-    for (int i = 0; experiments[i]; i++) {
-        char *longer = xformat("%s  %-12s %s\n", text, experiments[i]->name, experiments[i]->summary);
-        free(text);
-        text = longer;
-    }
+    for (int i = 0; experiments[i]; i++) add_line(&text, 12, experiments[i]->name, experiments[i]->summary);
+    char *both = xformat("%s\nEstimators (the key estimators, for the experiment of that name):\n", text);
+    free(text);
+    text = both;
+    for (int i = 0; estimators[i]; i++) add_line(&text, 14, estimators[i]->name, estimators[i]->summary);
     char *all = xformat("%s\nKeys of CONFIG.yaml (a.b is b below a; --set a.b=value overrides it):\n%s", text, keys);
     free(keys);
     free(text);
