@@ -12,6 +12,8 @@
 #include "core/measure/gradients.h"
 #include "core/measure/study.h"
 
+enum { FLOOR_FACTOR = 20 };         /* a KL below so many times that of the null run is not used: rounding is too much of it */
+
 /* Measurements and backward passes to come.  The plan owns all that they point to. */
 typedef struct { int n, capacity; LayerMap *map; int n_gradients; GradientRequest *gradient; } Plan;
 
@@ -47,6 +49,9 @@ int run_gradients(Measurement *out, Run *run, const GradientRequest *request);
 /* Adds the rows of a table to the run's table of that name, with the swept keys as further columns;
  * takes the table. */
 void run_emit(Run *run, Table *table);
+
+/* Says so where windows begin with a special token, which is part of what a coefficient means. */
+void run_say_first_token(Run *run);
 
 /* A line of the summary printed at the end. */
 void run_say(Run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -13,7 +13,7 @@ array name[64]
 add(label) = (n = n + 1, name[n] = label)
 meet(x) = x > 0 ? (low = min(low, x), high = max(high, x)) : 0
 reach(x) = x == x ? (near = min(near, max(x, -1)), far = max(far, min(x, 3))) : 0
-half(k) = or_else(1.96 * column("sum_ratio_se"), 0 * k)
+half(k) = or_else(column("sum_ratio_half"), 0 * k)
 stats table("estimators") using (chosen(0) ? (add(strcol("estimator")), meet(column("five_median")), meet(column("five_worst")), \
     reach(column("sum_ratio") - half(0)), reach(column("sum_ratio") + half(0))) : 0, 1) nooutput
 

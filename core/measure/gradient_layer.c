@@ -28,10 +28,9 @@ static double *form_of(const GradientPass *p, int form, int place, int window)
     return &p->form[((int64_t)form * p->request->n_layers + place) * p->study->corpus->n_windows + window];
 }
 
-/* Mean squares of the groups of a layer and ||W||^2, once a pass. */
-static void layer_scales(GradientPass *p, const LayerGradient *g, int place)
+/* Mean squares of the groups of a layer, for the layer at work; returns ||W||^2. */
+static double layer_scales(GradientPass *p, const LayerGradient *g)
 {
-    if (p->scale[place]) return;
     const int64_t group = p->request->group < g->cols ? p->request->group : g->cols, groups = (g->cols + group - 1) / group;
     float *host = xmalloc(sizeof *host * (size_t)(g->rows * groups));
     double *row_norm = xmalloc(sizeof *row_norm * (size_t)g->rows);
@@ -46,15 +45,15 @@ static void layer_scales(GradientPass *p, const LayerGradient *g, int place)
             host[r * groups + i] = (float)(squares / (double)n);
         }
     }
-    p->norm2[place] = 0;
-    for (int64_t r = 0; r < g->rows; r++) p->norm2[place] += row_norm[r];
-    p->scale[place] = p->study->kernels->alloc(g->rows * groups);
-    p->study->kernels->upload(p->scale[place], host, g->rows * groups);
+    double norm2 = 0;
+    for (int64_t r = 0; r < g->rows; r++) norm2 += row_norm[r];
+    p->study->kernels->upload(p->scale, host, g->rows * groups);
     free(row_norm);
     free(host);
+    return norm2;
 }
 
-/* The weights with error j for every segment, and their t2 (0 for all but the first segment of a window, whose forms add up). */
+/* The weights with error j for every segment, and their t2. */
 static int error_weights(GradientPass *p, int j, int64_t *stride, double *t2, const LayerGradient *g)
 {
     const ErrorForm *error = &p->request->error[j];
@@ -63,7 +62,6 @@ static int error_weights(GradientPass *p, int j, int64_t *stride, double *t2, co
     const bool fresh = replacement_per_window(&entry);
     const int *window = p->study->layout.window + g->first_segment;
     LayerWeights weights = { p->clean_host, g->rows, g->cols, g->layer };
-    p->study->kernels->download(p->clean_host, g->clean, floats);
     *stride = fresh ? floats : 0;
     PerturbationError got = { 0 };
     for (int i = 0; i < g->batch.n; i++) {
@@ -78,36 +76,54 @@ static int error_weights(GradientPass *p, int j, int64_t *stride, double *t2, co
     return OK;
 }
 
-static int64_t largest_layer_of(const GradientPass *p)
+/* Floats of the largest layer asked for, and of the groups of the one that has most of them. */
+static void largest_layer(int64_t *floats, int64_t *groups, const GradientPass *p)
 {
-    int64_t largest = 0;
+    *floats = *groups = 0;
     for (int i = 0; i < p->request->n_layers; i++) {
         const Layer *layer = model_layer(p->study->model, p->request->layer[i]);
-        largest = layer->rows * layer->cols > largest ? layer->rows * layer->cols : largest;
+        const int64_t n = layer->rows * layer->cols, g = layer->rows * ((layer->cols + p->request->group - 1) / p->request->group);
+        *floats = n > *floats ? n : *floats;
+        *groups = g > *groups ? g : *groups;
     }
-    return largest;
+}
+
+/* The most segments that pass together. */
+static int most_segments(const GradientPass *p)
+{
+    int most = 1;
+    for (int s = 0; s < p->study->layout.n; s++) {
+        int n = backward_segments(&p->study->layout, s, &p->study->plan.backward);
+        most = n > most ? n : most;
+    }
+    return most;
 }
 
 static void make_room(GradientPass *p)
 {
     if (p->clean_host) return;
-    const int64_t largest = largest_layer_of(p);
+    int64_t largest, groups;
+    largest_layer(&largest, &groups, p);
+    float *zeros = xcalloc((size_t)groups, sizeof *zeros);      /* what a perturbed point, which has no use for scales, works with */
+    p->scale = p->study->kernels->alloc(groups);
+    p->study->kernels->upload(p->scale, zeros, groups);
+    free(zeros);
     p->clean_host = xmalloc(sizeof(float) * (size_t)largest);
     if (p->request->n_errors) p->error_host = xmalloc(sizeof(float) * (size_t)largest);
     for (int j = 0; j < p->request->n_errors; j++) {
         const MapEntry entry = { 0, p->request->error[j].perturbation, p->request->error[j].options };
-        p->error_device[j] = p->study->kernels->alloc(largest * (replacement_per_window(&entry) ? BACKWARD_SEGMENTS : 1));
+        p->error_device[j] = p->study->kernels->alloc(largest * (replacement_per_window(&entry) ? most_segments(p) : 1));
     }
 }
 
 /* Adds the forms of each segment to its window; dot[i] of segment b at dot[b * n + i]: W (or delta's pair) first, then the errors. */
-static void add_clean(GradientPass *p, int place, const LayerGradient *g, const double *energy, const double *group, const double *dot, const double *t2)
+static void add_clean(GradientPass *p, int place, const LayerGradient *g, const double *energy, const double *group, const double *dot, const double *t2, double norm2)
 {
     const int n_errors = p->request->n_errors, n = 1 + n_errors;
     for (int b = 0; b < g->batch.n; b++) {
         const int w = p->study->layout.window[g->first_segment + b];
         const double T = (double)p->study->corpus->tokens[w], along = dot[b * n];
-        *form_of(p, SIGMA, place, w) += energy[b] * p->norm2[place] / (2 * (double)(g->rows * g->cols) * T);
+        *form_of(p, SIGMA, place, w) += energy[b] * norm2 / (2 * (double)(g->rows * g->cols) * T);
         *form_of(p, GROUP, place, w) += group[b] / (2 * T);
         *form_of(p, RHO, place, w) += along * along / (2 * T);
         for (int j = 0; j < n_errors; j++) {
@@ -138,7 +154,7 @@ int gradient_pass_layer(void *context, const LayerGradient *g)
     const int place = p->index_of[g->layer], n = p->point ? 2 : 1 + p->request->n_errors, segments = g->batch.n;
     if (place < 0) return OK;
     make_room(p);
-    layer_scales(p, g, place);
+    const double norm2 = p->point ? NAN : layer_scales(p, g);       /* forms at perturbed weights need neither */
     const float *matrix[1 + MOST_ERRORS] = { g->clean, g->w };
     int64_t stride[1 + MOST_ERRORS] = { 0, g->w_stride };
     double *energy = xmalloc(sizeof *energy * (size_t)segments), *group = xmalloc(sizeof *group * (size_t)segments);
@@ -149,10 +165,10 @@ int gradient_pass_layer(void *context, const LayerGradient *g)
         matrix[1 + j] = p->error_device[j];
     }
     if (status == OK) {
-        FormInput input = { p->request->group < g->cols ? p->request->group : (int)g->cols, p->scale[place], n, matrix, stride };
+        FormInput input = { p->request->group < g->cols ? p->request->group : (int)g->cols, p->scale, n, matrix, stride };
         p->study->kernels->gradient_forms(energy, group, dot, g->dy, g->x, &g->batch, (int)g->cols, (int)g->rows, &input);
         if (p->point) add_perturbed(p, place, g, dot);
-        else add_clean(p, place, g, energy, group, dot, t2);
+        else add_clean(p, place, g, energy, group, dot, t2, norm2);
     }
     free(energy);
     free(group);

@@ -13,7 +13,8 @@ typedef struct {
     int32_t top[HEAD_ROWS];
 } Positions;
 
-static bool knows_clean(const GradientPass *p) { return p->study->clean_nll != NULL; }
+/* Is there a clean model to compare with?  At the clean weights there is nothing to tell. */
+static bool knows_clean(const GradientPass *p) { return p->point && p->study->clean_nll; }
 
 static void add_losses(GradientPass *p, const Positions *at, const int32_t *target, int64_t scored, int window, int n)
 {

@@ -23,8 +23,7 @@ typedef struct {
     uint32_t *sign;                 /* [HEAD_ROWS][words] */
     float *clean, *host;            /* [HEAD_ROWS][vocabulary] clean logits; logits on the host; NULL before they are needed */
 
-    float **scale;                  /* [n_layers] mean squares of the groups, in the back end's memory; NULL before needed */
-    double *norm2;                  /* [n_layers] ||W||^2 */
+    float *scale;                   /* mean squares of the groups of the layer at work, in the back end's memory; NULL before needed */
     float *error_device[MOST_ERRORS];   /* weights with an error, for PATCH_BATCH segments; NULL before needed */
     float *error_host, *clean_host;
 } GradientPass;

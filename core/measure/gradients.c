@@ -35,22 +35,26 @@ static void window_hash(char out[HASH_TEXT], const Corpus *corpus, int window)
     hash_end(hash, out);
 }
 
-/* What does not depend on the window. */
+/* What does not depend on the window, and only what a result depends on: labels and the KL are not drawn, forms at
+ * perturbed weights have no groups. */
 static int request_text(char **out, Study *study, const GradientRequest *r)
 {
     char model[HASH_TEXT];
     TRY(model_hash(model, study->model));
     const LayerMap nothing = { 0 }, *point = r->point ? r->point : &nothing;
-    char *text = xformat("gradients 1\nmodel %s\nprecision fp32\nprobe %s seed %llu draw %d\n%sgroup %d\nlayers", model, probe_name[r->probe],
-                         (unsigned long long)study->seed, r->draw, r->point ? "perturbed\n" : "", r->group);
+    const bool drawn = r->probe == PROBE_SIGNS || r->probe == PROBE_SAMPLED;
+    char *text = xformat("gradients 1\nmodel %s\nprecision fp32\nprobe %s", model, probe_name[r->probe]);
+    if (drawn) add_text(&text, xformat(" seed %llu draw %d", (unsigned long long)study->seed, r->draw));
+    add_text(&text, r->point ? xstrdup("\nperturbed\nlayers") : xformat("\ngroup %d\nlayers", r->group));
     if (r->n_layers == model_layer_count(study->model)) add_text(&text, xstrdup(" *"));
     else
         for (int i = 0; i < r->n_layers; i++) add_text(&text, xformat(" %s", model_layer(study->model, r->layer[i])->name));
     add_text(&text, xstrdup("\n"));
     for (int j = 0; j < r->n_errors; j++) {
         char *options = options_canonical(r->error[j].options);
-        add_text(&text, xformat("error %s=%s{version=%d,%s} draw %d\n", r->error[j].name, r->error[j].perturbation->name, r->error[j].perturbation->version,
-                                options, r->error[j].draw));
+        add_text(&text, xformat("error %s=%s{version=%d,%s}", r->error[j].name, r->error[j].perturbation->name, r->error[j].perturbation->version, options));
+        if (r->error[j].perturbation->random) add_text(&text, xformat(" seed %llu draw %d", (unsigned long long)study->seed, r->error[j].draw));
+        add_text(&text, xstrdup("\n"));
         free(options);
     }
     for (int i = 0; i < point->n; i++) add_text(&text, replacement_text(study, &point->entry[i], point));
@@ -104,18 +108,16 @@ void gradient_pass_init(GradientPass *p, Study *study, const GradientRequest *re
     free(name);
     p->form = xcalloc((size_t)p->n_forms * layers * windows, sizeof *p->form);
     p->nll = xcalloc(windows, sizeof *p->nll), p->kl = xcalloc(windows, sizeof *p->kl), p->same_top = xcalloc(windows, sizeof *p->same_top);
-    p->scale = xcalloc(layers, sizeof *p->scale);
-    p->norm2 = xcalloc(layers, sizeof *p->norm2);
     pass_places(p);
 }
 
 void gradient_pass_free(GradientPass *p)
 {
     void (*release)(float *) = p->study->kernels->release;
-    for (int i = 0; i < p->request->n_layers; i++) release(p->scale[i]);
+    release(p->scale);
     for (int j = 0; j < MOST_ERRORS; j++) release(p->error_device[j]);
     release(p->clean);
-    void *all[] = { p->form, p->nll, p->kl, p->same_top, p->scale, p->norm2, p->scored_before, p->row_before, p->index_of, p->sign, p->host,
+    void *all[] = { p->form, p->nll, p->kl, p->same_top, p->scored_before, p->row_before, p->index_of, p->sign, p->host,
                     p->error_host, p->clean_host };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }

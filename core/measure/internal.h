@@ -26,7 +26,6 @@ struct Study {
     int executed;
 };
 
-
 /* Adds the losses of the stream x, as it left the last block of net, to the sums of each window:
  * nll, kl, same_top [n_windows].  clean: x is the clean model's; fills log_sum, top (and logits) and
  * makes kl NaN.  Otherwise compares with them. */

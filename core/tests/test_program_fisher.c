@@ -175,7 +175,26 @@ static void test_compare(void **state)
     assert_true(none.status == 1 && strstr(none.err, "have 0 layers in common"));
     assert_true(text.status == 0 && strstr(text.out, "correlation") && strstr(text.out, "more loss by the second's measure"));
     ran_free(&none), ran_free(&text);
+    free(said("matrix.h5", "experiment=sensitivity", "noise.scale=matrix"));
+    Ran kind = program("compare", scratch_path("one.h5"), scratch_path("matrix.h5"), NULL), robust = program("compare", scratch_path("one.h5"), scratch_path("two.h5"), "--estimator", "kl", "--robust", NULL);
+    assert_true(kind.status == 1 && strstr(kind.err, "they are not of one kind") && robust.status == 1 && strstr(robust.err, "of 3 layers in common 0 have a positive alpha_robust"));
+    ran_free(&kind), ran_free(&robust);
     json_decref(same), json_decref(other), json_decref(kl);
+}
+
+/* Points of a sweep are not one set of coefficients. */
+static void test_compare_refuses_a_sweep(void **state)
+{
+    (void)state;
+    char *set = xformat("output=%s", scratch_path("swept.h5"));
+    Ran ran = program("run", scratch_text("swept.yaml", "experiment: sensitivity\nmodel: " TINY "\ntext: {random: {windows: 3, length: 12}}\nsweep: {noise.group: [8, 16]}\nbootstrap: 100\n"),
+                      "--quiet", "--set", set, NULL);
+    assert_int_equal(ran.status, 0);
+    ran_free(&ran);
+    ran = program("compare", scratch_path("swept.h5"), scratch_path("swept.h5"), NULL);
+    assert_true(ran.status == 1 && strstr(ran.err, "holds a sweep over noise.group"));
+    ran_free(&ran);
+    free(set);
 }
 
 static void test_dry_run(void **state)
@@ -211,7 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables_follow_from_windows), cmocka_unit_test(test_checks), cmocka_unit_test(test_windows_are_found_again),
-        cmocka_unit_test(test_predictions), cmocka_unit_test(test_dry_run), cmocka_unit_test(test_one_sigma), cmocka_unit_test(test_robust), cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_predictions), cmocka_unit_test(test_dry_run), cmocka_unit_test(test_one_sigma), cmocka_unit_test(test_robust), cmocka_unit_test(test_compare), cmocka_unit_test(test_compare_refuses_a_sweep),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();

@@ -9,8 +9,6 @@
 #include "experiments/estimators/estimator.h"
 #include "experiments/experiment.h"
 
-enum { NEAR_FLOOR = 20 };           /* a KL below so many times that of the null run is too much rounding */
-
 /* An error in all layers at one size, as it is (+) and mirrored (-): what is put in, and what was measured. */
 typedef struct {
     double u;                       /* squared error, in the unit of the ray                  */

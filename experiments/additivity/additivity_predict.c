@@ -34,7 +34,7 @@ Mean ratio_over_windows(const Additivity *a, const double *x, const double *y)
     return e;
 }
 
-bool near_floor(const Additivity *a, double kl) { return !(kl >= NEAR_FLOOR * a->floor_kl); }
+bool near_floor(const Additivity *a, double kl) { return !(kl >= FLOOR_FACTOR * a->floor_kl); }
 
 /* Slope along the ray at node k; k = -1: without noise, for the errors that `target` has. */
 static void slope_windows(double *out, const Additivity *a, const Ray *ray, int k, const Node *target)

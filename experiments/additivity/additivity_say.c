@@ -60,7 +60,7 @@ static void say_ladder(Additivity *a)
     const Table *t = a->ladder_table;
     const int64_t first = first_above_floor(t), last = t->n_rows - 1;
     if (first < 0) {
-        run_say(a->run, "No level of noise in all layers rose above %d times the noise floor (KL %.1e nats/token); raise additivity.t2.", NEAR_FLOOR, a->floor_kl);
+        run_say(a->run, "No level of noise in all layers rose above %d times the noise floor (KL %.1e nats/token); raise additivity.t2.", FLOOR_FACTOR, a->floor_kl);
         return;
     }
     char *low = cell_with_error(t, first, "ratio_linear"), *high = cell_with_error(t, last, "ratio_linear"), *slope = cell_with_error(t, last, "slope_ratio");
@@ -164,8 +164,8 @@ static void say_singles(Additivity *a)
     for (int64_t row = 0; row < t->n_rows; row++) {
         char *interaction = cell_with_error(t, row, "interaction"), *lambda = cell_with_error(t, row, "lambda");
         char *own = cell_with_error(t, row, "own"), *cross = cell_with_error(t, row, "cross");
-        run_say(a->run, "%s, %s: all layers together have %s times the KL of the layers alone (lambda %s); of the curvature %s nats are the layers' own, "
-                "%s between them.", table_text(t, row, "choice"), table_text(t, row, "law"), interaction, lambda, own, cross);
+        run_say(a->run, "%s, %s: all layers together have %s times the KL of the layers alone (lambda %s); beyond the law's sum the single layers hold %s nats, "
+                "and %s arise between them.", table_text(t, row, "choice"), table_text(t, row, "law"), interaction, lambda, own, cross);
         char *all[] = { interaction, lambda, own, cross };
         for (int i = 0; i < 4; i++) free(all[i]);
     }
@@ -179,5 +179,6 @@ void additivity_say(Additivity *a)
     say_halves(a);
     say_slopes(a);
     if (with_singles(a)) say_singles(a);
+    run_say_first_token(a->run);
     if (a->n_windows < 2) run_say(a->run, "One window of text: nothing here has an error or an interval.");
 }

@@ -84,8 +84,8 @@ static Table *whole_table(void)
     table_add_column(t, COLUMN_NUMBER, "singles", "nats/token", "sum over layers of the KL of that layer alone");
     add_estimate(t, "interaction", "", "kl / singles, of the errors as they are (+)");
     add_estimate(t, "lambda", "tokens/nat", "sum of f(singles) = f(kl) for f(x) = (exp(lambda x) - 1) / lambda; 0: losses add, 1: perplexities do");
-    add_estimate(t, "own", "nats/token", "singles - sum of a t2: what layers bend by themselves");
-    add_estimate(t, "cross", "nats/token", "kl - singles: what they do to each other");
+    add_estimate(t, "own", "nats/token", "singles - sum of a t2: what layers bend by themselves; of a quantizer also what its error does that noise of its size does not");
+    add_estimate(t, "cross", "nats/token", "all layers at once, as they are (+), - singles: what they do to each other");
     return t;
 }
 

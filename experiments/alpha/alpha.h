@@ -13,7 +13,6 @@
 #include "experiments/command.h"
 #include "experiments/estimators/estimator.h"
 
-enum { ROBUST_CAP = 5 };            /* a window counts at most so many times a layer's median window */
 
 /* Text that may grow: that of a file is there at once, sampled text is sampled as it is needed. */
 typedef struct {

@@ -88,7 +88,7 @@ int64_t *alpha_weights(const Alpha *a)
 static double expected_regret(const Alpha *a)
 {
     int64_t *weights = alpha_weights(a);
-    double regret = a->c.by_draw ? NAN : contrast_regret(a->c.a, a->c.tokens, weights, a->c.n_layers, a->c.n_windows);
+    double regret = a->c.draws ? NAN : contrast_regret(a->c.a, a->c.tokens, weights, a->c.n_layers, a->c.n_windows);
     free(weights);
     return regret;
 }
@@ -137,7 +137,7 @@ static int finish_layers(Alpha *a)
     for (int i = 0; i < c->n_layers && status == OK; i++) {
         AlphaLayer *l = &a->layer[i];
         status = layer_estimates(l, a, i);
-        const bool shared = c->by_draw != NULL;         /* windows share their draws: their scatter says nothing of one window */
+        const bool shared = c->draws != NULL;          /* windows share their draws: their scatter says nothing of one window */
         l->robust = shared ? NAN : robust[i], l->robust_se = shared ? NAN : se[i], l->contrast_se = shared ? NAN : contrast[i];
         l->capped = shared ? 0 : capped[i];
     }
@@ -187,15 +187,15 @@ int alpha_sum(Estimate *out, const Alpha *a, int type)
     Coefficients sum = *c;
     sum.n_layers = 1;
     sum.a = xcalloc((size_t)c->n_windows, sizeof *sum.a);
-    sum.by_draw = c->by_draw ? xcalloc((size_t)c->n_draws, sizeof *sum.by_draw) : NULL;
+    double draws = 0;
+    if (c->draws) sum.draws = &draws;
     for (int i = 0; i < c->n_layers; i++) {
         if (type >= 0 && (int)model_layer(a->model, c->layer[i])->type != type) continue;
         add_row(sum.a, c->a + (int64_t)i * c->n_windows, c->n_windows);
-        if (c->by_draw) add_row(sum.by_draw, c->by_draw + (int64_t)i * c->n_draws, c->n_draws);
+        if (c->draws) draws += c->draws[i];
     }
     int status = coefficient_estimate(out, &sum, sum.a, 0, &a->run);
     free(sum.a);
-    free(sum.by_draw);
     return status;
 }
 

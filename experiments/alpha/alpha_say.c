@@ -104,7 +104,7 @@ static void say_heavy(const Alpha *a)
         heavy += a->layer[i].top.size > HEAVY;
         if (a->layer[i].top.size > worst->top.size) worst = &a->layer[i];
     }
-    if (heavy && !a->c.by_draw)
+    if (heavy && !a->c.draws)
         printf("heavy      in %d layers one window is over %d times the median one; the worst: window %d in %s, %.0f times\n", heavy, HEAVY, worst->top.window,
                worst->layer->name, worst->top.size);
 }
@@ -120,7 +120,7 @@ static void say_precision(const Alpha *a)
 {
     const int n = a->windows.n_windows;
     printf("precision  ");
-    if (a->c.by_draw) puts("errors are over windows and draws of the noise");
+    if (a->c.draws) puts("errors are over windows and draws of the noise");
     else if (isnan(a->regret)) puts("one window has no error: give more of them");
     else if (isinf(a->regret)) puts("a layer without response has no precision: its coefficient is not above 0");
     else {

@@ -17,7 +17,7 @@ static const Option own[] = {
     { "regret", OPTION_NUMBER, false, "0.002", 0, 1, NULL, "", "fisher: enough when an allocation is expected to lose no more than this share; 0: all windows" },
     { "robust", OPTION_FLAG, false, "no", 0, 0, NULL, "", "fisher: a window counts at most 5 times a layer's median window" },
     { "t2", OPTION_NUMBER, false, "0.01", 1e-12, 10, NULL, "", "inject: relative squared error of the noise" },
-    { "draws", OPTION_INTEGER, false, NULL, 1, 4000, NULL, "", "inject: draws of the noise (default 1); paper: sweeps over its levels (default 2)" },
+    { "draws", OPTION_INTEGER, false, NULL, 1, 4000, NULL, "", "inject: draws of the noise (default 1); paper: sweeps over its levels (default 1)" },
     { "length", OPTION_INTEGER, false, "256", 2, 1e6, NULL, "tokens", "without TEXT: length of each sampled window" },
     { "seed", OPTION_INTEGER, false, "1", 0, 9e15, NULL, "", "seed of probes, noise, sampled text and the draws of protocol gptq" },
     { "out", OPTION_TEXT, false, NULL, 0, 0, NULL, "", "keep what is measured in this .h5 file: the same command goes on where it stopped" },

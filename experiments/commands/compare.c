@@ -32,6 +32,9 @@ static int side_open(Side *out, const char *path, const char *estimator, bool ro
     for (int i = 0; i < 6; i++)
         if (!table_column(out->table, needed[i])) FAIL(ERR_FORMAT, "%s: the table coefficients has no column %s", path, needed[i]);
     if (out->table->n_rows == 0) FAIL(ERR_FORMAT, "%s: the table coefficients is empty", path);
+    for (int c = 0; c < out->table->n_columns; c++)
+        if (strchr(out->table->column[c].name, '.') || !strcmp(out->table->column[c].name, "model"))
+            FAIL(ERR_ARGUMENT, "%s holds a sweep over %s: compare runs of one setting", path, out->table->column[c].name);
     if (!out->estimator) out->estimator = table_text(out->table, 0, "estimator");
     if (table_column(out->table, "first_token")) out->first_token = table_text(out->table, 0, "first_token");
     return OK;
@@ -57,6 +60,9 @@ static int pair_layers(Pairs *out, const Side *a, const Side *b)
         if (other < 0) continue;
         if (strcmp(table_text(a->table, row, "metric"), table_text(b->table, other, "metric")))
             FAIL(ERR_ARGUMENT, "%s counts %s and %s %s: --estimator chooses rows of one metric", a->path, table_text(a->table, row, "metric"), b->path, table_text(b->table, other, "metric"));
+        if (table_column(a->table, "scale") && table_column(b->table, "scale") && strcmp(table_text(a->table, row, "scale"), table_text(b->table, other, "scale")))
+            FAIL(ERR_ARGUMENT, "%s has coefficients of noise.scale %s and %s of %s: they are not of one kind", a->path, table_text(a->table, row, "scale"), b->path,
+                 table_text(b->table, other, "scale"));
         out->a[out->n] = table_number(a->table, row, a->alpha), out->a_se[out->n] = table_number(a->table, row, a->alpha_se);
         out->b[out->n] = table_number(b->table, other, b->alpha), out->b_se[out->n] = table_number(b->table, other, b->alpha_se);
         out->weights[out->n++] = table_integer(a->table, row, "weights");
@@ -100,7 +106,8 @@ static int run(const Arguments *args)
     if (status == OK) status = pair_layers(&pairs, &a, &b);
     if (status == OK) {
         Agreement g = agreement_of(pairs.a, pairs.a_se, pairs.b, pairs.b_se, pairs.weights, pairs.n);
-        if (options_flag(args->options, "json")) print_json(&g);
+        if (g.n < 2) status = err_set(ERR_ARGUMENT, "of %d layers in common %d have a positive %s in both files: two are the least that can be compared", pairs.n, g.n, a.alpha);
+        else if (options_flag(args->options, "json")) print_json(&g);
         else print_text(&g, &a, &b);
     }
     free(pairs.a), free(pairs.a_se), free(pairs.b), free(pairs.b_se), free(pairs.weights);
@@ -110,6 +117,7 @@ static int run(const Arguments *args)
 }
 
 const Command command_compare = {
-    .name = "compare", .arguments = "RUN.h5 OTHER.h5", .summary = "do the coefficients of one run stand for another's?",
+    .name = "compare", .arguments = "RUN.h5 OTHER.h5", .summary = "whether the coefficients of one run stand for another's",
+    .details = "The errors are taken to be of independent texts: two runs on the same text differ by less than they say.\n",
     .own = own, .least = 2, .most = 2, .json = true, .run = run,
 };

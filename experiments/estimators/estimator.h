@@ -14,6 +14,8 @@
 
 typedef struct Estimator Estimator;
 
+enum { ROBUST_CAP = 5 };            /* a robust mean counts a window at most so many times the layer's median window (influence.h) */
+
 typedef struct {
     const Estimator *estimator;
     const char *scale;              /* "group" or "matrix": what the error it stands for follows      */
@@ -23,7 +25,7 @@ typedef struct {
     double *a;                      /* [n_layers][n_windows] mean over draws                           */
     double *sigma, *rho;            /* the same for one sigma per matrix, and along W; NULL: not known */
     int n_draws;                    /* that a is the mean of                                           */
-    double *by_draw;                /* [n_layers][n_draws] where a draw serves all windows, which then do not show its noise; otherwise NULL */
+    double *draws;                  /* [n_layers] where a draw serves all windows: variance of a that these do not show (crossed.h); otherwise NULL */
     double passes, seconds;         /* cost in forward passes over the windows, by FLOPs; wall time    */
     double passes_all;              /* cost had it looked at all layers under study                    */
 } Coefficients;
@@ -44,7 +46,7 @@ extern const Estimator estimator_fisher, estimator_fisher_sampled, estimator_fis
 /* ERR_ARGUMENT with the nearest name, or all of them. */
 int estimator_find(const Estimator **out, const char *name);
 
-/* Room for these layers and the windows of the study; a is zero, sigma, rho and by_draw NULL. */
+/* Room for these layers and the windows of the study; a is zero, sigma, rho and draws NULL. */
 void coefficients_init(Coefficients *out, const Estimator *estimator, const Run *run, const int *layer, int n_layers);
 void coefficients_free(Coefficients *coefficients);
 
@@ -56,8 +58,8 @@ typedef struct { double value, se, low, high; } Estimate;
 /* One row of a, sigma or rho: mean, standard error and 95 % interval over windows (and draws, where they are shared). */
 int coefficient_estimate(Estimate *out, const Coefficients *coefficients, const double *by_window, int place, const Run *run);
 
-/* The layers that an estimator of this kind looks at: *out of *n, the caller frees. */
-void estimator_layers(int **out, int *n, const Estimator *estimator, const Run *run);
+/* The layers that an estimator of this kind looks at: *out of *n, the caller frees.  ERR_ARGUMENT where there are none. */
+int estimator_layers(int **out, int *n, const Estimator *estimator, const Run *run);
 
 /* Work of all layers under study over that of these, one at a time: what a cost is multiplied by to speak of all. */
 double estimator_extrapolation(const Run *run, const int *layer, int n);

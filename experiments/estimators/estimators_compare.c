@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/estimate/crossed.h"
 #include "core/estimate/distribution.h"
 #include "core/estimate/equivalence.h"
 #include "core/estimate/fit.h"
@@ -23,16 +24,8 @@ static const double *reference_windows(const Comparisons *all, const Coefficient
     return at < 0 ? NULL : rows + (int64_t)at * r->n_windows;
 }
 
-/* Standard error of what one draw for all windows adds to a mean. */
-static double draw_error(const Coefficients *c, int place)
-{
-    if (!c->by_draw || c->n_draws < 2) return 0;
-    const double *x = c->by_draw + (int64_t)place * c->n_draws;
-    double mean = 0, squares = 0;
-    for (int d = 0; d < c->n_draws; d++) mean += x[d] / c->n_draws;
-    for (int d = 0; d < c->n_draws; d++) squares += (x[d] - mean) * (x[d] - mean);
-    return sqrt(squares / (c->n_draws - 1) / c->n_draws);
-}
+/* Variance that draws shared by all windows add to what these show. */
+static double draw_variance_of(const Coefficients *c, int place) { return c->draws ? c->draws[place] : 0; }
 
 static int compare_layer(LayerEstimate *out, const Comparisons *all, const Coefficients *c, int place)
 {
@@ -45,7 +38,7 @@ static int compare_layer(LayerEstimate *out, const Comparisons *all, const Coeff
     for (int w = 0; w < c->n_windows; w++) a[w] = c->a[(int64_t)place * c->n_windows + w] / unit;
     weighted_mean(&mean, &se, reference, c->tokens, c->n_windows);
     out->ratio = paired_ratio(&se, a, reference, c->tokens, c->n_windows);
-    out->ratio_se = hypot(se, draw_error(c, place) / unit / mean);
+    out->ratio_se = crossed_se(se * se, draw_variance_of(c, place) / pow(unit * mean, 2));
     free(a);
     return OK;
 }
@@ -61,11 +54,11 @@ static void compare_sums(Compared *out, const Comparisons *all)
             a[w] += c->a[(int64_t)i * c->n_windows + w] / unit;
             b[w] += reference[w];
         }
-        draws = hypot(draws, draw_error(c, i) / unit);
+        draws += draw_variance_of(c, i) / (unit * unit);
     }
     weighted_mean(&mean, &se, b, c->tokens, c->n_windows);
     out->sum_ratio = paired_ratio(&se, a, b, c->tokens, c->n_windows);
-    out->sum_ratio_se = hypot(se, draws / mean);
+    out->sum_ratio_se = crossed_se(se * se, draws / (mean * mean));
     free(a);
     free(b);
 }

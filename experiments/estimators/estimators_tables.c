@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/estimate/distribution.h"
 #include "experiments/estimators/estimators.h"
 
 Table *comparison_table(const Comparisons *all)
@@ -30,6 +31,7 @@ Table *comparison_table(const Comparisons *all)
     table_add_column(t, COLUMN_INTEGER, "ratios", "", "layers with a ratio (positive)");
     table_add_column(t, COLUMN_NUMBER, "sum_ratio", "", "ratio of the sums over its layers, which needs no logarithm of noise");
     table_add_column(t, COLUMN_NUMBER, "sum_ratio_se", "", "its standard error, paired by window");
+    table_add_column(t, COLUMN_NUMBER, "sum_ratio_half", "", "half its 95 % interval (Student's t over windows)");
     table_add_column(t, COLUMN_NUMBER, "work", "", "times the work of fisher for the same standard error, geometric mean over layers");
     table_add_column(t, COLUMN_NUMBER, "work_low", "", "95 % interval over layers, lower end");
     table_add_column(t, COLUMN_NUMBER, "work_high", "", "its upper end");
@@ -54,6 +56,7 @@ Table *comparison_table(const Comparisons *all)
             { "passes", c->coefficients.passes }, { "passes_all", c->coefficients.passes_all }, { "relative_se_median", c->relative_median },
             { "relative_se_worst", c->relative_worst }, { "five_median", c->five_median }, { "five_worst", c->five_worst }, { "ratio", c->ratio },
             { "ratio_se", c->ratio_se }, { "spread", c->spread }, { "agree", c->agree }, { "sum_ratio", c->sum_ratio }, { "sum_ratio_se", c->sum_ratio_se },
+            { "sum_ratio_half", student_quantile(0.95, c->coefficients.n_windows - 1) * c->sum_ratio_se },
             { "work", work }, { "work_low", low }, { "work_high", high },
         };
         for (size_t k = 0; k < sizeof cell / sizeof *cell; k++) table_set_number(t, row, cell[k].name, cell[k].value);
@@ -112,14 +115,24 @@ static void say_recipe(const Comparisons *all)
                 ratio, n, low, high);
 }
 
+/* "5 % (median) to 10 %", or that one window has none. */
+static char *errors_text(const Compared *c)
+{
+    if (!isfinite(c->relative_median)) return xstrdup("no standard error from one window");
+    return xformat("standard error %.2g %% (median) to %.2g %%; 5 %% in the median layer costs %.2g token-forwards; sum %.3f +- %.3f of fisher's",
+                   100 * c->relative_median, 100 * c->relative_worst, c->five_median, c->sum_ratio, c->sum_ratio_se);
+}
+
 void say_comparisons(const Comparisons *all)
 {
     for (int i = 0; i < all->n; i++) {
-        const Compared *c = &all->compared[i];
-        const char *caveat = c->coefficients.estimator->caveat;
-        run_say(all->run, "%-14s %4d layers, %8.4g passes (all layers %.4g): standard error %.2g %% (median) to %.2g %%; 5 %% in the median layer costs %.2g token-forwards; sum %.3f +- %.3f of fisher's%s%s%s.",
-                c->coefficients.estimator->name, c->coefficients.n_layers, c->coefficients.passes, c->coefficients.passes_all, 100 * c->relative_median,
-                100 * c->relative_worst, c->five_median, c->sum_ratio, c->sum_ratio_se, *caveat ? " (" : "", caveat, *caveat ? ")" : "");
+        const Coefficients *c = &all->compared[i].coefficients;
+        const char *caveat = c->estimator->caveat;
+        char *errors = errors_text(&all->compared[i]);
+        run_say(all->run, "%-14s %4d layers, %8.4g passes (all layers %.4g): %s%s%s%s.", c->estimator->name, c->n_layers, c->passes, c->passes_all, errors,
+                *caveat ? " (" : "", caveat, *caveat ? ")" : "");
+        free(errors);
     }
     say_recipe(all);
+    run_say_first_token(all->run);
 }

@@ -85,5 +85,5 @@ const Estimator estimator_fisher_sampled = {
 
 const Estimator estimator_fisher_labels = {
     .name = "fisher-labels", .summary = "the same with the text's own labels (empirical Fisher)", .metric = "nats/token (KL)",
-    .caveat = "biased: the model is no truer to the text than it is", .plan = plan_labels, .run = run_labels,
+    .caveat = "biased: too large where the model is not calibrated on the text", .plan = plan_labels, .run = run_labels,
 };

@@ -19,7 +19,7 @@ typedef struct { Options *options; MapEntry *entry; LayerMap map; GradientReques
 static int probe_init(Side *p, const Run *run, bool mirrored)
 {
     const Perturbation *law = noise_law(run);
-    *p = (Side){ .options = law ? noise_at(run, law, SMALL, NULL, NULL) : NULL };
+    *p = (Side){ .options = law ? noise_at(run, law, SMALL, NULL, "sequence") : NULL };
     if (!p->options) return ERR_ARGUMENT;
     p->entry = xmalloc(sizeof *p->entry * (size_t)run->n_layers);
     for (int i = 0; i < run->n_layers; i++) p->entry[i] = (MapEntry){ run->layer[i], law, p->options };

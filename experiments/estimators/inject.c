@@ -29,11 +29,13 @@ static int injection_init(Injection *in, const Estimator *estimator, Way way, Ru
 {
     *in = (Injection){ .estimator = estimator, .way = way, .run = run, .law = noise_law(run), .n_draws = (int)options_integer(run->options, "noise.draws") };
     if (!in->law) return ERR_ARGUMENT;
-    if (way == NLL_CONTROL && in->n_draws > MOST_ERRORS) in->n_draws = MOST_ERRORS;
+    if (way == NLL_CONTROL && in->n_draws > MOST_ERRORS)
+        FAIL(ERR_ARGUMENT, "the estimator nll-control takes at most %d draws (noise.draws is %d)", MOST_ERRORS, in->n_draws);
     in->options = noise_at(run, in->law, options_number_at(run->options, "noise.t2", 0), NULL, "sequence");
     if (!in->options) return ERR_ARGUMENT;
-    estimator_layers(&in->layer, &in->n_layers, estimator, run);
-    return OK;
+    int status = estimator_layers(&in->layer, &in->n_layers, estimator, run);
+    if (status != OK) options_free(in->options);
+    return status;
 }
 
 static void injection_free(Injection *in)

@@ -4,13 +4,16 @@
  *     alpha = sum_j [PPL(t_j) - PPL] t_j^2 / sum_j t_j^4
  *
  * 15 noise levels (paper.t2), one sigma per matrix, a draw of its own for each level that serves all windows, least squares through the
- * origin.  paper.draws sweeps are made; their scatter is the noise of the draws, which windows do not show.
+ * origin.  paper.draws sweeps are made.  The noise of the draws, which windows do not show, is told from how the levels scatter
+ * about the line (crossed.h).
  * Cost: .6 passes per layer, level and sweep.
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/err.h"
+#include "core/estimate/crossed.h"
 #include "core/estimate/fit.h"
 #include "experiments/estimators/estimator.h"
 
@@ -21,8 +24,7 @@ static int recipe_init(Recipe *r, Run *run)
     *r = (Recipe){ .run = run, .law = perturbation_find("gaussian"), .n_levels = options_count(run->options, "paper.t2"),
                    .n_sweeps = (int)options_integer(run->options, "paper.draws") };
     if (r->n_levels * r->n_sweeps > 65535) FAIL(ERR_ARGUMENT, "paper.draws: %d sweeps of %d levels are more draws than can be told apart", r->n_sweeps, r->n_levels);
-    estimator_layers(&r->layer, &r->n_layers, &estimator_paper, run);
-    return OK;
+    return estimator_layers(&r->layer, &r->n_layers, &estimator_paper, run);
 }
 
 typedef struct { Options *options; MapEntry entry; LayerMap map; char *label; } Level;
@@ -62,46 +64,70 @@ static int plan(Plan *plan, Run *run)
     return status;
 }
 
-/* What window w does to alpha, to first order: the mean over windows is alpha itself. */
-static void add_windows(Coefficients *out, int place, const double *nll, const double *clean, const double *t2, double alpha, int n_levels, double share)
+/* The points of one layer: levels of all sweeps, [n] t^2 and [n][windows] losses. */
+typedef struct { int n, n_levels; double *t2, *nll; } Points;
+
+static int measure_points(Points *p, Coefficients *out, const Recipe *r, int place)
 {
-    double *influence = xcalloc((size_t)out->n_windows, sizeof *influence), mean, se, squares = 0, base;
-    weighted_mean(&base, &se, clean, out->tokens, out->n_windows);
-    for (int j = 0; j < n_levels; j++) squares += t2[j] * t2[j];
-    for (int j = 0; j < n_levels; j++) {
-        const double *level = nll + (int64_t)j * out->n_windows;
-        weighted_mean(&mean, &se, level, out->tokens, out->n_windows);
-        for (int w = 0; w < out->n_windows; w++)
-            influence[w] += t2[j] / squares * (exp(mean) * (level[w] - mean) - exp(base) * (clean[w] - base));
-    }
-    for (int w = 0; w < out->n_windows; w++) out->a[(int64_t)place * out->n_windows + w] += share * (alpha + influence[w]);
-    free(influence);
+    const size_t windows = (size_t)out->n_windows;
+    *p = (Points){ 0, r->n_levels, xcalloc((size_t)(r->n_levels * r->n_sweeps), sizeof *p->t2), xcalloc((size_t)(r->n_levels * r->n_sweeps) * windows, sizeof *p->nll) };
+    for (int s = 0; s < r->n_sweeps; s++)
+        for (int j = 0; j < r->n_levels; j++) {
+            Level level;
+            Measurement m;
+            TRY(level_init(&level, r, r->layer[place], s, j));
+            int status = run_measure(&m, r->run, &level.map);
+            out->passes += measure_cost(r->run->study, &level.map);
+            level_free(&level);
+            TRY(status);
+            memcpy(p->nll + (size_t)p->n * windows, m.nll, sizeof *p->nll * windows);
+            p->t2[p->n++] = m.t2[0];
+            out->seconds += m.seconds;
+            measurement_free(&m);
+        }
+    return OK;
 }
 
-static int add_sweep(Coefficients *out, const Recipe *r, int place, int sweep, const Measurement *clean)
+/*
+ * alpha = sum_j c_j y_j over all points, y_j the rise of the perplexity over t_j^2, c_j = t_j^4 / sum t^4 (a mean over sweeps, each
+ * of which has the same levels).  Cell (j, w) holds, to first order, what window w does to point j.
+ */
+static void fit_points(Coefficients *out, int place, const Points *p, const double *clean)
 {
-    const int n = r->n_levels, windows = out->n_windows;
-    double *nll = xmalloc(sizeof *nll * (size_t)(n * windows)), *t2 = xmalloc(sizeof *t2 * (size_t)n), alpha = 0, se, r2;
-    int status = OK;
-    for (int j = 0; j < n && status == OK; j++) {
-        Level level;
-        Measurement m;
-        status = level_init(&level, r, r->layer[place], sweep, j);
-        if (status != OK) break;
-        status = run_measure(&m, r->run, &level.map);
-        out->passes += measure_cost(r->run->study, &level.map);
-        level_free(&level);
-        if (status != OK) break;
-        for (int w = 0; w < windows; w++) nll[j * windows + w] = m.nll[w];
-        t2[j] = m.t2[0];
-        out->seconds += m.seconds;
-        measurement_free(&m);
+    const int windows = out->n_windows;
+    double *cell = xmalloc(sizeof *cell * (size_t)(p->n * windows)), *share = xmalloc(sizeof *share * (size_t)p->n), *a = out->a + (int64_t)place * windows;
+    double base, mean, se, squares = 0, tokens = 0, alpha = 0;
+    weighted_mean(&base, &se, clean, out->tokens, windows);
+    for (int w = 0; w < windows; w++) tokens += (double)out->tokens[w];
+    for (int j = 0; j < p->n; j++) squares += p->t2[j] * p->t2[j];
+    for (int j = 0; j < p->n; j++) {
+        const double *nll = p->nll + (int64_t)j * windows;
+        weighted_mean(&mean, &se, nll, out->tokens, windows);
+        const double weight = p->t2[j] / squares, rise = exp(mean) - exp(base);
+        share[j] = p->t2[j] * weight;
+        alpha += weight * rise;
+        for (int w = 0; w < windows; w++) {
+            const double influence = weight * (rise + exp(mean) * (nll[w] - mean) - exp(base) * (clean[w] - base));
+            cell[j * windows + w] = (double)out->tokens[w] / tokens * influence;
+            a[w] += influence;                      /* the mean over windows is alpha itself */
+        }
     }
-    if (status == OK) status = fit_through_origin(&alpha, &se, &r2, nll, clean->nll, t2, out->tokens, n, windows, 1, 0);
-    if (status == OK) add_windows(out, place, nll, clean->nll, t2, alpha, n, 1.0 / r->n_sweeps);
-    out->by_draw[(int64_t)place * r->n_sweeps + sweep] = alpha;
-    free(nll);
-    free(t2);
+    for (int j = 0; j < p->n; j++)
+        for (int w = 0; w < windows; w++) cell[j * windows + w] -= (double)out->tokens[w] / tokens * share[j] * alpha;
+    out->draws[place] = crossed_draws(cell, share, p->n, windows);
+    free(cell);
+    free(share);
+}
+
+static int add_layer(Coefficients *out, const Recipe *r, int place, const Measurement *clean)
+{
+    Points p;
+    int status = measure_points(&p, out, r, place);
+    double largest = 0;
+    for (int j = 0; j < p.n; j++) largest = fmax(largest, p.t2[j]);
+    if (status == OK && largest > 0) fit_points(out, place, &p, clean->nll);        /* a matrix of zeros cannot be disturbed */
+    free(p.t2);
+    free(p.nll);
     return status;
 }
 
@@ -113,11 +139,10 @@ static int run(Coefficients *out, Run *run)
     coefficients_init(out, &estimator_paper, run, r.layer, r.n_layers);
     out->scale = "matrix";
     out->n_draws = r.n_sweeps;
-    out->by_draw = xcalloc((size_t)(r.n_layers * r.n_sweeps), sizeof *out->by_draw);
+    out->draws = xcalloc((size_t)r.n_layers, sizeof *out->draws);
     int status = study_clean(&clean, run->study);
     if (status == OK) {
-        for (int i = 0; i < r.n_layers; i++)
-            for (int s = 0; s < r.n_sweeps && status == OK; s++) status = add_sweep(out, &r, i, s, &clean);
+        for (int i = 0; i < r.n_layers && status == OK; i++) status = add_layer(out, &r, i, &clean);
         measurement_free(&clean);
     }
     out->passes_all = out->passes * estimator_extrapolation(run, r.layer, r.n_layers);

@@ -7,7 +7,7 @@
 
 #include "core/base/err.h"
 #include "core/base/glob.h"
-#include "core/estimate/distribution.h"
+#include "core/estimate/crossed.h"
 #include "core/estimate/fit.h"
 #include "experiments/estimators/estimator.h"
 
@@ -57,7 +57,7 @@ void coefficients_init(Coefficients *out, const Estimator *estimator, const Run 
 
 void coefficients_free(Coefficients *c)
 {
-    void *all[] = { c->layer, c->tokens, c->a, c->sigma, c->rho, c->by_draw };
+    void *all[] = { c->layer, c->tokens, c->a, c->sigma, c->rho, c->draws };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     *c = (Coefficients){ 0 };
 }
@@ -69,19 +69,14 @@ int coefficients_place(const Coefficients *c, int layer)
     return -1;
 }
 
-/* A draw shared by all windows is a second thing that a mean was taken over; windows do not show it. */
+/* Draws shared by all windows are a second thing that a mean was taken over; windows do not show it. */
 static void add_draws(Estimate *e, const Coefficients *c, int place)
 {
-    if (!c->by_draw || c->n_draws < 2) return;
-    double mean, se;
-    int64_t *once = xmalloc(sizeof *once * (size_t)c->n_draws);
-    for (int d = 0; d < c->n_draws; d++) once[d] = 1;
-    weighted_mean(&mean, &se, c->by_draw + (int64_t)place * c->n_draws, once, c->n_draws);
-    free(once);
-    const double half = student_quantile(0.95, c->n_draws - 1) * se;
-    e->se = hypot(e->se, se);
-    e->low = e->value - hypot(e->value - e->low, half);
-    e->high = e->value + hypot(e->high - e->value, half);
+    const double se = crossed_se(e->se * e->se, c->draws[place]), wider = se / e->se;
+    if (!(e->se > 0)) return;
+    e->low = e->value - (e->value - e->low) * wider;
+    e->high = e->value + (e->high - e->value) * wider;
+    e->se = se;
 }
 
 int coefficient_estimate(Estimate *out, const Coefficients *c, const double *by_window, int place, const Run *run)
@@ -91,7 +86,7 @@ int coefficient_estimate(Estimate *out, const Coefficients *c, const double *by_
     TRY(fit_response(&fit, by_window + (int64_t)place * c->n_windows, &one, c->tokens, 1, c->n_windows,
                      (int)options_integer(run->options, "bootstrap"), study_seed(run->study)));
     *out = (Estimate){ fit.a, fit.a_se, fit.a_low, fit.a_high };
-    if (by_window == c->a) add_draws(out, c, place);
+    if (by_window == c->a && c->draws) add_draws(out, c, place);
     return OK;
 }
 
@@ -103,12 +98,16 @@ static bool is_checked(const Run *run, int layer)
     return n == 0;
 }
 
-void estimator_layers(int **out, int *n, const Estimator *estimator, const Run *run)
+int estimator_layers(int **out, int *n, const Estimator *estimator, const Run *run)
 {
-    *out = xmalloc(sizeof **out * (size_t)run->n_layers);
+    int *layer = xmalloc(sizeof *layer * (size_t)run->n_layers);
     *n = 0;
     for (int i = 0; i < run->n_layers; i++)
-        if (!estimator->one_by_one || is_checked(run, run->layer[i])) (*out)[(*n)++] = run->layer[i];
+        if (!estimator->one_by_one || is_checked(run, run->layer[i])) layer[(*n)++] = run->layer[i];
+    *out = layer;
+    if (*n) return OK;
+    free(layer);
+    FAIL(ERR_ARGUMENT, "check.layers: none of the layers under study (layers) is among them, so the estimator %s has nothing to do", estimator->name);
 }
 
 static double one_by_one(const Run *run, const int *layer, int n)

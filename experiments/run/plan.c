@@ -148,3 +148,10 @@ void run_say(Run *run, const char *format, ...)
     run->summary = xrealloc(run->summary, sizeof *run->summary * (size_t)(run->n_summary + 1));
     run->summary[run->n_summary++] = xstrdup(line);
 }
+
+void run_say_first_token(Run *run)
+{
+    const char *first = study_corpus(run->study)->first_token;
+    if (strcmp(first, "ordinary"))
+        run_say(run, "Windows begin with a special token (%s): coefficients hold for text that does so too; those of the first block may be hundreds of times larger than without.", first);
+}

@@ -20,7 +20,6 @@
 #include "core/estimate/fit.h"
 #include "core/store/table.h"
 
-
 /* Adds the values of a list option that are not there yet. */
 static int add_levels(double *level, int n, const Options *options, const char *name)
 {

@@ -8,10 +8,6 @@
 #include "experiments/estimators/estimator.h"
 #include "experiments/experiment.h"
 
-enum {
-    ROBUST_CAP = 5,                 /* alpha_robust counts a window at most so many times the layer's median one */
-    FLOOR_FACTOR = 20,                  /* a KL below so many times the floor is not used: rounding is too much of it  */
-};
 
 /* What was measured: coefficients of all layers under study from a backward pass (estimator: fisher), and the responses of
  * layers disturbed one by one: those of check.layers, or all (estimator: inject), in the order of run->layer. */

@@ -196,9 +196,7 @@ void say_fisher(Run *run, const Coefficients *c)
     int heavy = 0;
     for (int i = 0; i < c->n_layers; i++) heavy += influence_largest(c->a + (int64_t)i * c->n_windows, c->tokens, c->n_windows).size > 20;
     if (heavy) run_say(run, "In %d layers one window is over 20 times the median one: see the columns top_window and alpha_robust.", heavy);
-    if (strcmp(study_corpus(run->study)->first_token, "ordinary"))
-        run_say(run, "Windows begin with a special token (%s): coefficients hold for text that does so too; those of the first block may be hundreds of times larger than without.",
-                study_corpus(run->study)->first_token);
+    run_say_first_token(run);
 }
 
 /* Log ratios in a column, of the checked layers of one type (NULL: all), with standard errors; returns how many. */
