@@ -115,7 +115,7 @@ static const char *run_with(const char *name, const char *threads, const char *m
 static void test_same_bytes(void **state)
 {
     (void)state;
-    const char *one = run_with("one", "1", "4GiB"), *two = run_with("two", "2", "4GiB"), *lean = run_with("lean", "2", "260MiB");
+    const char *one = run_with("one", "1", "4GiB"), *two = run_with("two", "2", "4GiB"), *lean = run_with("lean", "2", "300MiB");
     assert_same_tables(one, two);
     assert_same_tables(one, lean);
 }
