@@ -15,6 +15,7 @@
 const Figure figures[] = {
     { "response",     "responses",    { "t2", "kl" },             "type",  TYPES,  .also = "coefficients" },
     { "coefficients", "coefficients", { "alpha", "alpha" },       "type",  TYPES,  NULL, NULL },
+    { "checks",       "checks",       { "ratio", "ratio" },       "type",  TYPES,  .question = "checks" },
     { "predicted",    "predictions",  { "predicted_kl", "kl" },   "model", MODELS, .also = "floor" },
     { "frontier",     "predictions",  { "bits", "kl" },           "model", MODELS, NULL, NULL },
     { "ladder",       "ladder",       { "t2", "ratio_linear" },   "law",   LAWS,   .question = "additivity" },

@@ -7,6 +7,7 @@
 
 #include "core/base/err.h"
 #include "core/estimate/contrast.h"
+#include "core/estimate/distribution.h"
 #include "core/estimate/equivalence.h"
 #include "core/estimate/fit.h"
 #include "core/estimate/influence.h"
@@ -154,11 +155,13 @@ Table *check_table(const Run *run, const Responses *r)
     if (r->n_layers == 0 || r->fisher.n_layers == 0) return NULL;
     Table *t = table_new("checks", "coefficients by noise in single layers beside those of the backward pass, on the same windows");
     table_add_column(t, COLUMN_TEXT, "layer", "", "name of the layer");
+    table_add_column(t, COLUMN_INTEGER, "block", "", "block, from 0");
     table_add_column(t, COLUMN_TEXT, "type", "", "q k v o gate up down");
     table_add_column(t, COLUMN_NUMBER, "injected", "nats/token per unit t2", "from the KL under noise (levels above the noise floor)");
     table_add_column(t, COLUMN_NUMBER, "fisher", "nats/token per unit t2", "from the backward pass");
     table_add_column(t, COLUMN_NUMBER, "ratio", "", "injected / fisher");
     table_add_column(t, COLUMN_NUMBER, "ratio_se", "", "its standard error over windows, paired");
+    table_add_column(t, COLUMN_NUMBER, "ratio_half", "", "half its 95 % interval (Student's t over windows)");
     table_add_column(t, COLUMN_NUMBER, "ratio_robust", "", "the same of both robust means: windows capped at 5 times the layer's median one");
     table_add_column(t, COLUMN_NUMBER, "ratio_robust_se", "", "its standard error over windows, paired");
     Checks c;
@@ -169,12 +172,14 @@ Table *check_table(const Run *run, const Responses *r)
         double mean, se;
         int64_t row = table_add_row(t);
         table_set_text(t, row, "layer", layer->name);
+        table_set_integer(t, row, "block", layer->block);
         table_set_text(t, row, "type", layer_type_name[layer->type]);
         weighted_mean(&mean, &se, c.injected + at, r->clean.tokens, r->n_windows);
         table_set_number(t, row, "injected", mean);
         weighted_mean(&mean, &se, c.fisher + at, r->clean.tokens, r->n_windows);
         table_set_number(t, row, "fisher", mean);
         set_ratio(t, row, "ratio", c.injected + at, c.fisher + at, r);
+        table_set_number(t, row, "ratio_half", student_quantile(0.95, r->n_windows - 1) * table_number(t, row, "ratio_se"));
         set_ratio(t, row, "ratio_robust", c.capped_injected + at, c.capped_fisher + at, r);
     }
     checks_free(&c);
