@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/base/err.h"
-#include "core/config/config.h"
 
 #define TYPES  " q k v o gate up down "
 #define MODELS " allocated uniform "
@@ -28,22 +27,19 @@ const Figure figures[] = {
 
 /* ---- sweeps ---- */
 
-/* Settings are swept by their name in a configuration.  `model` is the one that is also a column of
- * ours.  Other names do not reach the scripts: they come from a file. */
-static bool is_swept(const char *name)
+/* Some settings have the name of a column of ours (layers, estimator), so the meaning tells.  Names that are none of a
+ * setting do not reach the scripts: they come from a file. */
+static bool is_swept(const Column *column)
 {
-    if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")]) return false;
-    if (strchr(name, '.')) return true;
-    for (const Option *option = config_options; option->name; option++)
-        if (strcmp(name, option->name) == 0) return strcmp(name, "model") != 0;
-    return false;
+    if (column->name[strspn(column->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")]) return false;
+    return column_is_swept(column);
 }
 
 char *figure_swept(const Table *table)
 {
     char *list = xstrdup("");
     for (int c = 0; c < table->n_columns; c++) {
-        if (!is_swept(table->column[c].name)) continue;
+        if (!is_swept(&table->column[c])) continue;
         char *longer = xformat("%s%s%s", list, *list ? " " : "", table->column[c].name);
         free(list);
         list = longer;
@@ -64,7 +60,7 @@ static bool cells_equal(const Column *column, int64_t a, int64_t b)
 static bool in_first_combination(const Table *table, int64_t row)
 {
     for (int c = 0; c < table->n_columns; c++)
-        if (is_swept(table->column[c].name) && !cells_equal(&table->column[c], row, 0)) return false;
+        if (is_swept(&table->column[c]) && !cells_equal(&table->column[c], row, 0)) return false;
     return true;
 }
 

@@ -7,6 +7,8 @@
 
 #include "core/base/err.h"
 
+bool column_is_swept(const Column *column) { return strcmp(column->meaning, SWEPT_MEANING) == 0; }
+
 Table *table_new(const char *name, const char *meaning)
 {
     Table *table = xcalloc(1, sizeof *table);

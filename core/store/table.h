@@ -5,6 +5,7 @@
 #ifndef CORE_STORE_TABLE_H
 #define CORE_STORE_TABLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -24,6 +25,10 @@ typedef struct {
     Column *column;
     int64_t n_rows, capacity;
 } Table;
+
+/* The meaning of a column that tells the combinations of a sweep apart. */
+#define SWEPT_MEANING "swept setting"
+bool column_is_swept(const Column *column);
 
 Table *table_new(const char *name, const char *meaning);
 Table *table_copy(const Table *table);

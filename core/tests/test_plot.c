@@ -55,7 +55,7 @@ static Table *make_responses(const Made *made)
 {
     Table *table = layer_table("responses", "t2_asked t2 kl kl_se");
     table_add_column(table, COLUMN_INTEGER, "near_floor", "", "");
-    table_add_column(table, COLUMN_INTEGER, "noise.group", "", "");
+    table_add_column(table, COLUMN_INTEGER, "noise.group", "", SWEPT_MEANING);
     for (int i = 0; i < made->n_groups * made->n_blocks * 7 * made->n_levels; i++) {
         int level = i % made->n_levels, layer = i / made->n_levels % (7 * made->n_blocks);
         double t2 = 0.003 * pow(10, 0.5 * level), kl = alpha_of(layer / 7, layer % 7) * t2 * (1 - 0.5 * t2);
@@ -75,7 +75,7 @@ static Table *make_coefficients(const Made *made)
     Table *table = layer_table("coefficients", "alpha alpha_low alpha_high b");
     table_add_column(table, COLUMN_TEXT, "estimator", "", "");
     table_add_column(table, COLUMN_TEXT, "metric", "", "");
-    table_add_column(table, COLUMN_INTEGER, "noise.group", "", "");
+    table_add_column(table, COLUMN_INTEGER, "noise.group", "", SWEPT_MEANING);
     for (int layer = 0; layer < made->n_blocks * 7; layer++) {
         double alpha = alpha_of(layer / 7, layer % 7);
         int64_t row = add_layer(table, layer / 7, layer % 7);

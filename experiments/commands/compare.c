@@ -33,7 +33,7 @@ static int side_open(Side *out, const char *path, const char *estimator, bool ro
         if (!table_column(out->table, needed[i])) FAIL(ERR_FORMAT, "%s: the table coefficients has no column %s", path, needed[i]);
     if (out->table->n_rows == 0) FAIL(ERR_FORMAT, "%s: the table coefficients is empty", path);
     for (int c = 0; c < out->table->n_columns; c++)
-        if (strchr(out->table->column[c].name, '.') || !strcmp(out->table->column[c].name, "model"))
+        if (column_is_swept(&out->table->column[c]))
             FAIL(ERR_ARGUMENT, "%s holds a sweep over %s: compare runs of one setting", path, out->table->column[c].name);
     if (!out->estimator) out->estimator = table_text(out->table, 0, "estimator");
     if (table_column(out->table, "first_token")) out->first_token = table_text(out->table, 0, "first_token");

@@ -21,7 +21,7 @@ static Table *copy_columns(const Table *from, const SweepPoint *point)
     Table *t = table_new(from->name, from->meaning);
     for (int c = 0; c < from->n_columns; c++)
         table_add_column(t, from->column[c].type, from->column[c].name, from->column[c].unit, from->column[c].meaning);
-    for (int i = 0; i < point->n; i++) table_add_column(t, COLUMN_TEXT, point->name[i], "", "swept setting");
+    for (int i = 0; i < point->n; i++) table_add_column(t, COLUMN_TEXT, point->name[i], "", SWEPT_MEANING);
     return t;
 }
 
