@@ -250,8 +250,17 @@ static void say_column(Run *run, const Table *t, const char *column, const char 
     free(se);
 }
 
+/* Was any window capped that changes a ratio? */
+static bool any_capped(const Table *t)
+{
+    for (int64_t row = 0; row < t->n_rows; row++)
+        if (table_number(t, row, "ratio") != table_number(t, row, "ratio_robust")) return true;
+    return false;
+}
+
 void say_checks(Run *run, const Table *t)
 {
     say_column(run, t, "ratio", "these coefficients");
+    if (!any_capped(t)) return;
     say_column(run, t, "ratio_robust", "them where no window counts more than 5 times the median one");
 }
