@@ -293,8 +293,7 @@ int gradients_known(Study *study, const GradientRequest *request, int n_windows)
 double gradients_cost(const Study *study, const GradientRequest *request)
 {
     const Corpus *c = study->corpus;
-    const double length = (double)c->n_inputs / c->n_segments;
-    (void)request;
-    return backward_flops(study->shape, c->n_inputs, length, scored_rows(c), study->plan.backward.keep)
-         / network_flops(study->shape, c->n_inputs, length, 0, scored_rows(c));
+    const double length = (double)c->n_inputs / c->n_segments, forward = network_flops(study->shape, c->n_inputs, length, 0, scored_rows(c));
+    const double all = backward_flops(study->shape, c->n_inputs, length, scored_rows(c), study->plan.backward.keep) / forward;
+    return 1 + (all - 1) * (study->shape->n_blocks - lowest_block(study, request)) / study->shape->n_blocks;      /* blocks below are left out on the way back */
 }

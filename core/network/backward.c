@@ -36,7 +36,7 @@ static int64_t kept_floats(const ModelShape *m)
 int64_t backward_bytes(const ModelShape *m, const BackwardPlan *plan, int longest)
 {
     int64_t rows = plan->rows > longest ? plan->rows : longest;
-    int64_t scratch = 5 * (int64_t)m->width + 2 * q_floats(m) + 2 * kv_floats(m) + 3 * (int64_t)m->feed_forward;
+    int64_t scratch = 6 * (int64_t)m->width + 4 * q_floats(m) + 2 * kv_floats(m) + 3 * (int64_t)m->feed_forward;     /* the attention's own included */
     int64_t kept = plan->keep ? m->n_blocks * kept_floats(m) : (int64_t)m->n_blocks * m->width + kept_floats(m);
     int64_t head = (int64_t)HEAD_ROWS * (m->vocabulary + m->width);
     return (rows * (scratch + kept) + head + (int64_t)longest * m->head_dim / 2) * (int64_t)sizeof(float);
