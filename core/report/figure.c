@@ -21,6 +21,7 @@ const Figure figures[] = {
     { "additivity",   "additivity",   { "bits", "ratio_linear" }, "law",   LAWS,   .question = "additivity" },
     { "ppl_law",      "additivity",   { "bits", "ppl" },          "law",   LAWS,   .question = "additivity" },
     { "slopes",       "slopes",       { "bits", "ratio" },        "type",  TYPES,  .question = "additivity" },
+    { "singles",      "singles",      { "predicted", "ratio" },   "law",   LAWS,   .question = "singles" },
     { "estimators",   "estimators",   { "five_median", "passes" }, "estimator", WAYS, .question = "estimators" },
     { 0 },
 };

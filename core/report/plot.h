@@ -6,6 +6,7 @@
  *   coefficients   alpha against block                      from coefficients
  *   predicted      measured against predicted KL            from predictions (and floor)
  *   frontier       KL against bits per weight               from predictions
+ *   singles        KL of a layer alone over a t^2           from singles
  *   checks         injected / backward pass, layer by layer from checks
  *   estimators     cost of 5 %, and agreement               from estimators
  *   ladder         KL over sum a t^2 against t^2            from ladder
