@@ -56,13 +56,29 @@ static void write_wrapped(FILE *out, const char *text, int column)
     fprintf(out, "%s\n", text);
 }
 
+/* A default as a person writes it: a list may break after its commas. */
+static char *default_text(const Option *row)
+{
+    size_t n = 0, commas = 0;
+    for (const char *c = row->initial; *c; c++) commas += *c == ',';
+    char *text = xmalloc(strlen(row->initial) + commas + 1);
+    for (const char *c = row->initial; *c; c++) {
+        text[n++] = *c;
+        if (row->list && *c == ',') text[n++] = ' ';
+    }
+    text[n] = '\0';
+    return text;
+}
+
 static void write_row(FILE *out, const Option *row, const char *indent, int name_width, int domain_width)
 {
     char *domain = domain_text(row);
-    char *meaning = row->initial ? xformat("%s (default %s)", row->meaning, row->initial) : xstrdup(row->meaning);
+    char *initial = row->initial ? default_text(row) : NULL;
+    char *meaning = initial ? xformat("%s (default %s)", row->meaning, initial) : xstrdup(row->meaning);
     fprintf(out, "%s%-*s  %-*s  ", indent, name_width, row->name, domain_width, domain);
     write_wrapped(out, meaning, (int)strlen(indent) + name_width + domain_width + 4);
     free(domain);
+    free(initial);
     free(meaning);
 }
 

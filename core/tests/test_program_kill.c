@@ -156,15 +156,15 @@ static void test_kill(void **state)
     double seconds = job_run(&calm, MEASUREMENTS, 0);
     char *done = xstrdup("");
     int kills = 0, merges = 0;
-    for (int moment = 0; kills < KILLS && moment < 12 * KILLS; moment++) {
+    for (int moment = 0; (kills < KILLS || merges == 0) && moment < 12 * KILLS; moment++) {
         bool merging = moment % 3 == 2;         /* the journal of the killed runs before, or all at the end */
-        bool alive = job_kill(&killed, .3 * seconds * random_uniform(), merging ? killed.temporary : NULL);
+        bool alive = job_kill(&killed, .1 * seconds * random_uniform(), merging ? killed.temporary : NULL);
         kills += alive;
         merges += alive && merging && file_there(killed.journal);
         assert_nothing_lost(&done, &killed);
     }
     print_message("%d kills, %d of them during a merge, %d of %d measurements then done\n", kills, merges, measured(done), MEASUREMENTS);
-    assert_int_equal(kills, KILLS);
+    assert_true(kills >= KILLS);
     assert_true(merges >= 1);
     int known = measured(done);
     job_run(&killed, MEASUREMENTS - known, known);
