@@ -24,7 +24,7 @@ typedef struct {
     float *clean, *host;            /* [HEAD_ROWS][vocabulary] clean logits; logits on the host; NULL before they are needed */
 
     float *scale;                   /* mean squares of the groups of the layer at work, in the back end's memory; NULL before needed */
-    float *error_device[MOST_ERRORS];   /* weights with an error, for PATCH_BATCH segments; NULL before needed */
+    float *error_device[MOST_ERRORS];   /* weights with an error, for the segments that pass together; NULL before needed */
     float *error_host, *clean_host;
 } GradientPass;
 

@@ -175,6 +175,8 @@ static int together(const Job *job, int s)
     return same;
 }
 
+static bool ends_window(const Layout *l, int s) { return s + 1 == l->n || l->window[s + 1] != l->window[s]; }
+
 static int run_segments(Job *job, GradientPass *p)
 {
     const Study *study = job->study;
@@ -187,10 +189,10 @@ static int run_segments(Job *job, GradientPass *p)
         }
         int n = together(job, s), done = 0;
         TRY(network_backward(study->net, study->corpus, &study->layout, s, n, &study->plan.backward, p->point ? &p->point->patch : NULL, &visitor));
-        for (int i = s; i < s + n; i++) done += i + 1 == study->layout.n || study->layout.window[i + 1] != study->layout.window[i];
+        for (int i = s; i < s + n; i++) done += ends_window(&study->layout, i);
         double now = clock_seconds(), each = done ? (now - start) / done : 0;
         for (int i = s; i < s + n; i++)
-            if (i + 1 == study->layout.n || study->layout.window[i + 1] != study->layout.window[i]) TRY(finish_window(job, p, study->layout.window[i], each));
+            if (ends_window(&study->layout, i)) TRY(finish_window(job, p, study->layout.window[i], each));
         if (done) start = now;
         s += n;
     }

@@ -72,8 +72,8 @@ int coefficients_place(const Coefficients *c, int layer)
 /* Draws shared by all windows are a second thing that a mean was taken over; windows do not show it. */
 static void add_draws(Estimate *e, const Coefficients *c, int place)
 {
-    const double se = crossed_se(e->se * e->se, c->draws[place]), wider = se / e->se;
     if (!(e->se > 0)) return;
+    const double se = crossed_se(e->se * e->se, c->draws[place]), wider = se / e->se;
     e->low = e->value - (e->value - e->low) * wider;
     e->high = e->value + (e->high - e->value) * wider;
     e->se = se;

@@ -194,8 +194,8 @@ void say_fisher(Run *run, const Coefficients *c)
     int64_t *weights = weights_of(run, c);
     double regret = contrast_regret(c->a, c->tokens, weights, c->n_layers, c->n_windows), more = contrast_windows(regret, c->n_windows, target);
     if (isfinite(regret))
-        run_say(run, "All of them come from one backward pass over %d windows (%.1f forward passes). An allocation by them is expected to lose %.2g %% to their errors%s", c->n_windows,
-                c->passes, 100 * regret, regret <= target ? "." : ";");
+        run_say(run, "All of them come from %s over %d windows (%.1f forward passes). An allocation by them is expected to lose %.2g %% to their errors%s",
+                c->n_draws > 1 ? "backward passes" : "one backward pass", c->n_windows, c->passes, 100 * regret, regret <= target ? "." : ";");
     if (isfinite(regret) && regret > target) run_say(run, "about %.0f windows would bring that to %.1f %%.", more, 100 * target);
     free(weights);
     int heavy = 0;
