@@ -1,4 +1,4 @@
-/* program_rows.h - the rows of a table of a results file, by name of column */
+/* program_rows.h - run a config, then read the rows of a table of its results file by name of column */
 #ifndef CORE_TESTS_PROGRAM_ROWS_H
 #define CORE_TESTS_PROGRAM_ROWS_H
 
@@ -6,6 +6,21 @@
 #include <math.h>
 
 #include "core/tests/program_results.h"
+
+/* What `run` of a config says, with its output in the scratch folder and settings (ended by NULL) on top. */
+static inline char *run_said(const char *file, const char *config, const char *output_name, const char *const *settings)
+{
+    char *output = xformat("output=%s", scratch_path(output_name));
+    const char *words[MOST_WORDS + 1] = { "run", scratch_text(file, config), "--quiet", "--threads", "1", "--set", output };
+    for (int n = 7; settings && *settings; settings++) words[n++] = "--set", words[n++] = *settings;
+    Ran ran = program_words(words);
+    if (ran.status) print_error("%s", ran.err);
+    assert_int_equal(ran.status, 0);
+    assert_null(strstr(ran.out, "nan"));
+    free(output);
+    free(ran.err);
+    return ran.out;
+}
 
 static inline json_t *rows_of(const char *name, const char *table)
 {

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/tests/program_results.h"
+#include "core/tests/program_rows.h"
 
 enum { LAYERS = 14, CHOICES = 3, DRAWS = 2 };
 static const char config[] =
@@ -22,40 +22,7 @@ static const char config[] =
     "choices: [{rtn: {bits: [2, 4, 3], group: 16}}]\n";
 
 /* Runs the config with some settings more, ended by NULL; the caller frees what was said. */
-static char *said(const char *name, const char *const *settings)
-{
-    char *output = xformat("output=%s", scratch_path(name));
-    const char *words[MOST_WORDS + 1] = { "run", scratch_text("additivity.yaml", config), "--quiet", "--threads", "1", "--set", output };
-    for (int n = 7; settings && *settings; settings++) words[n++] = "--set", words[n++] = *settings;
-    Ran ran = program_words(words);
-    if (ran.status) print_error("%s", ran.err);
-    assert_int_equal(ran.status, 0);
-    assert_null(strstr(ran.out, "nan"));
-    free(output);
-    free(ran.err);
-    return ran.out;
-}
-
-static json_t *rows_of(const char *name, const char *table)
-{
-    Ran ran = program("export", scratch_path(name), table, "--json", NULL);
-    json_t *rows = json_loads(ran.out, 0, NULL);
-    assert_true(json_array_size(rows) > 0);
-    ran_free(&ran);
-    return rows;
-}
-
-static double number(const json_t *rows, size_t row, const char *column)
-{
-    return json_number_value(json_object_get(json_array_get(rows, row), column));
-}
-
-static const char *word(const json_t *rows, size_t row, const char *column)
-{
-    return json_string_value(json_object_get(json_array_get(rows, row), column));
-}
-
-static bool near(double x, double y, double relative) { return fabs(x - y) <= relative * fabs(y); }
+static char *said(const char *name, const char *const *settings) { return run_said("additivity.yaml", config, name, settings); }
 
 /* Mean over draws (and windows, all of equal length) of the records whose label is BEFORE draw D AFTER. */
 static double recorded(const json_t *records, const char *before)

@@ -24,14 +24,7 @@ enum { LAYERS = 14, WINDOWS = 6 };
 
 static char *said(const char *name, const char *setting, const char *another)
 {
-    char *output = xformat("output=%s", scratch_path(name));
-    Ran ran = program("run", scratch_text("fisher.yaml", config), "--quiet", "--set", output, setting ? "--set" : NULL, setting, another ? "--set" : NULL, another, NULL);
-    if (ran.status) print_error("%s", ran.err);
-    assert_int_equal(ran.status, 0);
-    assert_null(strstr(ran.out, "nan"));
-    free(output);
-    free(ran.err);
-    return ran.out;
+    return run_said("fisher.yaml", config, name, (const char *[]){ setting, another, NULL });
 }
 
 /* alpha and its errors follow from the windows, which are all there. */

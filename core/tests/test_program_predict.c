@@ -25,15 +25,7 @@ static const char config[] =
 /* Runs the config with one or two settings more; the caller frees what was said. */
 static char *said(const char *name, const char *setting, const char *another)
 {
-    char *output = xformat("output=%s", scratch_path(name));
-    Ran ran = program("run", scratch_text("predict.yaml", config), "--quiet", "--threads", "1", "--set", output, setting ? "--set" : NULL, setting,
-                      another ? "--set" : NULL, another, NULL);
-    if (ran.status) print_error("%s", ran.err);
-    assert_int_equal(ran.status, 0);
-    assert_null(strstr(ran.out, "nan"));
-    free(output);
-    free(ran.err);
-    return ran.out;
+    return run_said("predict.yaml", config, name, (const char *[]){ setting, another, NULL });
 }
 
 /* One rule for coefficients: the table's alpha is what the choices are priced with. */
