@@ -69,21 +69,15 @@ static uint64_t noise_stream(RngPurpose purpose, int layer, Draw draw, const Opt
     return rng_stream(purpose, layer, draw.draw, noise_per_sequence(options) ? draw.sequence : 0);
 }
 
-static int gaussian_apply(float *out, double *bits, const LayerWeights *layer, const Options *options,
-                          const Evidence *evidence, Draw draw)
+static int gaussian_apply(float *out, const LayerWeights *layer, const Options *options, Draw draw)
 {
-    (void)evidence;
     add_noise(out, layer, options, draw.seed, noise_stream(RNG_NOISE, layer->layer, draw, options), rng_normals);
-    *bits = NAN;
     return OK;
 }
 
-static int sign_apply(float *out, double *bits, const LayerWeights *layer, const Options *options,
-                      const Evidence *evidence, Draw draw)
+static int sign_apply(float *out, const LayerWeights *layer, const Options *options, Draw draw)
 {
-    (void)evidence;
     add_noise(out, layer, options, draw.seed, noise_stream(RNG_SIGN, layer->layer, draw, options), rng_signs);
-    *bits = NAN;
     return OK;
 }
 

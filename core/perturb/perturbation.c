@@ -1,6 +1,7 @@
 #include "core/perturb/perturbation.h"
 
 #include <math.h>
+#include <stddef.h>
 
 #include "core/base/err.h"
 
@@ -41,12 +42,31 @@ void perturbation_measure(PerturbationError *error, const float *out, const floa
     error->kappa = norm2 == 0 ? 0 : 0 - total(ew) / norm2;
 }
 
+static int quantize(float *out, PerturbationError *result, const Perturbation *perturbation, const LayerWeights *weights,
+                    const Options *options, const Evidence *evidence, Draw draw)
+{
+    const LayerWeights shape = { NULL, weights->rows, weights->cols, weights->layer };
+    const double n = (double)(weights->rows * weights->cols);
+    Packed packed = { 0 };
+    int status = perturbation->encode(&packed, weights, options, evidence, draw);
+    if (status == OK) {
+        perturbation->decode(out, &packed, &shape, options, draw);
+        result->bits = (double)packed_bits(&packed) / n;
+        result->code_bits = (double)packed_code_bits(&packed) / n;
+    }
+    packed_free(&packed);
+    return status;
+}
+
 int perturbation_apply(float *out, PerturbationError *error, const Perturbation *perturbation,
                        const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw)
 {
-    PerturbationError result;
+    PerturbationError result = { .bits = NAN, .code_bits = NAN };
     if (perturbation->check) TRY(perturbation->check(weights->rows, weights->cols, options));
-    TRY(perturbation->apply(out, &result.bits, weights, options, evidence, draw));
+    if (perturbation->needs && !evidence)
+        FAIL(ERR_ARGUMENT, "%s needs the inputs of the layers: say which text they come from (calibration)", perturbation->name);
+    if (perturbation->encode) TRY(quantize(out, &result, perturbation, weights, options, evidence, draw));
+    else TRY(perturbation->apply(out, weights, options, draw));
     perturbation_measure(&result, out, weights->w, weights->rows * weights->cols);
     if (isnan(result.t2))
         FAIL(ERR_ARGUMENT, "%s: the weights of layer %d, or what became of them, are not finite",

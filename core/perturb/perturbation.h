@@ -3,10 +3,10 @@
  *
  *     t^2 = ||W^ - W||_F^2 / ||W||_F^2          kappa = -<W^ - W, W> / ||W||_F^2
  *
- * Both are computed in double from what apply returned (perturbation_apply does it, so no
- * perturbation can misreport them); bits per weight are counted by the perturbation to the last
- * scale and zero point.  A new quantizer is one file that defines a Perturbation and one row in
- * registry.c.
+ * Both are computed in double from what came out (perturbation_apply does it, so no perturbation can misreport
+ * them).  A quantizer is an encode into the stored form (core/quantize/packed.h) and a decode that makes W^ from it
+ * alone; its bits per weight are those of the stored form, to the last scale and zero point.  A new quantizer is one
+ * file that defines a Perturbation and one row in registry.c.
  */
 #ifndef CORE_PERTURB_PERTURBATION_H
 #define CORE_PERTURB_PERTURBATION_H
@@ -14,9 +14,10 @@
 #include <stdint.h>
 
 #include "core/base/options.h"
+#include "core/quantize/packed.h"
 
 typedef struct {
-    const float *w;                 /* [rows][cols], row = output */
+    const float *w;                 /* [rows][cols], row = output; NULL in decode */
     int64_t rows, cols;
     int layer;                      /* index in the model: part of the random stream */
 } LayerWeights;
@@ -24,23 +25,33 @@ typedef struct {
 /* What a random perturbation depends on besides the layer.  Deterministic ones ignore it. */
 typedef struct { uint64_t seed; int draw, sequence; } Draw;
 
-typedef struct { double t2, kappa, bits; } PerturbationError;       /* bits per weight; NaN for noise, which has no rate */
+/* Bits per weight, in all and of the codes alone; NaN for noise, which has no rate. */
+typedef struct { double t2, kappa, bits, code_bits; } PerturbationError;
 
-/* What a perturbation may ask for beyond the weights, collected once for all that ask. */
-enum { NEEDS_HESSIAN = 1, NEEDS_GRADIENT = 2, NEEDS_GRID = 4 };
-typedef struct { const float *hessian; const float *gradient; } Evidence;
+/* What a perturbation may ask for beyond the weights, collected once for all that ask (core/measure/calibration.h). */
+enum { NEEDS_INPUTS = 1 };
+typedef struct {
+    const float *hessian;           /* [cols][cols] H = 2 X X' / n over the n inputs x [cols] of a calibration text */
+    const double *input_mean;       /* [cols] mean |x_j| */
+} Evidence;
 
 typedef struct Perturbation {
     const char *name, *summary;
     int version;                    /* part of the key: raised when results change */
     const Option *options;
-    unsigned needs;
+    unsigned needs;                 /* evidence is NULL where this is 0 */
     int random;                     /* does W^ depend on the Draw? */
     /* Does W^ differ from one sequence (window) to the next, or is one W^ used for all? */
     int (*per_sequence)(const Options *options);                    /* NULL: never */
-    /* out [rows][cols] = W^; *bits = bits per weight (NaN for noise).  out and w do not overlap. */
-    int (*apply)(float *out, double *bits, const LayerWeights *weights, const Options *options,
-                 const Evidence *evidence, Draw draw);
+
+    /* Noise: out [rows][cols] = W^.  out and w do not overlap. */
+    int (*apply)(float *out, const LayerWeights *weights, const Options *options, Draw draw);
+
+    /* Quantizers, in the place of apply.  out is empty on entry and the caller's to free, after a failure too. */
+    int (*encode)(Packed *out, const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw);
+    /* out [rows][cols] = W^, from the stored form, the options and the seed of the draw alone. */
+    void (*decode)(float *out, const Packed *packed, const LayerWeights *shape, const Options *options, Draw draw);
+
     /* ERR_ARGUMENT where these options cannot be used on this shape; NULL: always possible. */
     int (*check)(int64_t rows, int64_t cols, const Options *options);
 } Perturbation;
@@ -50,12 +61,12 @@ typedef struct Perturbation {
 extern const Perturbation *const perturbations[];
 const Perturbation *perturbation_find(const char *name);
 
-/* check, apply, measure.  ERR_ARGUMENT also where W or W^ is not finite.  On failure *error is
- * untouched and out undefined. */
+/* check, apply or encode and decode, measure.  ERR_ARGUMENT also where W or W^ is not finite, and where evidence is missing
+ * that the perturbation needs.  On failure *error is untouched and out undefined. */
 int perturbation_apply(float *out, PerturbationError *error, const Perturbation *perturbation,
                        const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw);
 
-/* t2 and kappa of what came out, in double; bits is left alone.  W = 0: t2 = 0 or infinity, kappa = 0. */
+/* t2 and kappa of what came out, in double; bits are left alone.  W = 0: t2 = 0 or infinity, kappa = 0. */
 void perturbation_measure(PerturbationError *error, const float *out, const float *w, int64_t n);
 
 /* Weights from which on threads repay their start: `#pragma omp parallel for if (n >= PARALLEL_WEIGHTS)`. */

@@ -10,13 +10,12 @@
 static const Option added_options[] = { { "s", OPTION_NUMBER, false, NULL, -10, 10, NULL, "", "multiple of E" }, { 0 } };
 static const float *added_error[64];        /* by layer */
 
-static int added_apply(float *out, double *bits, const LayerWeights *layer, const Options *options, const Evidence *evidence, Draw draw)
+static int added_apply(float *out, const LayerWeights *layer, const Options *options, Draw draw)
 {
-    (void)evidence, (void)draw;
+    (void)draw;
     const float *error = added_error[layer->layer];
     double s = options_number(options, "s");
     for (int64_t i = 0; i < layer->rows * layer->cols; i++) out[i] = (float)(layer->w[i] + s * (double)error[i]);
-    *bits = NAN;
     return OK;
 }
 
@@ -205,18 +204,17 @@ static void two_models_and_one_twice(void **state)
 
 static int refusing_per_window(const Options *options) { (void)options; return 1; }
 
-static int refusing_apply(float *out, double *bits, const LayerWeights *layer, const Options *options, const Evidence *evidence, Draw draw)
+static int refusing_apply(float *out, const LayerWeights *layer, const Options *options, Draw draw)
 {
-    (void)options, (void)evidence;
+    (void)options;
     if (draw.sequence == 1) FAIL(ERR_ARGUMENT, "refused");
     memcpy(out, layer->w, sizeof *out * (size_t)(layer->rows * layer->cols));
-    *bits = NAN;
     return OK;
 }
 
-static int damaging_apply(float *out, double *bits, const LayerWeights *layer, const Options *options, const Evidence *evidence, Draw draw)
+static int damaging_apply(float *out, const LayerWeights *layer, const Options *options, Draw draw)
 {
-    TRY(added_apply(out, bits, layer, options, evidence, draw));
+    TRY(added_apply(out, layer, options, draw));
     out[3] = NAN;
     return OK;
 }

@@ -180,7 +180,7 @@ static void test_measure(void **state)
     float w[21], out[21];
     double norm2 = 0;
     for (int i = 0; i < 21; i++) w[i] = (float)(i - 7), out[i] = 0.75f * w[i], norm2 += w[i] * w[i];
-    PerturbationError error = { -1, -1, 5 };
+    PerturbationError error = { -1, -1, 5, 6 };
     perturbation_measure(&error, out, w, 21);
     assert_true(fabs(error.t2 - 0.0625) < 1e-15 && fabs(error.kappa - 0.25) < 1e-15 && error.bits == 5);
     assert_true(sum_of_squares(w, 21) == norm2);
@@ -203,7 +203,7 @@ static void test_failures_say_why(void **state)
 
     float w[4] = { 1, 2, 3, NAN }, out[4];
     const LayerWeights layer = { w, 1, 4, 9 };
-    PerturbationError error = { -1, -2, -3 };
+    PerturbationError error = { -1, -2, -3, -4 };
     const Perturbation *noise = find("gaussian");
     Options *unset = settings(noise, NULL), *set = settings(noise, "t2", "0.1", NULL);
     assert_int_equal(perturbation_apply(out, &error, noise, &layer, unset, NULL, (Draw){ 0 }), ERR_ARGUMENT);

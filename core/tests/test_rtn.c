@@ -12,7 +12,7 @@
 #include "core/base/rng.h"
 #include "core/model/dequantize.h"
 #include "core/perturb/perturbation.h"
-#include "core/perturb/scale.h"
+#include "core/quantize/scale.h"
 #include "core/tests/quant_golden.h"
 
 /* out = rtn(w) with settings name, value, ..., NULL. */
