@@ -45,7 +45,7 @@ void arguments_free(Arguments *arguments);
 char *command_help(const Command *command);
 
 /* What every command that reads a model and a text does with the settings of `text_settings`; prefix is
- * "" where options are the command line's and "text." where they are a config's. */
+ * "" where options are the command line's and "text." or "calibration." where they are a config's. */
 extern const char *const text_settings[];
 int open_corpus(Corpus *out, const char *path, const Model *model, const Options *options, const char *prefix);
 const Kernels *chosen_kernels(const Options *options);       /* sets the threads too */

@@ -46,6 +46,9 @@ int run_measure(Measurement *out, Run *run, const LayerMap *map);
 /* The same of a backward pass over all windows, a step each. */
 int run_gradients(Measurement *out, Run *run, const GradientRequest *request);
 
+/* ERR_ARGUMENT for a choice of the config that is noise, or that a layer's shape or the lack of a calibration text rules out. */
+int run_check_choices(const Run *run);
+
 /* Adds the rows of a table to the run's table of that name, with the swept keys as further columns;
  * takes the table. */
 void run_emit(Run *run, Table *table);

@@ -64,11 +64,14 @@ static int error_weights(GradientPass *p, int j, int64_t *stride, double *t2, co
     LayerWeights weights = { p->clean_host, g->rows, g->cols, g->layer };
     *stride = fresh ? floats : 0;
     PerturbationError got = { 0 };
+    const Evidence *evidence;
+    Evidence room;
+    TRY(study_evidence(&evidence, &room, p->study, error->perturbation, g->layer));
     for (int i = 0; i < g->batch.n; i++) {
         const bool same = i > 0 && (!fresh || window[i] == window[i - 1]);
         if (!same) {
             Draw draw = { p->study->seed, error->draw, fresh ? window[i] : 0 };
-            TRY(perturbation_apply(p->error_host, &got, error->perturbation, &weights, error->options, NULL, draw));
+            TRY(perturbation_apply(p->error_host, &got, error->perturbation, &weights, error->options, evidence, draw));
         }
         if (!same || fresh) p->study->kernels->upload(p->error_device[j] + i * *stride, p->error_host, floats);
         t2[i] = got.t2;

@@ -51,11 +51,9 @@ static int request_text(char **out, Study *study, const GradientRequest *r)
         for (int i = 0; i < r->n_layers; i++) add_text(&text, xformat(" %s", model_layer(study->model, r->layer[i])->name));
     add_text(&text, xstrdup("\n"));
     for (int j = 0; j < r->n_errors; j++) {
-        char *options = options_canonical(r->error[j].options);
-        add_text(&text, xformat("error %s=%s{version=%d,%s}", r->error[j].name, r->error[j].perturbation->name, r->error[j].perturbation->version, options));
-        if (r->error[j].perturbation->random) add_text(&text, xformat(" seed %llu draw %d", (unsigned long long)study->seed, r->error[j].draw));
-        add_text(&text, xstrdup("\n"));
-        free(options);
+        char *what = perturbation_text(study, r->error[j].perturbation, r->error[j].options, r->error[j].draw);
+        add_text(&text, xformat("error %s=%s\n", r->error[j].name, what));
+        free(what);
     }
     for (int i = 0; i < point->n; i++) add_text(&text, replacement_text(study, &point->entry[i], point));
     *out = text;

@@ -27,23 +27,48 @@ static void scale_error(float *out, const float *clean, int64_t n, double factor
     for (int64_t i = 0; i < n; i++) out[i] = (float)(clean[i] + factor * ((double)out[i] - clean[i]));
 }
 
+static bool is_sequential(const MapEntry *entry) { return entry->perturbation->sequential && entry->perturbation->sequential(entry->options); }
+
+static int evidence_for(const Evidence **out, Evidence *room, Replacement *r, const MapEntry *entry)
+{
+    Study *study = r->study;
+    if (!is_sequential(entry) || !r->sequential) return study_evidence(out, room, study, entry->perturbation, entry->layer);
+    *out = room;
+    return calibration_evidence(room, r->sequential, entry->layer);
+}
+
+/* Once the first weights are made, so that a replacement whose weights nobody asks for costs nothing. */
+static int open_sequential(Replacement *r)
+{
+    bool any = false;
+    for (int i = 0; i < r->map->n; i++) any |= is_sequential(&r->map->entry[i]);
+    if (!any || r->sequential || !r->study->calibration_corpus) return OK;
+    return calibration_open(&r->sequential, r->study->model, r->study->calibration_corpus, r->study->kernels, 0, true);
+}
+
 static int weights(void *context, float *out, const float *clean, int layer, int window)
 {
-    const Replacement *r = context;
+    Replacement *r = context;
     const MapEntry *entry = r->of_layer[layer];
     const Layer *shape = model_layer(r->study->model, layer);
     LayerWeights w = { clean, shape->rows, shape->cols, layer };
     Draw draw = { r->study->seed, r->map->draw, window };
     PerturbationError *error = &r->error[(entry - r->map->entry) * r->study->corpus->n_windows + window];
-    int status = perturbation_apply(out, error, entry->perturbation, &w, entry->options, NULL, draw);
+    const Evidence *evidence;
+    Evidence room;
+    int status = open_sequential(r);
+    if (status == OK) status = evidence_for(&evidence, &room, r, entry);
+    if (status == OK) status = perturbation_apply(out, error, entry->perturbation, &w, entry->options, evidence, draw);
     if (status != OK) return err_context(status, "%s", shape->name);
-    if (replacement_factor(r->map) == 1) return OK;
-    scale_error(out, clean, shape->rows * shape->cols, replacement_factor(r->map));
-    perturbation_measure(error, out, clean, shape->rows * shape->cols);
-    return OK;
+    if (replacement_factor(r->map) != 1) {
+        scale_error(out, clean, shape->rows * shape->cols, replacement_factor(r->map));
+        perturbation_measure(error, out, clean, shape->rows * shape->cols);
+    }
+    if (!r->sequential || replacement_per_window(entry)) return OK;        /* noise is not the quantized model's */
+    return calibration_replace(r->sequential, layer, out);
 }
 
-void replacement_init(Replacement *out, const Study *study, const LayerMap *map)
+void replacement_init(Replacement *out, Study *study, const LayerMap *map)
 {
     *out = (Replacement){ .study = study, .map = map };
     out->of_layer = xcalloc((size_t)model_layer_count(study->model), sizeof *out->of_layer);
@@ -54,6 +79,7 @@ void replacement_init(Replacement *out, const Study *study, const LayerMap *map)
 
 void replacement_free(Replacement *r)
 {
+    calibration_close(&r->sequential);
     free(r->of_layer);
     free(r->error);
 }
@@ -64,16 +90,32 @@ const PerturbationError *replacement_error(const Replacement *r, int entry, int 
     return &r->error[(int64_t)entry * r->study->corpus->n_windows + window];
 }
 
+char *perturbation_text(const Study *study, const Perturbation *p, const Options *options, int draw)
+{
+    char *values = options_canonical(options), *seed = xstrdup(""), *inputs = xstrdup("");
+    if (p->random) {
+        free(seed);
+        seed = xformat(" seed %llu draw %d", (unsigned long long)study->seed, draw);
+    }
+    if (p->needs && study->calibration_corpus) {
+        char *text = calibration_text(study->calibration_corpus);
+        free(inputs);
+        inputs = xformat(" %s", text);
+        free(text);
+    }
+    char *text = xformat("%s{version=%d,%s}%s%s", p->name, p->version, values, seed, inputs);
+    free(values);
+    free(seed);
+    free(inputs);
+    return text;
+}
+
 char *replacement_text(const Study *study, const MapEntry *entry, const LayerMap *map)
 {
-    const Perturbation *p = entry->perturbation;
-    char *options = options_canonical(entry->options), *text, *size = fabs(replacement_factor(map)) == 1 ? xstrdup("") : xformat(" scale %.17g", map->scale);
-    const char *layer = model_layer(study->model, entry->layer)->name, *sign = map->mirrored ? " mirrored" : "";
-    if (p->random)
-        text = xformat("%s=%s{version=%d,%s} seed %llu draw %d%s%s\n", layer, p->name, p->version, options, (unsigned long long)study->seed, map->draw, size, sign);
-    else
-        text = xformat("%s=%s{version=%d,%s}%s%s\n", layer, p->name, p->version, options, size, sign);
-    free(options);
+    char *size = fabs(replacement_factor(map)) == 1 ? xstrdup("") : xformat(" scale %.17g", map->scale);
+    char *what = perturbation_text(study, entry->perturbation, entry->options, map->draw);
+    char *text = xformat("%s=%s%s%s\n", model_layer(study->model, entry->layer)->name, what, size, map->mirrored ? " mirrored" : "");
     free(size);
+    free(what);
     return text;
 }

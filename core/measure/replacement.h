@@ -9,15 +9,16 @@
 #include "core/measure/study.h"
 
 typedef struct {
-    const Study *study;
+    Study *study;
     const LayerMap *map;
+    Calibration *sequential;        /* inputs of the model as it is replaced so far; NULL before something asks for them */
     const MapEntry **of_layer;      /* [layers] NULL where the layer stays clean       */
     PerturbationError *error;       /* [entries][windows]; weights that all windows share are in window 0 */
     Patch patch;                    /* borrows all this */
 } Replacement;
 
 /* The study and the map must outlive it. */
-void replacement_init(Replacement *out, const Study *study, const LayerMap *map);
+void replacement_init(Replacement *out, Study *study, const LayerMap *map);
 void replacement_free(Replacement *replacement);
 
 /* The error of an entry in a window, once its weights have been made. */
@@ -28,6 +29,9 @@ double replacement_factor(const LayerMap *map);
 
 /* Does each window have weights of its own? */
 bool replacement_per_window(const MapEntry *entry);
+
+/* "gaussian{version=1,t2=0.01,..} seed 1 draw 0": all that what a perturbation does to given weights depends on.  The caller frees. */
+char *perturbation_text(const Study *study, const Perturbation *perturbation, const Options *options, int draw);
 
 /* "blocks.3.q=gaussian{version=1,t2=0.01,..} seed 1 draw 0": what this entry's weights depend on.  The caller frees. */
 char *replacement_text(const Study *study, const MapEntry *entry, const LayerMap *map);

@@ -42,6 +42,7 @@ void study_close(Study **study)
 {
     if (!*study) return;
     release_states(*study);
+    calibration_close(&(*study)->calibration);
     layout_free(&(*study)->layout);
     free(*study);
     *study = NULL;
@@ -104,6 +105,42 @@ int study_prepare(Study *study)
     int status = clean_blocks(study);
     if (status == OK) status = clean_losses(study);
     if (status != OK) release_states(study);
+    return status;
+}
+
+void study_calibrate(Study *study, const Corpus *text, int64_t keep)
+{
+    study->calibration_corpus = text;
+    study->calibration_keep = keep;
+}
+
+int study_evidence(const Evidence **out, Evidence *room, Study *study, const Perturbation *perturbation, int layer)
+{
+    *out = NULL;
+    if (!perturbation->needs) return OK;
+    if (!study->calibration_corpus)
+        FAIL(ERR_ARGUMENT, "%s needs to see the inputs of the layers: give calibration.file, a text that they are taken from", perturbation->name);
+    if (!study->calibration)
+        TRY(calibration_open(&study->calibration, study->model, study->calibration_corpus, study->kernels, study->calibration_keep, false));
+    TRY(calibration_evidence(room, study->calibration, layer));
+    *out = room;
+    return OK;
+}
+
+int study_apply(float *out, PerturbationError *error, Study *study, const MapEntry *entry, Draw draw)
+{
+    const Layer *layer = model_layer(study->model, entry->layer);
+    const int64_t n = layer->rows * layer->cols;
+    const Evidence *evidence;
+    Evidence room;
+    TRY(study_evidence(&evidence, &room, study, entry->perturbation, entry->layer));
+    float *w = xmalloc(sizeof *w * (size_t)n), *own = out ? out : xmalloc(sizeof *own * (size_t)n);
+    const LayerWeights weights = { w, layer->rows, layer->cols, entry->layer };
+    int status = model_read(w, study->model, layer->type, layer->block, 0, layer->rows);
+    if (status == OK) status = perturbation_apply(own, error, entry->perturbation, &weights, entry->options, evidence, draw);
+    if (status != OK) err_context(status, "%s", layer->name);
+    free(w);
+    if (!out) free(own);
     return status;
 }
 

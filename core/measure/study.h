@@ -13,6 +13,7 @@
 #ifndef CORE_MEASURE_STUDY_H
 #define CORE_MEASURE_STUDY_H
 
+#include "core/measure/calibration.h"
 #include "core/network/backward.h"
 #include "core/network/network.h"
 #include "core/perturb/perturbation.h"
@@ -49,6 +50,17 @@ int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, in
 int  study_open(Study **out, const Model *model, const Corpus *corpus, const Kernels *kernels, const StudyPlan *plan,
                 uint64_t seed, Store *store);
 void study_close(Study **study);
+
+/* The text that shows the inputs of layers to perturbations that need them; borrowed, before the first of them is measured.
+ * keep: bytes for evidence beside that of one block. */
+void study_calibrate(Study *study, const Corpus *text, int64_t keep);
+
+/* What a perturbation needs to know of a layer of the clean model: *out = room filled, or NULL where it needs nothing.  Borrowed until
+ * the next call.  ERR_ARGUMENT where there is no calibration text. */
+int study_evidence(const Evidence **out, Evidence *room, Study *study, const Perturbation *perturbation, int layer);
+
+/* One perturbation of one layer, weights read from the model: what came out (out NULL: not wanted) and its error. */
+int study_apply(float *out, PerturbationError *error, Study *study, const MapEntry *entry, Draw draw);
 
 /* The clean losses (KL is NaN).  The clean pass itself runs when something first needs it, so a run
  * that finds everything in the store costs nothing. */

@@ -60,9 +60,8 @@ static int64_t scratch_rows(const NetworkPlan *plan, int longest)
 int64_t network_bytes(const ModelShape *s, const NetworkPlan *plan, int longest)
 {
     int64_t floats = (plan->resident ? s->n_blocks : 1) * block_floats(s);
-    floats += (int64_t)s->vocabulary * s->width;                        /* the head */
     floats += scratch_rows(plan, longest) * row_floats(s);
-    floats += (int64_t)HEAD_ROWS * (s->vocabulary + s->width);
+    if (!plan->headless) floats += (int64_t)s->vocabulary * s->width + (int64_t)HEAD_ROWS * (s->vocabulary + s->width);
     floats += (int64_t)longest * s->head_dim;                           /* rotary tables */
     floats += largest_layer(s);                                         /* a layer on its way to the back end */
     return floats * (int64_t)sizeof(float);
@@ -125,6 +124,7 @@ static int read_resident(Network *net)
             TRY(read_weight(&net->weight[b][kind], net, kind, b));
         }
     TRY(read_weight(&net->final_norm, net, WEIGHT_FINAL_NORM, 0));
+    if (net->plan.headless) return OK;
     TRY(read_weight(&net->head, net, WEIGHT_HEAD, 0));
     return OK;
 }

@@ -43,6 +43,7 @@ typedef struct {
 
 typedef struct {
     bool resident;                  /* keep all block weights as float32; otherwise convert a block at a time */
+    bool headless;                  /* no logits will be asked for: the head is not read                            */
     int64_t chunk_rows;             /* rows of the residual stream that pass a block together (at least a segment) */
 } NetworkPlan;
 

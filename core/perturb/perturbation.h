@@ -43,6 +43,8 @@ typedef struct Perturbation {
     int random;                     /* does W^ depend on the Draw? */
     /* Does W^ differ from one sequence (window) to the next, or is one W^ used for all? */
     int (*per_sequence)(const Options *options);                    /* NULL: never */
+    /* Are the inputs it needs those of the model quantized so far, and not of the clean one? */
+    int (*sequential)(const Options *options);                      /* NULL: never */
 
     /* Noise: out [rows][cols] = W^.  out and w do not overlap. */
     int (*apply)(float *out, const LayerWeights *weights, const Options *options, Draw draw);

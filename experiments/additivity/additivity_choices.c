@@ -7,43 +7,22 @@
 #include "core/base/err.h"
 #include "experiments/additivity/additivity.h"
 
-static int check_choice(const Run *run, const Choice *choice)
-{
-    if (choice->perturbation->random)
-        FAIL(ERR_ARGUMENT, "%s: '%s' is noise and has no size in bits, so it cannot be a choice", run->config->path, choice->perturbation->name);
-    for (int i = 0; i < run->n_layers && choice->perturbation->check; i++) {
-        const Layer *layer = model_layer(study_model(run->study), run->layer[i]);
-        int status = choice->perturbation->check(layer->rows, layer->cols, choice->options);
-        if (status != OK) return err_context(status, "choice %s, %s", choice->name, layer->name);
-    }
-    return OK;
-}
-
 int additivity_check(const Run *run)
 {
     if (!strcmp(options_text(run->options, "noise.fresh"), "shared"))
         FAIL(ERR_ARGUMENT, "%s: the experiment additivity has errors over windows only, so it needs noise.fresh: sequence", run->config->path);
-    for (int c = 0; c < run->config->n_choices; c++) TRY(check_choice(run, &run->config->choice[c]));
-    return OK;
+    return run_check_choices(run);
 }
 
 static int apply_to_layer(Additivity *a, int i)
 {
-    const Layer *layer = additivity_layer(a, i);
-    const int64_t n = layer->rows * layer->cols;
-    float *w = xmalloc(sizeof *w * (size_t)n), *out = xmalloc(sizeof *out * (size_t)n);
-    const LayerWeights weights = { w, layer->rows, layer->cols, a->run->layer[i] };
-    int status = model_read(w, study_model(a->run->study), layer->type, layer->block, 0, layer->rows);
-    for (int c = 0; c < a->n_choices && status == OK; c++) {
-        const Choice *choice = additivity_choice(a, c);
+    for (int c = 0; c < a->n_choices; c++) {
+        const MapEntry entry = { a->run->layer[i], additivity_choice(a, c)->perturbation, additivity_choice(a, c)->options };
         PerturbationError error;
-        status = perturbation_apply(out, &error, choice->perturbation, &weights, choice->options, NULL, (Draw){ study_seed(a->run->study), 0, 0 });
-        if (status != OK) err_context(status, "%s", layer->name);
-        else a->t2[c * a->n_layers + i] = error.t2, a->bits[c * a->n_layers + i] = error.bits;
+        TRY(study_apply(NULL, &error, a->run->study, &entry, (Draw){ study_seed(a->run->study), 0, 0 }));
+        a->t2[c * a->n_layers + i] = error.t2, a->bits[c * a->n_layers + i] = error.bits;
     }
-    free(w);
-    free(out);
-    return status;
+    return OK;
 }
 
 int choices_apply(Additivity *a)

@@ -40,6 +40,7 @@ static void point_close(Point *p)
 {
     study_close(&p->study);
     corpus_free(&p->corpus);
+    corpus_free(&p->calibration);
     model_close(&p->model);
     keys_free(&p->run.seen);
     free(p->run.layer);
@@ -57,11 +58,26 @@ static int point_open(Point *p, Job *s, const SweepPoint *point)
     return run_layers(&p->run.layer, &p->run.n_layers, p->model, p->options);
 }
 
+/* Of the memory, what the calibration works with and, up to a fourth of all, what it keeps. */
+static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
+{
+    const int64_t memory = options_integer(p->options, "memory"), all = calibration_evidence_bytes(model_shape(p->model));
+    *left = memory, *keep = 0;
+    if (!options_is_set(p->options, "calibration.file")) return OK;
+    TRY(open_corpus(&p->calibration, options_text(p->options, "calibration.file"), p->model, p->options, "calibration."));
+    *keep = all < memory / 4 ? all : memory / 4;
+    *left = memory - *keep - calibration_bytes(model_shape(p->model), &p->calibration);
+    return OK;
+}
+
+/* The study of p's corpus. */
 static int point_study(Point *p, Job *s)
 {
-    TRY(run_corpus(&p->corpus, p->model, p->options, p->kernels, s->folder, s->quiet));
-    TRY(study_plan(&p->plan, model_shape(p->model), &p->corpus, options_integer(p->options, "memory")));
+    int64_t keep, left;
+    TRY(calibration_memory(&keep, &left, p));
+    TRY(study_plan(&p->plan, model_shape(p->model), &p->corpus, left));
     TRY(study_open(&p->study, p->model, &p->corpus, p->kernels, &p->plan, (uint64_t)options_integer(p->options, "seed"), s->store));
+    if (p->calibration.n_segments) study_calibrate(p->study, &p->calibration, keep);
     p->run.study = p->study;
     return OK;
 }
@@ -77,9 +93,7 @@ static int dry_run_point(Point *p, Job *s)
     } else {
         TRY(run_corpus(&p->corpus, p->model, p->options, p->kernels, s->folder, true));
     }
-    TRY(study_plan(&p->plan, model_shape(p->model), &p->corpus, options_integer(p->options, "memory")));
-    TRY(study_open(&p->study, p->model, &p->corpus, p->kernels, &p->plan, (uint64_t)options_integer(p->options, "seed"), s->store));
-    p->run.study = p->study;
+    TRY(point_study(p, s));
     Price price = { 0 };
     TRY(price_point(&price, p));
     for (int i = 0; i < p->run.point->n; i++) printf("%s%s = %s%s", i ? ", " : "", p->run.point->name[i], p->run.point->value[i], i + 1 == p->run.point->n ? "\n" : "");
@@ -117,6 +131,7 @@ static void set_provenance(const Point *p, Job *s, double seconds)
 static int run_point(Point *p, Job *s)
 {
     TRY(run_check_backend(s->store, s->output, options_text(p->options, "backend")));
+    TRY(run_corpus(&p->corpus, p->model, p->options, p->kernels, s->folder, s->quiet));
     TRY(point_study(p, s));
     double start = clock_seconds();
     set_provenance(p, s, 0);

@@ -35,13 +35,20 @@ static int64_t integer_of(Settings *s, const char *name)
     return options_is_set(s->options, named(s, name)) ? options_integer(s->options, s->name) : 0;
 }
 
+/* The default of the table, or the model's own limit where that is smaller. */
+static int context_of(Settings *s, int limit)
+{
+    const int context = (int)integer_of(s, "context");
+    return !options_is_given(s->options, s->name) && limit > 0 && context > limit ? limit : context;
+}
+
 int open_corpus(Corpus *out, const char *path, const Model *model, const Options *options, const char *prefix)
 {
     Settings s = { options, prefix, "" };
     CorpusOptions c = {
         .protocol = text_of(&s, "protocol"), .windows = (int)integer_of(&s, "windows"), .separator = text_of(&s, "separator"),
         .seed = (uint64_t)integer_of(&s, "seed"), .bos = bos_rule(text_of(&s, "bos")),
-        .context = options_is_given(options, named(&s, "context")) ? (int)integer_of(&s, "context") : 0,
+        .context = context_of(&s, model_shape(model)->context),
         .model_context = model_shape(model)->context, .vocabulary = model_shape(model)->vocabulary,
     };
     if (text_kind(path) == TEXT_IDS && c.bos == BOS_AUTO) return corpus_open(out, path, NULL, &c);

@@ -10,21 +10,13 @@
 
 int apply_choices(Prediction *p, int i)
 {
-    const Layer *layer = layer_of(p, i);
-    int64_t n = layer->rows * layer->cols;
-    float *w = xmalloc(sizeof *w * (size_t)n), *out = xmalloc(sizeof *out * (size_t)n);
-    LayerWeights weights = { w, layer->rows, layer->cols, p->run->layer[i] };
-    int status = model_read(w, study_model(p->run->study), layer->type, layer->block, 0, layer->rows);
-    for (int c = 0; c < p->n_choices && status == OK; c++) {
-        const Choice *choice = choice_of(p, c);
+    for (int c = 0; c < p->n_choices; c++) {
+        const MapEntry entry = { p->run->layer[i], choice_of(p, c)->perturbation, choice_of(p, c)->options };
         PerturbationError error;
-        status = perturbation_apply(out, &error, choice->perturbation, &weights, choice->options, NULL, (Draw){ study_seed(p->run->study), 0, 0 });
-        if (status != OK) err_context(status, "%s", layer->name);
-        else p->t2[prediction_at(p, i, c)] = error.t2, p->bits[prediction_at(p, i, c)] = error.bits, p->kappa[prediction_at(p, i, c)] = error.kappa;
+        TRY(study_apply(NULL, &error, p->run->study, &entry, (Draw){ study_seed(p->run->study), 0, 0 }));
+        p->t2[prediction_at(p, i, c)] = error.t2, p->bits[prediction_at(p, i, c)] = error.bits, p->kappa[prediction_at(p, i, c)] = error.kappa;
     }
-    free(w);
-    free(out);
-    return status;
+    return OK;
 }
 
 static void add_allocation(Prediction *p, const Allocation *best, const int *choice)

@@ -11,17 +11,7 @@ int check_choices(const Run *run)
 {
     const Config *config = run->config;
     if (config->n_choices == 0) FAIL(ERR_ARGUMENT, "%s: the experiment predict needs choices, for example choices: [{rtn: {bits: [3, 4], group: 64}}]", config->path);
-    for (int c = 0; c < config->n_choices; c++) {
-        const Choice *choice = &config->choice[c];
-        if (choice->perturbation->random)
-            FAIL(ERR_ARGUMENT, "%s: '%s' is noise and has no size in bits, so it cannot be a choice", config->path, choice->perturbation->name);
-        for (int i = 0; i < run->n_layers && choice->perturbation->check; i++) {
-            const Layer *layer = model_layer(study_model(run->study), run->layer[i]);
-            int status = choice->perturbation->check(layer->rows, layer->cols, choice->options);
-            if (status != OK) return err_context(status, "choice %s, %s", choice->name, layer->name);
-        }
-    }
-    return OK;
+    return run_check_choices(run);
 }
 
 /* The bits of one choice in one layer, from a few rows: enough to tell a hopeless budget before hours
@@ -42,9 +32,18 @@ static int first_bits(double *bits, const Run *run, int i, const Choice *choice)
     return status == OK ? OK : err_context(status, "choice %s, %s", choice->name, layer->name);
 }
 
+/* Choices that need inputs are too dear to be tried for their size: with them the allocation itself will tell. */
+static bool sizes_are_cheap(const Run *run)
+{
+    for (int c = 0; c < run->config->n_choices; c++)
+        if (run->config->choice[c].perturbation->needs) return false;
+    return true;
+}
+
 int check_budgets(const Run *run)
 {
     double least = 0, weights = 0;
+    if (options_count(run->options, "budgets") == 0 || !sizes_are_cheap(run)) return OK;
     for (int i = 0; i < run->n_layers; i++) {
         const Layer *layer = model_layer(study_model(run->study), run->layer[i]);
         double fewest = INFINITY, bits = 0;

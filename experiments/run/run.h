@@ -7,7 +7,7 @@
 #include "experiments/experiment.h"
 
 /* One combination of the sweep: its model, text and study. */
-typedef struct { Model *model; Corpus corpus; Study *study; StudyPlan plan; Options *options; const Kernels *kernels; Run run; } Point;
+typedef struct { Model *model; Corpus corpus, calibration; Study *study; StudyPlan plan; Options *options; const Kernels *kernels; Run run; } Point;
 
 /* All experiments, ended by NULL; by name, or ERR_ARGUMENT with the nearest. */
 extern const Experiment *const experiments[];
