@@ -91,12 +91,12 @@ static void layer_columns(Measurement *m, const Study *study, const GradientRequ
     m->n_layers = r->n_layers;
     m->layer = xcalloc(layers, sizeof *m->layer);
     m->layer_name = xcalloc(layers, sizeof *m->layer_name);
-    double **number[] = { &m->t2, &m->kappa, &m->bits, &m->t2_asked };
-    for (int i = 0; i < 4; i++) *number[i] = xcalloc(layers, sizeof(double));
+    double **number[] = { &m->t2, &m->kappa, &m->bits, &m->code_bits, &m->t2_asked };
+    for (int i = 0; i < 5; i++) *number[i] = xcalloc(layers, sizeof(double));
     for (int i = 0; i < r->n_layers; i++) {
         m->layer[i] = r->layer[i];
         m->layer_name[i] = xstrdup(model_layer(study->model, r->layer[i])->name);
-        m->bits[i] = m->t2_asked[i] = NAN;
+        m->bits[i] = m->code_bits[i] = m->t2_asked[i] = NAN;
     }
     m->n_forms = gradient_form_names(&m->form_name, r);
 }
@@ -107,7 +107,7 @@ static void point_errors(Measurement *m, const GradientPass *p, int window)
         const int place = p->index_of[p->point->map->entry[e].layer];
         if (place < 0) continue;
         const PerturbationError *error = replacement_error(p->point, e, window);
-        m->t2[place] = error->t2, m->kappa[place] = error->kappa, m->bits[place] = error->bits;
+        m->t2[place] = error->t2, m->kappa[place] = error->kappa, m->bits[place] = error->bits, m->code_bits[place] = error->code_bits;
     }
 }
 
@@ -220,6 +220,7 @@ static void append_window(Measurement *out, const Measurement *one, int w)
     for (int i = 0; i < out->n_layers; i++) {
         out->t2[i] += one->t2[i] / out->n_windows, out->kappa[i] += one->kappa[i] / out->n_windows;
         out->bits[i] = w ? out->bits[i] + one->bits[i] / out->n_windows : one->bits[i] / out->n_windows;
+        out->code_bits[i] = w ? out->code_bits[i] + one->code_bits[i] / out->n_windows : one->code_bits[i] / out->n_windows;
     }
     for (int f = 0; f < out->n_forms; f++) {                /* a store may keep a record's forms in another order */
         const double *form = measurement_form(one, out->form_name[f]);

@@ -88,8 +88,8 @@ static void result_init(Measurement *out, const Study *study, const LayerMap *ma
     memcpy(out->tokens, study->corpus->tokens, sizeof *out->tokens * (size_t)windows);
     double **per_window[] = { &out->nll, &out->kl, &out->same_top };
     for (int i = 0; i < 3; i++) *per_window[i] = xcalloc((size_t)windows, sizeof(double));
-    double **per_layer[] = { &out->t2, &out->kappa, &out->bits, &out->t2_asked };
-    for (int i = 0; i < 4; i++) *per_layer[i] = xcalloc((size_t)map->n, sizeof(double));
+    double **per_layer[] = { &out->t2, &out->kappa, &out->bits, &out->code_bits, &out->t2_asked };
+    for (int i = 0; i < 5; i++) *per_layer[i] = xcalloc((size_t)map->n, sizeof(double));
     out->layer = xcalloc((size_t)map->n, sizeof *out->layer);
     out->layer_name = xcalloc((size_t)map->n, sizeof *out->layer_name);
     for (int i = 0; i < map->n; i++) {
@@ -116,6 +116,7 @@ static void result_errors(Measurement *out, const Replacement *r)
             out->t2[i] += error->t2 / n;
             out->kappa[i] += error->kappa / n;
             out->bits[i] += error->bits / n;
+            out->code_bits[i] += error->code_bits / n;
         }
         out->t2_asked[i] = asks_for_t2(entry->perturbation) ? options_number(entry->options, "t2") * pow(replacement_factor(r->map), 2) : NAN;
     }

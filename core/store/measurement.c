@@ -21,6 +21,7 @@ void measurement_free(Measurement *m)
     free(m->t2);
     free(m->kappa);
     free(m->bits);
+    free(m->code_bits);
     free(m->t2_asked);
     *m = (Measurement){ 0 };
 }
@@ -56,6 +57,7 @@ void measurement_copy(Measurement *out, const Measurement *m)
     out->t2 = copy_of(m->t2, m->n_layers, sizeof *m->t2);
     out->kappa = copy_of(m->kappa, m->n_layers, sizeof *m->kappa);
     out->bits = copy_of(m->bits, m->n_layers, sizeof *m->bits);
+    out->code_bits = copy_of(m->code_bits, m->n_layers, sizeof *m->code_bits);
     out->t2_asked = copy_of(m->t2_asked, m->n_layers, sizeof *m->t2_asked);
     out->layer_name = xcalloc((unsigned long)m->n_layers, sizeof *out->layer_name);
     for (int i = 0; i < m->n_layers; i++) out->layer_name[i] = xstrdup(m->layer_name[i]);
@@ -108,6 +110,7 @@ void measurement_encode(Bytes *out, const Measurement *m)
     put(out, m->t2, n_layers * sizeof *m->t2);
     put(out, m->kappa, n_layers * sizeof *m->kappa);
     put(out, m->bits, n_layers * sizeof *m->bits);
+    put(out, m->code_bits, n_layers * sizeof *m->code_bits);
     put(out, m->t2_asked, n_layers * sizeof *m->t2_asked);
     if (m->n_forms == 0) return;        /* the record ends here, as it did before there were forms */
     put_integer(out, m->n_forms);
@@ -198,13 +201,14 @@ static void take_measurement(Reader *reader, Measurement *m)
     m->nll = take_array(reader, m->n_windows, sizeof *m->nll);
     m->kl = take_array(reader, m->n_windows, sizeof *m->kl);
     m->same_top = take_array(reader, m->n_windows, sizeof *m->same_top);
-    m->n_layers = take_count(reader, sizeof *m->layer + sizeof(int64_t) + 4 * sizeof(double));
+    m->n_layers = take_count(reader, sizeof *m->layer + sizeof(int64_t) + 5 * sizeof(double));
     m->layer = take_array(reader, m->n_layers, sizeof *m->layer);
     m->layer_name = xcalloc((unsigned long)m->n_layers, sizeof *m->layer_name);
     for (int i = 0; i < m->n_layers; i++) m->layer_name[i] = take_text(reader);
     m->t2 = take_array(reader, m->n_layers, sizeof *m->t2);
     m->kappa = take_array(reader, m->n_layers, sizeof *m->kappa);
     m->bits = take_array(reader, m->n_layers, sizeof *m->bits);
+    m->code_bits = take_array(reader, m->n_layers, sizeof *m->code_bits);
     m->t2_asked = take_array(reader, m->n_layers, sizeof *m->t2_asked);
     take_forms(reader, m);
 }

@@ -36,6 +36,7 @@ static const ColumnRow layer_columns[] = {
     { COLUMN_NUMBER,  "t2_asked",    "", "the t2 that was asked for; NaN where none was" },
     { COLUMN_NUMBER,  "kappa",       "", "shrinkage -<W^ - W, W> / |W|^2, mean over windows" },
     { COLUMN_NUMBER,  "bits",        "bits/weight", "rate, all overhead counted; NaN for noise" },
+    { COLUMN_NUMBER,  "code_bits",   "bits/weight", "rate of the codes alone, without scales and the like; NaN for noise" },
     { 0 }
 };
 
@@ -108,6 +109,7 @@ static void add_layers(Table *table, int index, const Measurement *m)
         table_set_number(table, row, "t2_asked", m->t2_asked[i]);
         table_set_number(table, row, "kappa", m->kappa[i]);
         table_set_number(table, row, "bits", m->bits[i]);
+        table_set_number(table, row, "code_bits", m->code_bits[i]);
     }
 }
 
@@ -143,6 +145,9 @@ Table *record_table(int which, Measurement *const *measurement, int n)
 
 /* ---- tables to records ---- */
 
+/* Files from before the column are read all the same. */
+static bool is_newer(const char *column) { return !strcmp(column, "code_bits"); }
+
 static int check_columns(int which, const Table *table)
 {
     const char *name = record_table_names[which];
@@ -150,6 +155,7 @@ static int check_columns(int which, const Table *table)
     if (!table) FAIL(ERR_FORMAT, "the table %s is missing", name);
     for (const ColumnRow *c = table_rows[which].columns; c->name; c++) {
         const Column *column = table_column(table, c->name);
+        if (!column && is_newer(c->name)) continue;
         if (!column) FAIL(ERR_FORMAT, "the column %s/%s is missing", name, c->name);
         if (column->type != c->type) FAIL(ERR_FORMAT, "the column %s/%s has the wrong type", name, c->name);
     }
@@ -179,6 +185,11 @@ static void *slice(const void *array, int64_t first, int n, size_t size)
 
 static double *numbers(const Table *table, const char *column, int64_t first, int n)
 {
+    if (!table_column(table, column)) {
+        double *undefined = xmalloc(sizeof *undefined * (size_t)n);
+        for (int i = 0; i < n; i++) undefined[i] = NAN;
+        return undefined;
+    }
     return slice(table_column(table, column)->number, first, n, sizeof(double));
 }
 
@@ -190,6 +201,7 @@ static int read_layers(Measurement *m, const Table *table, int64_t first, int64_
     m->t2_asked = numbers(table, "t2_asked", first, m->n_layers);
     m->kappa = numbers(table, "kappa", first, m->n_layers);
     m->bits = numbers(table, "bits", first, m->n_layers);
+    m->code_bits = numbers(table, "code_bits", first, m->n_layers);
     m->layer = xcalloc((unsigned long)n, sizeof *m->layer);
     m->layer_name = xcalloc((unsigned long)n, sizeof *m->layer_name);
     for (int i = 0; i < m->n_layers; i++) {

@@ -36,7 +36,8 @@ typedef struct {
     int n_layers;                   /* perturbed ones                                              */
     int *layer;                     /* [n_layers] model layer index                                */
     char **layer_name;              /* [n_layers] "blocks.3.q"                                     */
-    double *t2, *kappa, *bits;      /* [n_layers] mean over sequences; bits NaN for noise          */
+    double *t2, *kappa;             /* [n_layers] mean over sequences                              */
+    double *bits, *code_bits;       /* [n_layers] per weight, in all and of the codes alone; NaN for noise, and code_bits in older files */
     double *t2_asked;               /* [n_layers] NaN where the perturbation was not asked for a t2 */
     int n_forms;                    /* 0 where there are none; else n_layers and n_windows are not 0 */
     char **form_name;               /* [n_forms] "sigma": each once, no '/', not "measurement", "layer" or "window" */

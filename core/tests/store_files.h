@@ -94,6 +94,7 @@ static inline Measurement made(int i)
     m.t2 = xcalloc(4, sizeof *m.t2);
     m.kappa = xcalloc(4, sizeof *m.kappa);
     m.bits = xcalloc(4, sizeof *m.bits);
+    m.code_bits = xcalloc(4, sizeof *m.code_bits);
     m.t2_asked = xcalloc(4, sizeof *m.t2_asked);
     for (int w = 0; w < m.n_windows; w++) {
         m.tokens[w] = 100 + i + w;
@@ -107,6 +108,7 @@ static inline Measurement made(int i)
         m.t2[l] = cos(i * l);
         m.kappa[l] = 1.0 / (3 + i + l);
         m.bits[l] = NAN;
+        m.code_bits[l] = -1.5 * l;
         m.t2_asked[l] = -NAN;
     }
     add_forms(&m, i);
@@ -138,6 +140,7 @@ static inline void check_equal(const Measurement *a, const Measurement *b)
     same_bytes(a->t2, b->t2, layers * 8);
     same_bytes(a->kappa, b->kappa, layers * 8);
     same_bytes(a->bits, b->bits, layers * 8);
+    same_bytes(a->code_bits, b->code_bits, layers * 8);
     same_bytes(a->t2_asked, b->t2_asked, layers * 8);
     same_bytes(&a->seconds, &b->seconds, 8);
     for (size_t l = 0; l < layers; l++) assert_string_equal(a->layer_name[l], b->layer_name[l]);

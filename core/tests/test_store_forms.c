@@ -23,12 +23,12 @@ static Measurement with_forms(int id, int n_layers, int n_windows, const char *c
     m.text = xformat("%d", id);
     hash_bytes(m.key, m.text, strlen(m.text));
     size_t layers = (size_t)n_layers, windows = (size_t)n_windows, cells = layers * windows, forms = (size_t)n_forms;
-    double **per_window[] = { &m.nll, &m.kl, &m.same_top }, **per_layer[] = { &m.t2, &m.kappa, &m.bits, &m.t2_asked };
+    double **per_window[] = { &m.nll, &m.kl, &m.same_top }, **per_layer[] = { &m.t2, &m.kappa, &m.bits, &m.code_bits, &m.t2_asked };
     m.tokens = xcalloc(windows, sizeof *m.tokens);
     m.layer = xcalloc(layers, sizeof *m.layer);
     m.layer_name = xcalloc(layers, sizeof *m.layer_name);
     for (int i = 0; i < 3; i++) *per_window[i] = xcalloc(windows, sizeof(double));
-    for (int i = 0; i < 4; i++) *per_layer[i] = xcalloc(layers, sizeof(double));
+    for (int i = 0; i < 5; i++) *per_layer[i] = xcalloc(layers, sizeof(double));
     for (size_t w = 0; w < windows; w++) m.tokens[w] = 1;
     for (int l = 0; l < n_layers; l++) {
         m.layer[l] = 10 + 3 * l;
