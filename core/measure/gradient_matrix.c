@@ -6,15 +6,16 @@
 #include "core/base/err.h"
 #include "core/measure/gradient_pass.h"
 
-/* The loss is the pass's own; one layer leaves its matrices. */
+/* One layer's matrices, in the back end's memory; NULL: not wanted. */
 typedef struct {
-    GradientPass *pass;
     int layer;
-    float *gradient;                /* [rows][cols], NULL: not wanted */
-    float *input, *output;          /* [cols][cols], [rows][rows]     */
-    int64_t n_rows;                 /* positions summed               */
-    int add;
-} Collector;
+    float *gradient;                /* [rows][cols]               */
+    float *input, *output;          /* [cols][cols], [rows][rows] */
+    int64_t n_rows;                 /* positions summed           */
+} Slot;
+
+/* The loss is the pass's own; some layers, ascending, leave their matrices. */
+typedef struct { GradientPass *pass; int n; Slot *slot; } Collector;
 
 static int collect_loss(void *context, float *logits, int segment, int first, int n)
 {
@@ -25,19 +26,21 @@ static int collect_layer(void *context, const LayerGradient *g)
 {
     Collector *c = context;
     const Kernels *k = c->pass->study->kernels;
-    if (g->layer != c->layer) return OK;
-    if (c->gradient) k->weight_gradient(c->gradient, g->dy, g->x, &g->batch, (int)g->cols, (int)g->rows, c->add);
-    if (c->input) k->weight_gradient(c->input, g->x, g->x, &g->batch, (int)g->cols, (int)g->cols, c->add);
-    if (c->output) k->weight_gradient(c->output, g->dy, g->dy, &g->batch, (int)g->rows, (int)g->rows, c->add);
-    for (int b = 0; b < g->batch.n; b++) c->n_rows += g->batch.length[b];
-    c->add = 1;
+    Slot *s = c->slot, *end = c->slot + c->n;
+    while (s < end && s->layer != g->layer) s++;
+    if (s == end) return OK;
+    const int add = s->n_rows > 0;
+    if (s->gradient) k->weight_gradient(s->gradient, g->dy, g->x, &g->batch, (int)g->cols, (int)g->rows, add);
+    if (s->input) k->weight_gradient(s->input, g->x, g->x, &g->batch, (int)g->cols, (int)g->cols, add);
+    if (s->output) k->weight_gradient(s->output, g->dy, g->dy, &g->batch, (int)g->rows, (int)g->rows, add);
+    for (int b = 0; b < g->batch.n; b++) s->n_rows += g->batch.length[b];
     return OK;
 }
 
 /* Segments [first, end) of the corpus. */
 static int collect(Collector *c, Study *study, int first, int end)
 {
-    const GradientVisitor visitor = { c, model_layer(study->model, c->layer)->block, collect_loss, collect_layer };
+    const GradientVisitor visitor = { c, model_layer(study->model, c->slot[0].layer)->block, collect_loss, collect_layer };
     for (int s = first; s < end;) {
         int n = backward_segments(&study->layout, s, &study->plan.backward);
         if (s + n > end) n = end - s;
@@ -69,30 +72,65 @@ int measure_gradient(float *out, Study *study, const GradientRequest *request, i
     int first = 0, end;
     while (study->layout.window[first] != window) first++;
     for (end = first; end < study->layout.n && study->layout.window[end] == window;) end++;
-    Collector c = { .layer = layer, .gradient = k->alloc(shape->rows * shape->cols) };
-    int status = run(&c, study, request, first, end);
-    if (status == OK) k->download(out, c.gradient, shape->rows * shape->cols);
-    k->release(c.gradient);
+    Slot slot = { .layer = layer, .gradient = k->alloc(shape->rows * shape->cols) };
+    int status = run(&(Collector){ NULL, 1, &slot }, study, request, first, end);
+    if (status == OK) k->download(out, slot.gradient, shape->rows * shape->cols);
+    k->release(slot.gradient);
     return status;
 }
 
-static void download_mean(float *out, const Kernels *k, const float *sum, int64_t n, int64_t count)
+/* ---- Kronecker factors ---- */
+
+static float *download_mean(const Kernels *k, const float *sum, int64_t n, int64_t count)
 {
-    k->download(out, sum, n * n);
-    for (int64_t i = 0; i < n * n; i++) out[i] /= (float)count;
+    float *mean = xmalloc(sizeof *mean * (size_t)(n * n));
+    k->download(mean, sum, n * n);
+    for (int64_t i = 0; i < n * n; i++) mean[i] /= (float)count;
+    return mean;
 }
 
-int measure_kronecker(float *input, float *gradient, Study *study, const GradientRequest *request, int layer)
+static int visit_slot(Study *study, const Slot *slot, KroneckerVisitor visit, void *context)
+{
+    const Layer *shape = model_layer(study->model, slot->layer);
+    float *input = download_mean(study->kernels, slot->input, shape->cols, slot->n_rows);
+    float *output = download_mean(study->kernels, slot->output, shape->rows, slot->n_rows);
+    int status = visit(context, slot->layer, input, output);
+    free(input);
+    free(output);
+    return status;
+}
+
+static int64_t factor_bytes(const Study *study, int layer)
 {
     const Layer *shape = model_layer(study->model, layer);
+    return (shape->rows * shape->rows + shape->cols * shape->cols) * (int64_t)sizeof(float);
+}
+
+static int some_layers(Study *study, const GradientRequest *request, const int *layer, int n, KroneckerVisitor visit, void *context)
+{
     const Kernels *k = study->kernels;
-    Collector c = { .layer = layer, .input = k->alloc(shape->cols * shape->cols), .output = k->alloc(shape->rows * shape->rows) };
-    int status = run(&c, study, request, 0, study->layout.n);
-    if (status == OK) {
-        download_mean(input, k, c.input, shape->cols, c.n_rows);
-        download_mean(gradient, k, c.output, shape->rows, c.n_rows);
+    Slot *slot = xcalloc((size_t)n, sizeof *slot);
+    for (int i = 0; i < n; i++) {
+        const Layer *shape = model_layer(study->model, layer[i]);
+        slot[i] = (Slot){ .layer = layer[i], .input = k->alloc(shape->cols * shape->cols), .output = k->alloc(shape->rows * shape->rows) };
     }
-    k->release(c.input);
-    k->release(c.output);
+    int status = run(&(Collector){ NULL, n, slot }, study, request, 0, study->layout.n);
+    for (int i = 0; i < n && status == OK; i++) status = visit_slot(study, &slot[i], visit, context);
+    for (int i = 0; i < n; i++) k->release(slot[i].input), k->release(slot[i].output);
+    free(slot);
+    return status;
+}
+
+int measure_kronecker(Study *study, const GradientRequest *request, int64_t memory, KroneckerVisitor visit, void *context)
+{
+    int status = OK;
+    for (int first = 0, n; first < request->n_layers && status == OK; first += n) {
+        int64_t bytes = factor_bytes(study, request->layer[first]);
+        for (n = 1; first + n < request->n_layers; n++) {
+            bytes += factor_bytes(study, request->layer[first + n]);
+            if (bytes > memory) break;
+        }
+        status = some_layers(study, request, request->layer + first, n, visit, context);
+    }
     return status;
 }

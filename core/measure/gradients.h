@@ -63,8 +63,10 @@ double gradients_cost(const Study *study, const GradientRequest *request);
 /* Gradient of the summed loss of one window by one layer, [rows][cols] on the host: what the forms are made of. */
 int measure_gradient(float *out, Study *study, const GradientRequest *request, int window, int layer);
 
-/* Second moments of a layer over all windows: input S_x = sum x x' / rows [cols][cols] and output gradient
- * S_delta = sum dy dy' / rows [rows][rows], the Kronecker factors of the layer's Fisher matrix. */
-int measure_kronecker(float *input, float *gradient, Study *study, const GradientRequest *request, int layer);
+/* Second moments of the request's layers over all windows: input S_x = sum x x' / rows [cols][cols] and output gradient
+ * S_delta = sum dy dy' / rows [rows][rows], the Kronecker factors of a layer's Fisher matrix.  Shown layer after layer and borrowed for
+ * the call.  One backward pass over the text for as many layers as `memory` bytes hold (at least one). */
+typedef int (*KroneckerVisitor)(void *context, int layer, const float *input, const float *gradient);
+int measure_kronecker(Study *study, const GradientRequest *request, int64_t memory, KroneckerVisitor visit, void *context);
 
 #endif

@@ -32,7 +32,7 @@ static float *input_moment(Study *study, int layer, const LayerMap *point)
     const Layer *l = model_layer(study_model(study), layer);
     float *input = xmalloc(sizeof *input * (size_t)(l->cols * l->cols)), *gradient = xmalloc(sizeof *gradient * (size_t)(l->rows * l->rows));
     const GradientRequest request = { .probe = PROBE_LABELS, .group = 64, .n_layers = 1, .layer = &layer, .point = point, .label = "moments" };
-    WORKS(measure_kronecker(input, gradient, study, &request, layer));
+    kronecker_of(input, gradient, study, &request, layer);
     free(gradient);
     return input;
 }

@@ -17,7 +17,7 @@
 #include <jansson.h>
 
 #include "core/base/err.h"
-#include "core/measure/study.h"
+#include "core/measure/gradients.h"
 #include "core/text/corpus_cut.h"
 
 enum { TINY_MODELS = 6, BACK_ENDS = 2 };
@@ -119,6 +119,27 @@ static inline Options *options_of(const Perturbation *perturbation, ...)
     for (const char *name; (name = va_arg(settings, const char *));) WORKS(options_set(options, name, va_arg(settings, const char *), "test"));
     va_end(settings);
     return options;
+}
+
+typedef struct { float *input, *gradient; int64_t rows, cols; } KroneckerCopy;
+
+static inline int copy_kronecker(void *context, int layer, const float *input, const float *gradient)
+{
+    (void)layer;
+    const KroneckerCopy *to = context;
+    memcpy(to->input, input, sizeof *input * (size_t)(to->cols * to->cols));
+    memcpy(to->gradient, gradient, sizeof *gradient * (size_t)(to->rows * to->rows));
+    return OK;
+}
+
+/* Both factors of one layer. */
+static inline void kronecker_of(float *input, float *gradient, Study *study, const GradientRequest *request, int layer)
+{
+    const Layer *l = model_layer(study_model(study), layer);
+    KroneckerCopy copy = { input, gradient, l->rows, l->cols };
+    GradientRequest one = *request;
+    one.n_layers = 1, one.layer = &layer;
+    WORKS(measure_kronecker(study, &one, 0, copy_kronecker, &copy));
 }
 
 static inline Measurement measured(Study *study, const LayerMap *map)
