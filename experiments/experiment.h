@@ -66,6 +66,6 @@ typedef struct {
     int (*run)(Run *run);
 } Experiment;
 
-extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity;
+extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity, experiment_quantizers;
 
 #endif

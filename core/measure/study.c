@@ -146,5 +146,6 @@ int study_apply(float *out, PerturbationError *error, Study *study, const MapEnt
 
 const Model *study_model(const Study *study) { return study->model; }
 const Corpus *study_corpus(const Study *study) { return study->corpus; }
+const Kernels *study_kernels(const Study *study) { return study->kernels; }
 uint64_t study_seed(const Study *study) { return study->seed; }
 int study_executed(const Study *study) { return study->executed; }

@@ -79,6 +79,7 @@ double measure_cost(const Study *study, const LayerMap *map);
 
 const Model *study_model(const Study *study);
 const Corpus *study_corpus(const Study *study);
+const Kernels *study_kernels(const Study *study);
 uint64_t study_seed(const Study *study);
 int study_executed(const Study *study);                 /* measurements run, not found */
 

@@ -52,13 +52,13 @@ static void test_refused(void **state)
         { "choises: [rtn]\n", "@:1:1: unknown key 'choises'; did you mean 'choices'?" },
         { "text: {sampel: {windows: 3}}\n", "@:1:8: unknown key 'text.sampel'; did you mean 'text.sample'?" },
         { "noise: {amplitude: 3}\n", "@:1:9: unknown key 'noise.amplitude'; keys of 'noise' are: law, scale, group, t2, draws, fresh" },
-        { "temperature: 1\n", "@:1:1: unknown key 'temperature'; keys are: experiment, model, text, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, bootstrap, seed, "
+        { "temperature: 1\n", "@:1:1: unknown key 'temperature'; keys are: experiment, model, text, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, bootstrap, seed, "
                               "backend, threads, memory, output, choices, sweep" },
         { "model: x\nmodel: y\n", "@:2:1: 'model' is given twice (first in line 1)" },
         { "noise: {group: 3}\nnoise: {law: sign}\n", "@:2:1: 'noise' is given twice (first in line 1)" },
         { "[1, 2]: 3\n", "@:1:1: 'a key' must be one value, not a list" },
         { "? {a: 1}\n: 3\n", "@:1:3: 'a key' must be one value, not a mapping" },
-        { "<<: {model: x}\n", "@:1:1: unknown key '<<'; keys are: experiment, model, text, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, bootstrap, seed, "
+        { "<<: {model: x}\n", "@:1:1: unknown key '<<'; keys are: experiment, model, text, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, bootstrap, seed, "
                               "backend, threads, memory, output, choices, sweep" },
         { "\"mod\\0el\": x\n", "@:1:1: 'a key' holds a zero character" },
         /* values */
@@ -338,7 +338,7 @@ static void test_overrides(void **state)
     static const struct { const char *override, *message; } refused[] = {
         { "noise.group", "--set noise.group: must be KEY=VALUE, such as noise.group=64" },
         { "noise.grup=3", "--set: unknown key 'noise.grup'; did you mean 'noise.group'?" },
-        { "=3", "--set: unknown key ''; keys are: experiment, model, text, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, bootstrap, seed, backend, threads, memory, output" },
+        { "=3", "--set: unknown key ''; keys are: experiment, model, text, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, bootstrap, seed, backend, threads, memory, output" },
         { "noise.group=", "--set: 'noise.group' has no value" },
         { "noise.group=[3,4]", "--set: 'noise.group' must be a whole number of weights from 1 to 1000000, not '[3,4]'" },
         { "choices=rtn", "--set: 'choices' can be given in the file only" },
