@@ -9,6 +9,7 @@
 #define TYPES  " q k v o gate up down "
 #define MODELS " allocated uniform "
 #define LAWS   " quantizer noise "
+#define PREDICTORS " sigma group kronecker shrinkage square "
 #define WAYS   " fisher fisher-sampled fisher-labels hutchinson kl nll-pair nll-control paper "
 
 const Figure figures[] = {
@@ -22,6 +23,8 @@ const Figure figures[] = {
     { "ppl_law",      "additivity",   { "bits", "ppl" },          "law",   LAWS,   .question = "additivity" },
     { "slopes",       "slopes",       { "bits", "ratio" },        "type",  TYPES,  .question = "additivity" },
     { "singles",      "singles",      { "predicted", "ratio" },   "law",   LAWS,   .question = "singles" },
+    { "quantizers",   "quantizers",   { "bits", "kl" },           "method", NULL, .question = "quantizers" },
+    { "predictors",   "predictors",   { "ratio", "ratio" },       "predictor", PREDICTORS, .question = "quantizers" },
     { "estimators",   "estimators",   { "five_median", "passes" }, "estimator", WAYS, .question = "estimators" },
     { 0 },
 };
@@ -90,7 +93,7 @@ static bool has_row(const Figure *figure, const Table *table)
     const Column *x = table_column(table, figure->columns[0]), *y = table_column(table, figure->columns[1]);
     const Column *kind = table_column(table, figure->kind);
     for (int64_t row = 0; row < table->n_rows; row++)
-        if (is_positive(x, row) && is_positive(y, row) && is_among(figure->kinds, kind->text[row]) && in_first_combination(table, row))
+        if (is_positive(x, row) && is_positive(y, row) && (!figure->kinds || is_among(figure->kinds, kind->text[row])) && in_first_combination(table, row))
             return true;
     return false;
 }

@@ -10,7 +10,7 @@ typedef struct {
     const char *name;               /* its script is NAME.gp                                       */
     const char *table;
     const char *columns[2];         /* both positive in a row that is drawn                        */
-    const char *kind, *kinds;       /* column that tells the series apart, and the series, " a b " */
+    const char *kind, *kinds;       /* column that tells the series apart, and the series, " a b "; NULL: any  */
     const char *also;               /* a further table that the script reads where it is there     */
     const char *question;           /* NULL: the main one; a run that has no table for a question has left none of its figures out */
 } Figure;
