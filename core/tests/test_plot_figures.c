@@ -1,0 +1,172 @@
+/* Pictures: what is drawn of which tables. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/report/gnuplot.h"
+#include "core/tests/plot_pictures.h"
+#include "core/tests/plot_tables.h"
+
+static void test_many_blocks(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    Store *store = make_store("many.h5", (Made){ 30, 3, 1, 0.3, true });
+    const char *folder = scratch_path("new/many");
+    assert_int_equal(plot(store, folder), 4 + 2 * 4);
+    assert_null(plot_left_out(store));
+    assert_true(picture_says(folder, "response.svg", "12 of 210 layers"));
+    assert_true(picture_says(folder, "predicted.svg", "noise floor"));
+    store_close(&store);
+}
+
+static void test_few_blocks_one_level(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    Store *store = make_store("few.h5", (Made){ 1, 1, 2, 1e-9, true });
+    const char *folder = scratch_path("it's < a | `folder`");
+    assert_int_equal(plot(store, folder), 4 + 2 * 4);
+    assert_false(picture_says(folder, "predicted.svg", "noise floor"));         /* far below the points */
+    assert_true(picture_says(folder, "response.svg", "7 of 7 layers"));
+    assert_true(picture_says(folder, "response.svg", "noise.group = 64"));
+    assert_false(picture_says(folder, "predicted.svg", "noise.group"));
+    store_close(&store);
+}
+
+/* An older table in the folder is not taken for this run's. */
+static void test_older_tables(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    const char *folder = scratch_path("older");
+    Store *with = make_store("with.h5", (Made){ 3, 2, 1, 0.3, true }), *without = make_store("without.h5", (Made){ 3, 2, 1, 0, true });
+    plot(with, folder);
+    assert_true(picture_says(folder, "predicted.svg", "noise floor"));
+    plot(without, folder);
+    assert_true(exists(folder, "floor.csv"));
+    assert_false(picture_says(folder, "predicted.svg", "noise floor"));
+    store_close(&with);
+    store_close(&without);
+}
+
+/* ---- additivity ---- */
+
+/* As the experiment additivity makes them: the law bends up, slopes rise and fall, one standard error is unknown. */
+static Table *make_ladder(void)
+{
+    Table *table = table_new("ladder", "");
+    table_add_column(table, COLUMN_TEXT, "law", "", "");
+    table_add_column(table, COLUMN_INTEGER, "near_floor", "", "");
+    add_numbers(table, "t2 kl predicted_linear predicted_trapezoid predicted_ladder ratio_linear ratio_linear_se");
+    for (int k = 0; k < 6; k++) {
+        int64_t row = table_add_row(table);
+        const double t2 = 0.002 * pow(2.2, k), linear = 50 * t2;
+        const double number[] = { t2, linear * (1 + 4 * t2), linear, linear * (1 + 5 * t2 - 60 * t2 * t2), linear * (1 + 4.2 * t2), 1 + 4 * t2, 0.05 };
+        static const char *const name[] = { "t2", "kl", "predicted_linear", "predicted_trapezoid", "predicted_ladder", "ratio_linear", "ratio_linear_se" };
+        table_set_text(table, row, "law", "noise");
+        for (int c = 0; c < (k == 3 ? 6 : 7); c++) table_set_number(table, row, name[c], number[c]);
+        table_set_integer(table, row, "near_floor", k == 0);
+    }
+    return table;
+}
+
+static Table *make_additivity(void)
+{
+    Table *table = table_new("additivity", "");
+    table_add_column(table, COLUMN_TEXT, "law", "", "");
+    table_add_column(table, COLUMN_INTEGER, "near_floor", "", "");
+    add_numbers(table, "bits kl delta_nll delta_nll_se clean_ppl ppl ppl_linear ppl_exponential ppl_ladder ratio_linear ratio_trapezoid ratio_ladder "
+                       "ratio_linear_se ratio_trapezoid_se ratio_ladder_se");
+    for (int i = 0; i < 6; i++) {
+        int64_t row = table_add_row(table);
+        const double bits = 2.25 + i / 2, kl = 40 * pow(4, 2 - bits), ratio = 1 + kl / 20;
+        const struct { const char *name; double value; } cell[] = {
+            { "bits", bits }, { "kl", kl }, { "delta_nll", 0.9 * kl }, { "delta_nll_se", 0.02 * kl }, { "clean_ppl", 45 }, { "ppl", 45 * exp(0.1 * kl) },
+            { "ppl_linear", 45 * (1 + 0.08 * kl) }, { "ppl_exponential", 45 * exp(0.08 * kl) }, { "ppl_ladder", 45 * exp(0.095 * kl) }, { "ratio_linear", ratio },
+            { "ratio_trapezoid", 2 - ratio }, { "ratio_ladder", 1.01 }, { "ratio_linear_se", 0.05 }, { "ratio_trapezoid_se", i == 0 ? 40 : 0.05 },
+        };
+        table_set_text(table, row, "law", i % 2 ? "noise" : "quantizer");
+        table_set_integer(table, row, "near_floor", i == 5);
+        for (size_t c = 0; c < sizeof cell / sizeof *cell; c++) table_set_number(table, row, cell[c].name, cell[c].value);
+    }
+    return table;
+}
+
+static Table *make_slopes(int n_blocks)
+{
+    Table *table = layer_table("slopes", "bits ratio ratio_se shrunk shrunk_se");
+    table_add_column(table, COLUMN_TEXT, "choice", "", "");
+    for (int i = 0; i < 2 * 7 * n_blocks; i++) {
+        const int choice = i / (7 * n_blocks), block = i / 7 % n_blocks;
+        int64_t row = add_layer(table, block, i % 7);
+        table_set_text(table, row, "choice", choice ? "rtn-bits3-group64" : "rtn-bits4-group64");
+        table_set_number(table, row, "bits", 4.25 - choice);
+        if (i % 11) table_set_number(table, row, "ratio", 1 + 0.5 * choice + sin(1.3 * i) * (i % 13 ? 0.5 : 9));
+        table_set_number(table, row, "shrunk", 1 + 0.5 * choice + 0.1 * sin(0.3 * block));
+        table_set_number(table, row, "shrunk_se", 0.1);
+    }
+    return table;
+}
+
+/* A run that asked about additivity has left out none of the other pictures. */
+static void test_additivity(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    static const int blocks[] = { 30, 1 };
+    for (int i = 0; i < 2; i++) {
+        Store *store = NULL;
+        char *name = xformat("additivity-%d.h5", blocks[i]), *folder = xformat("%s/additivity-%d", scratch_path(""), blocks[i]);
+        assert_int_equal(store_open(&store, scratch_path(name), false), OK);
+        put(store, make_ladder());
+        expect_left_out(store, "additivity is not drawn: there is no table additivity; ppl_law is not drawn: there is no table additivity; "
+                               "slopes is not drawn: there is no table slopes");
+        put(store, make_additivity());
+        put(store, make_slopes(blocks[i]));
+        assert_int_equal(plot(store, folder), 3 + 2 * 4);
+        assert_null(plot_left_out(store));
+        assert_true(picture_says(folder, "slopes.svg", "3.25 bits") && picture_says(folder, "ladder.svg", "measured"));
+        store_close(&store);
+        free(name);
+        free(folder);
+    }
+}
+
+/* ---- axes ---- */
+
+/* Powers of ten are where their labels say, wherever the axis begins. */
+static void test_ticks(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    scratch_text("ticks.gp", "set terminal dumb 60 30\nset output data.'/ticks.txt'\ncall 'plots/log_axis.gp' 'y' 30 1.3e6\nset format y '<%g>'\nplot 100\n");
+    char *script = xstrdup(scratch_path("ticks.gp"));
+    const GnuplotVariable folder = { "data", scratch_path("") };
+    assert_int_equal(gnuplot_run(script, &folder, 1), OK);
+    assert_true(picture_says(scratch_path(""), "ticks.txt", "<1000>") && picture_says(scratch_path(""), "ticks.txt", "<100>"));
+    assert_false(picture_says(scratch_path(""), "ticks.txt", "<200>") || picture_says(scratch_path(""), "ticks.txt", "<2000>"));
+    free(script);
+}
+
+static int remove_scratch(void **state)
+{
+    (void)state;
+    scratch_remove();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many_blocks),
+        cmocka_unit_test(test_few_blocks_one_level),
+        cmocka_unit_test(test_older_tables),
+        cmocka_unit_test(test_additivity),
+        cmocka_unit_test(test_ticks),
+    };
+    return cmocka_run_group_tests_name("plot_figures", tests, NULL, remove_scratch);
+}
