@@ -93,7 +93,7 @@ const PerturbationError *replacement_error(const Replacement *r, int entry, int 
 char *perturbation_text(const Study *study, const Perturbation *p, const Options *options, int draw)
 {
     char *values = options_canonical(options), *seed = xstrdup(""), *inputs = xstrdup("");
-    if (p->random) {
+    if (perturbation_is_random(p, options)) {
         free(seed);
         seed = xformat(" seed %llu draw %d", (unsigned long long)study->seed, draw);
     }

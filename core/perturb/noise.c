@@ -29,6 +29,12 @@ static int noise_per_sequence(const Options *options)
     return strcmp(options_text(options, "fresh"), "sequence") == 0;
 }
 
+static int noise_random(const Options *options)
+{
+    (void)options;
+    return 1;
+}
+
 static int noise_check(int64_t rows, int64_t cols, const Options *options)
 {
     (void)rows, (void)cols;
@@ -83,10 +89,10 @@ static int sign_apply(float *out, const LayerWeights *layer, const Options *opti
 
 const Perturbation perturbation_gaussian = {
     .name = "gaussian", .summary = "Gaussian noise of relative error t2", .version = 1,
-    .options = noise_options, .random = 1, .per_sequence = noise_per_sequence, .apply = gaussian_apply, .check = noise_check,
+    .options = noise_options, .random = noise_random, .per_sequence = noise_per_sequence, .apply = gaussian_apply, .check = noise_check,
 };
 
 const Perturbation perturbation_sign = {
     .name = "sign", .summary = "random signs of relative error t2: the norm is exact in every draw", .version = 1,
-    .options = noise_options, .random = 1, .per_sequence = noise_per_sequence, .apply = sign_apply, .check = noise_check,
+    .options = noise_options, .random = noise_random, .per_sequence = noise_per_sequence, .apply = sign_apply, .check = noise_check,
 };

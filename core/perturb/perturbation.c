@@ -42,6 +42,11 @@ void perturbation_measure(PerturbationError *error, const float *out, const floa
     error->kappa = norm2 == 0 ? 0 : 0 - total(ew) / norm2;
 }
 
+bool perturbation_is_random(const Perturbation *perturbation, const Options *options)
+{
+    return perturbation->random && perturbation->random(options);
+}
+
 static int quantize(float *out, PerturbationError *result, const Perturbation *perturbation, const LayerWeights *weights,
                     const Options *options, const Evidence *evidence, Draw draw)
 {

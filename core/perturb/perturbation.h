@@ -11,6 +11,7 @@
 #ifndef CORE_PERTURB_PERTURBATION_H
 #define CORE_PERTURB_PERTURBATION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/base/options.h"
@@ -40,7 +41,7 @@ typedef struct Perturbation {
     int version;                    /* part of the key: raised when results change */
     const Option *options;
     unsigned needs;                 /* evidence is NULL where this is 0 */
-    int random;                     /* does W^ depend on the Draw? */
+    int (*random)(const Options *options);                          /* does W^ depend on seed and draw?  NULL: never */
     /* Does W^ differ from one sequence (window) to the next, or is one W^ used for all? */
     int (*per_sequence)(const Options *options);                    /* NULL: never */
     /* Are the inputs it needs those of the model quantized so far, and not of the clean one? */
@@ -51,7 +52,7 @@ typedef struct Perturbation {
 
     /* Quantizers, in the place of apply.  out is empty on entry and the caller's to free, after a failure too. */
     int (*encode)(Packed *out, const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw);
-    /* out [rows][cols] = W^, from the stored form, the options and the seed of the draw alone. */
+    /* out [rows][cols] = W^, from the stored form, the options and the draw alone. */
     void (*decode)(float *out, const Packed *packed, const LayerWeights *shape, const Options *options, Draw draw);
 
     /* ERR_ARGUMENT where these options cannot be used on this shape; NULL: always possible. */
@@ -62,6 +63,9 @@ typedef struct Perturbation {
  * ("unknown perturbation 'rtm'; did you mean 'rtn'?"). */
 extern const Perturbation *const perturbations[];
 const Perturbation *perturbation_find(const char *name);
+
+/* Do seed and draw matter with these options?  Where they do not, they are no part of a key. */
+bool perturbation_is_random(const Perturbation *perturbation, const Options *options);
 
 /* check, apply or encode and decode, measure.  ERR_ARGUMENT also where W or W^ is not finite, and where evidence is missing
  * that the perturbation needs.  On failure *error is untouched and out undefined. */
