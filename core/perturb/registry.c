@@ -9,7 +9,9 @@
 #define PERTURBATION_LIST(X) \
     X(gaussian)              \
     X(sign)                  \
-    X(rtn)
+    X(rtn)                   \
+    X(higgs)                 \
+    X(ch8)
 
 #define X(name) extern const Perturbation perturbation_##name;
 PERTURBATION_LIST(X)

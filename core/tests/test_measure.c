@@ -2,6 +2,7 @@
 #include "core/tests/tiny_golden.h"
 
 #include "core/measure/compare.h"
+#include "core/measure/gradients.h"
 #include "core/model/safetensors.h"
 #include "core/tests/model_files.h"
 
@@ -310,6 +311,43 @@ static void weights_that_are_not_finite(void **state)
     tiny_close(&tiny);
 }
 
+/* Seed and draw are part of a key where they change W^, and only there. */
+static void seeds_in_keys(void **state)
+{
+    (void)state;
+    static const struct { const char *name, *option, *value; bool random; } cases[] = {
+        { "gaussian", "t2", "0.01", true }, { "rtn", "bits", "4", false }, { "higgs", "signs", "no", false }, { "higgs", "signs", "yes", true },
+        { "ch8", "signs", "no", false }, { "ch8", "signs", "yes", true } };
+    Tiny tiny = tiny_open("llama-mha-untied");
+    Corpus corpus;
+    tiny_corpus(&corpus, &tiny, WHOLE);
+    StudyPlan plan;
+    WORKS(study_plan(&plan, model_shape(tiny.model), &corpus, (int64_t)1 << 34));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const Perturbation *perturbation = perturbation_find(cases[i].name);
+        Options *options = options_of(perturbation, cases[i].option, cases[i].value, NULL);
+        const MapEntry entry = { 1, perturbation, options };
+        char key[3][HASH_TEXT], gradient[3][HASH_TEXT];
+        for (int k = 0; k < 3; k++) {               /* a seed and a draw, another seed, another draw */
+            const LayerMap map = { .n = 1, .entry = &entry, .draw = k == 2 };
+            const ErrorForm error = { "e", perturbation, options, k == 2 };
+            const GradientRequest request = { .probe = PROBE_LABELS, .group = 64, .n_layers = 1, .layer = &entry.layer, .n_errors = 1, .error = &error };
+            Study *study;
+            WORKS(study_open(&study, tiny.model, &corpus, kernels_cpu(), &plan, k == 1 ? 2 : 1, NULL));
+            WORKS(measure_key(key[k], NULL, study, &map));
+            WORKS(gradients_key(gradient[k], study, &request));
+            study_close(&study);
+        }
+        for (int k = 1; k < 3; k++) {
+            assert_int_equal(strcmp(key[0], key[k]) != 0, cases[i].random);
+            assert_int_equal(strcmp(gradient[0], gradient[k]) != 0, cases[i].random);
+        }
+        options_free(options);
+    }
+    corpus_free(&corpus);
+    tiny_close(&tiny);
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -320,6 +358,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(two_models_and_one_twice),
         cmocka_unit_test(failures_leave_the_study_usable),
         cmocka_unit_test(weights_that_are_not_finite),
+        cmocka_unit_test(seeds_in_keys),
     };
     start_with(1, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
