@@ -110,12 +110,11 @@ static void look_up(double *out, const uint16_t *code, const Higgs *h)
         for (int j = 0; j < p; j++) out[v * p + j] = point[code[v] * p + j];
 }
 
-/* z = y / r [vectors][p] of a group; all 0 where r is, NaN where it is not finite. */
+/* z = y / r [vectors][p] of a group; NaN, and so code 0, where r is 0 or not finite. */
 static void normalize(float *z, const double *y, double r, const Higgs *h)
 {
     const int64_t n = h->vectors * h->grid->p;
-    const double divisor = r == 0 ? 1 : r;
-    for (int64_t i = 0; i < h->group; i++) z[i] = (float)(y[i] / divisor);
+    for (int64_t i = 0; i < h->group; i++) z[i] = (float)(y[i] / r);
     for (int64_t i = h->group; i < n; i++) z[i] = 0;
 }
 

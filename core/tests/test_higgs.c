@@ -307,6 +307,23 @@ static void test_unbiased(void **state)
     free(w);
 }
 
+static void test_ch8(void **state)
+{
+    (void)state;
+    enum { ROWS = 200, COLS = 1024, N = ROWS * COLS };
+    static float out[N], same[N];
+    float *w = gaussian(ROWS, COLS);
+    PerturbationError error, again;
+    assert_int_equal(quantize(out, &error, "ch8", w, ROWS, COLS, NULL), OK);
+    assert_true(error.bits == 8 + 16 / 1024.0);
+    assert_true(fabs(error.t2 / 8.769e-5 - 1) < 0.015);         /* published; scales in halves add 2^-26 or so */
+    assert_int_equal(quantize(same, &again, "higgs", w, ROWS, COLS, "p", "1", "levels", "uniform", NULL), OK);
+    assert_memory_equal(out, same, sizeof out);
+    assert_int_equal(quantize(same, &again, "higgs", w, ROWS, COLS, "p", "1", NULL), OK);
+    assert_true(again.t2 < 0.5 * error.t2);                     /* 4.1185e-5 */
+    free(w);
+}
+
 /* ---- what is stored ---- */
 
 static void check_bits(int64_t rows, int64_t cols, double code_bits, double scale_bits, const char *name, ...)
@@ -497,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_equations),
         cmocka_unit_test(test_error_is_that_of_the_grid),
         cmocka_unit_test(test_unbiased),
+        cmocka_unit_test(test_ch8),
         cmocka_unit_test(test_bits_per_weight),
         cmocka_unit_test(test_decode_is_of_what_is_stored),
         cmocka_unit_test(test_signs),
