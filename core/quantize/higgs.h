@@ -9,16 +9,20 @@
  *     unbiased:  s = ||y||^2 / <c[code], y> as stored, so that <W^, W> = ||W||^2
  *
  * D = 1 in the authors' code and by default; signs = yes draws it, one for all rows of a layer, so that the inputs of the layer
- * can be rotated in the place of its weights.  Without `unbiased` an optimal grid shrinks: <W^, W> = (1 - t^2) ||W||^2; with it
- * t^2 becomes t^2 / (1 - t^2).  For a given grid t^2 is the mse of the grid, whatever the weights: a little less in small groups,
- * as z lies on a sphere (2 or 3 % at g = 64, nothing at 1024).
+ * can be rotated in the place of its weights.  Where rotation makes the entries Gaussian t^2 is the mse of the grid, whatever the
+ * weights: a little less in small groups, as z lies on a sphere (at g = 64 by 2 or 3 %, and by 9 % for 256 equal steps; at 1024
+ * by nothing).  What D = 1 cannot spread is a group that H gathers, equal weights for one: that needs signs.  Without `unbiased`
+ * an optimal grid shrinks, <W^, W> = (1 - t^2) ||W||^2; with it t^2 becomes t^2 / (1 - t^2).  (For Gaussian z; on the sphere of
+ * g = 64 the shrinkage is some 10 % less than t^2.)
  *
  *     bits per weight = G (ceil(g / p) log2 n + scale_bits) / cols,   G = ceil(cols / g) groups in a row
  *
- * (log2 n as packed.h stores it where n is no power of two).  g is a power of two; where it does not divide cols, zeros fill the
- * last group, and where p does not divide g, the last vector: their codes are stored and counted.  Arithmetic is in double; z is
- * rounded to float32 for the search, w^ once to float32.  A group of zeros, or one whose scale is too small for scale_bits, has
- * s = 0 and is 0.  Unbiased leaves s = r where <c, y> is not positive.
+ * (log2 n as packed.h stores it where n is no power of two).  g is a power of two.  Where it does not divide cols, zeros fill the
+ * last group, and where p does not divide g, the last vector: their codes are stored and counted, and the error that falls on the
+ * zeros of a row is no error of W (t^2 is less by a factor cols / (G g)).
+ *
+ * Arithmetic is in double; z is rounded to float32 for the search, w^ once to float32.  A group of zeros, or one whose scale is
+ * too small for scale_bits, has s = 0 and is 0.  Unbiased leaves s = r where <c, y> is not positive.
  *
  * Cost: log2 g additions per weight each way and a search, which is what takes the time where n is large.
  */
