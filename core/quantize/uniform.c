@@ -6,6 +6,14 @@
 
 #include "core/base/err.h"
 #include "core/quantize/scale.h"
+#include "kernels/cpu/simd.h"
+
+static bool clip_is_mse(const Options *options)
+{
+    for (const Option *row = options_table(options); row->name; row++)
+        if (!strcmp(row->name, "clip")) return !strcmp(options_text(options, "clip"), "mse");
+    return false;
+}
 
 Uniform uniform_read(const Options *options, int64_t cols)
 {
@@ -15,7 +23,7 @@ Uniform uniform_read(const Options *options, int64_t cols)
         .scale_bits = atoi(options_text(options, "scale_bits")),
         .group = group == 0 || group > cols ? cols : group,
         .symmetric = options_flag(options, "symmetric"),
-        .search = !strcmp(options_text(options, "clip"), "mse"),
+        .search = clip_is_mse(options),
         .norm = 2,
     };
 }
@@ -41,14 +49,50 @@ static UniformGrid grid_between(double low, double high, const Uniform *u)
     return (UniformGrid){ scale, u->symmetric ? top / 2 : round_even(-low / scale), false };
 }
 
-static double error_of(const double *w, int64_t n, const UniformGrid *grid, const Uniform *u)
+/* x^2.4 = x^2 (x^2)^(1/5) to 2e-12 where pow would be a call: the root's exponent is a fifth, and two steps of Halley's rule, which
+ * triple the digits, mend the 3 % that this leaves.  x in the units of a step of the grid: from 1e-15 to 1e15, and 0. */
+static inline double power_2_4(double x)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const double e = fabs(uniform_value(uniform_code(w[i], grid, u), grid) - w[i]);
-        sum += u->norm == 2 ? e * e : pow(e, u->norm);
+    const double y = x * x;
+    const float single = (float)y;
+    int32_t bits;
+    memcpy(&bits, &single, sizeof bits);
+    bits = (int32_t)(0.2f * (float)bits) + 0x32C80000;
+    float guess;
+    memcpy(&guess, &bits, sizeof guess);
+    double root = guess;
+    for (int k = 0; k < 2; k++) {
+        const double fifth = root * root * (root * root) * root;
+        root *= (4 * fifth + 6 * y) / (6 * fifth + 4 * y);
     }
-    return sum;
+    return y * root;
+}
+
+enum { SUMS = 16 };
+
+static inline double term_of(double w, double scale, double zero, double top, double per_unit, bool squares)
+{
+    const double error = (scale * (clamp(round_even(w / scale) + zero, 0, top) - zero) - w) * per_unit;
+    return squares ? error * error : power_2_4(error);
+}
+
+static inline double sum_of_terms(const double *w, int64_t n, const UniformGrid *grid, double top, double per_unit, bool squares)
+{
+    const double scale = grid->scale, zero = grid->zero;
+    double sum[SUMS] = { 0 };
+    int64_t i = 0;
+    for (; i + SUMS <= n; i += SUMS)
+        for (int k = 0; k < SUMS; k++) sum[k] += term_of(w[i + k], scale, zero, top, per_unit, squares);
+    for (int k = 0; i + k < n; k++) sum[k] += term_of(w[i + k], scale, zero, top, per_unit, squares);
+    double total = 0;
+    for (int k = 0; k < SUMS; k++) total += sum[k];
+    return total;
+}
+
+/* sum |w^ - w|^norm in units of unit^norm, in an order that depends on n alone; the grid is not constant. */
+SIMD static double error_of(const double *w, int64_t n, const UniformGrid *grid, double unit, const Uniform *u)
+{
+    return u->norm == 2 ? sum_of_terms(w, n, grid, top_code(u), 1 / unit, true) : sum_of_terms(w, n, grid, top_code(u), 1 / unit, false);
 }
 
 UniformGrid uniform_fit(const double *w, int64_t n, const Uniform *u)
@@ -61,12 +105,13 @@ UniformGrid uniform_fit(const double *w, int64_t n, const Uniform *u)
     if (u->symmetric) high = fmax(fabs(low), fabs(high)), low = -high;
     UniformGrid best = grid_between(low, high, u);
     if (!u->search || best.constant || isinf(best.scale)) return best;
-    double least = error_of(w, n, &best, u);
+    const double unit = best.scale;
+    double least = error_of(w, n, &best, unit, u);
     for (int i = 1; i < 80; i++) {
         const double shrink = 1 - i / 100.0;
         const UniformGrid grid = grid_between(shrink * low, shrink * high, u);
         if (grid.constant) break;
-        const double error = error_of(w, n, &grid, u);
+        const double error = error_of(w, n, &grid, unit, u);
         if (error < least) least = error, best = grid;
     }
     return best;

@@ -21,19 +21,20 @@
 
 #include "core/perturb/perturbation.h"
 
-/* Rows of a table of options; clip's default differs from one method to the next. */
-#define UNIFORM_OPTIONS(clip)                                                                                                        \
+/* Rows of a table of options: those of every method with such grids, and with clip, whose default differs from one to the next. */
+#define UNIFORM_GRID_OPTIONS                                                                                                         \
     { "bits",       OPTION_INTEGER, false, "4",  2, 8,       NULL, "bits", "width of a code" },                                      \
     { "group",      OPTION_INTEGER, false, "64", 0, 1 << 30, NULL, "weights", "consecutive input columns that share a scale; 0: the row" }, \
     { "symmetric",  OPTION_FLAG,    false, "no", 0, 0,       NULL, "", "a grid around 0 without zero points" },                      \
-    { "scale_bits", OPTION_ONE_OF,  false, "16", 0, 0,       "16|32|64", "bits", "stored width of a scale" },                        \
+    { "scale_bits", OPTION_ONE_OF,  false, "16", 0, 0,       "16|32|64", "bits", "stored width of a scale" }
+#define UNIFORM_OPTIONS(clip) UNIFORM_GRID_OPTIONS,                                                                                  \
     { "clip",       OPTION_ONE_OF,  false, clip, 0, 0,       "minmax|mse", "", "grid from end to end, or shrunk to the least error" }
 
 typedef struct {
     int bits, scale_bits;
     int64_t group;                  /* at most cols */
     bool symmetric;
-    bool search;                    /* clip = mse */
+    bool search;                    /* clip = mse; false where the table has no such row */
     double norm;                    /* of that search: 2, or 2.4 as in GPTQ's scripts */
 } Uniform;
 
