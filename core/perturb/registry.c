@@ -6,12 +6,13 @@
 #include "core/base/err.h"
 
 /* Every perturbation, in the order of --help: X(name) stands for perturbation_name. */
-#define PERTURBATION_LIST(X) \
-    X(gaussian)              \
-    X(sign)                  \
-    X(rtn)                   \
-    X(higgs)                 \
-    X(ch8)
+#define PERTURBATION_LIST(X)\
+    X(gaussian)             \
+    X(sign)                 \
+    X(rtn)                  \
+    X(higgs)                \
+    X(ch8)                  \
+    X(gptq)
 
 #define X(name) extern const Perturbation perturbation_##name;
 PERTURBATION_LIST(X)

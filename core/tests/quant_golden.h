@@ -38,15 +38,17 @@ static inline float *golden_tensor(const char *file, const char *name, int64_t *
     return data;
 }
 
-/* t^2 of quantizer `name` on `matrix` from quant.json; -1 where absent. */
-static inline double golden_t2(const char *matrix, const char *name)
+/* `key` ("t2", "trace_EHE") of quantizer `name` on `matrix` from quant.json; -1 where absent. */
+static inline double golden_value(const char *matrix, const char *name, const char *key)
 {
     json_t *root = json_load_file("core/tests/golden/quant.json", 0, NULL);
     json_t *entry = json_object_get(json_object_get(json_object_get(root, matrix), "quantizers"), name);
-    json_t *t2 = json_object_get(entry, "t2");
-    double value = t2 ? json_number_value(t2) : -1;
+    json_t *found = json_object_get(entry, key);
+    double value = found ? json_number_value(found) : -1;
     json_decref(root);
     return value;
 }
+
+static inline double golden_t2(const char *matrix, const char *name) { return golden_value(matrix, name, "t2"); }
 
 #endif

@@ -1,0 +1,107 @@
+/*
+ * data_aware.h - what the tests of quantizers that look at the layers' inputs share
+ */
+#ifndef CORE_TESTS_DATA_AWARE_H
+#define CORE_TESTS_DATA_AWARE_H
+
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "core/base/options.h"
+#include "core/base/rng.h"
+#include "core/perturb/perturbation.h"
+#include "core/tests/quant_golden.h"
+
+/* out = what quantizer `name` makes of w, as layer 3, with settings name, value, ..., NULL. */
+static inline int quantize_with(const char *name, float *out, PerturbationError *error, const float *w, int64_t rows, int64_t cols,
+                                const Evidence *evidence, ...)
+{
+    const Perturbation *perturbation = perturbation_find(name);
+    assert_non_null(perturbation);
+    Options *options = options_new(perturbation->options);
+    va_list args;
+    va_start(args, evidence);
+    for (const char *key; (key = va_arg(args, const char *));)
+        assert_int_equal(options_set(options, key, va_arg(args, const char *), "test"), OK);
+    va_end(args);
+    const LayerWeights layer = { w, rows, cols, 3 };
+    int status = perturbation_apply(out, error, perturbation, &layer, options, evidence, (Draw){ 0 });
+    options_free(options);
+    return status;
+}
+
+/* tr(E H E'), E = out - w. */
+static inline double output_error(const float *out, const float *w, int64_t rows, int64_t cols, const float *hessian)
+{
+    double sum = 0;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < cols; i++) {
+            double product = 0;
+            for (int64_t j = 0; j < cols; j++) product += hessian[i * cols + j] * ((double)out[r * cols + j] - w[r * cols + j]);
+            sum += product * ((double)out[r * cols + i] - w[r * cols + i]);
+        }
+    return sum;
+}
+
+static inline float *normals(int64_t n, int which)
+{
+    float *x = xmalloc(sizeof *x * (size_t)n);
+    rng_normals(x, n, 11, rng_stream(RNG_TEST, which, 0, 0), 0);
+    return x;
+}
+
+/* H = 2 X X' / count of correlated inputs, a channel of which has `outlier` times the size; mean[n] = mean |x_j|. */
+static inline float *made_up_hessian(double *mean, int64_t n, int64_t count, double outlier)
+{
+    float *z = normals(n * count, 1), *h = xmalloc(sizeof *h * (size_t)(n * n));
+    for (int64_t i = 1; i < n; i++)
+        for (int64_t k = 0; k < count; k++) z[i * count + k] += 0.7f * z[(i - 1) * count + k];
+    for (int64_t k = 0; k < count; k++) z[n / 3 * count + k] *= (float)outlier;
+    for (int64_t i = 0; i < n; i++) {
+        mean[i] = 0;
+        for (int64_t k = 0; k < count; k++) mean[i] += fabs(z[i * count + k]) / (double)count;
+        for (int64_t j = 0; j <= i; j++) {
+            double sum = 0;
+            for (int64_t k = 0; k < count; k++) sum += (double)z[i * count + k] * z[j * count + k];
+            h[i * n + j] = h[j * n + i] = (float)(2 * sum / (double)count);
+        }
+    }
+    free(z);
+    return h;
+}
+
+/* A tensor of core/tests/golden/gptq/gptq.safetensors. */
+static inline float *gptq_tensor(const char *name, int64_t *rows, int64_t *cols)
+{
+    float *data = golden_tensor("../gptq/gptq", name, rows, cols);
+    assert_non_null(data);
+    return data;
+}
+
+typedef struct { float *w, *hessian; double *mean; int64_t rows, cols; } GoldenCase;
+
+static inline GoldenCase golden_case(void)
+{
+    GoldenCase c;
+    int64_t one, n;
+    c.w = gptq_tensor("weight", &c.rows, &c.cols);
+    c.hessian = gptq_tensor("hessian", &n, &n);
+    float *mean = gptq_tensor("mean", &one, &n);
+    c.mean = xmalloc(sizeof *c.mean * (size_t)n);
+    for (int64_t j = 0; j < n; j++) c.mean[j] = mean[j];
+    free(mean);
+    return c;
+}
+
+static inline void golden_case_free(GoldenCase *c) { free(c->w), free(c->hessian), free(c->mean); }
+
+/* Far within a step of any grid, so that codes are equal too. */
+static inline void assert_same_weights(const float *out, const float *expected, const float *w, int64_t n)
+{
+    float largest = 0;
+    for (int64_t i = 0; i < n; i++) largest = fmaxf(largest, fabsf(w[i]));
+    for (int64_t i = 0; i < n; i++) assert_true(fabs(out[i] - expected[i]) <= 0x1p-22 * fabs(expected[i]) + 1e-7 * largest);
+}
+
+#endif
