@@ -12,7 +12,8 @@
     X(rtn)                  \
     X(higgs)                \
     X(ch8)                  \
-    X(gptq)
+    X(gptq)                 \
+    X(awq)
 
 #define X(name) extern const Perturbation perturbation_##name;
 PERTURBATION_LIST(X)
