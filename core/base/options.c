@@ -166,6 +166,7 @@ void options_unset(Options *options, const char *name)
     values_default(values, &options->table[values - options->values]);
 }
 
+bool options_has(const Options *options, const char *name) { return find(options, name) >= 0; }
 bool options_is_set(const Options *options, const char *name) { return values_of(options, name)->n > 0; }
 bool options_is_given(const Options *options, const char *name) { return values_of(options, name)->given; }
 int options_count(const Options *options, const char *name) { return values_of(options, name)->n; }

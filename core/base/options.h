@@ -51,6 +51,7 @@ int options_unknown(const Option *table, const char *name, const char *place);
  * The caller frees. */
 char *options_keys(const Option *table, const char *level);
 
+bool options_has(const Options *options, const char *name);         /* is it in the table? */
 bool options_is_set(const Options *options, const char *name);      /* has a value, default or given */
 bool options_is_given(const Options *options, const char *name);    /* given, not merely the default */
 int  options_count(const Options *options, const char *name);       /* values of a list; 0 or 1 otherwise */

@@ -13,6 +13,7 @@
     X(higgs)                \
     X(ch8)                  \
     X(gptq)                 \
+    X(gptq_higgs)           \
     X(awq)
 
 #define X(name) extern const Perturbation perturbation_##name;

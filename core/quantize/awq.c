@@ -28,9 +28,9 @@
 #include "kernels/cpu/simd.h"
 
 static const Option awq_options[] = { UNIFORM_GRID_OPTIONS,
-    { "scales",     OPTION_FLAG, false, "yes", 0, 0, NULL, "", "a scale per input column, by a search for the least output error" },
-    { "clipping",   OPTION_FLAG, false, "yes", 0, 0, NULL, "", "a search for the ends of each group's grid by the same error" },
-    { "sequential", OPTION_FLAG, false, "no",  0, 0, NULL, "", "inputs from the model as quantized so far, not from the original" },
+    { "scales",   OPTION_FLAG, false, "yes", 0, 0, NULL, "", "a scale per input column, by a search for the least output error" },
+    { "clipping", OPTION_FLAG, false, "yes", 0, 0, NULL, "", "a search for the ends of each group's grid by the same error" },
+    SEQUENTIAL_OPTION,
     { 0 } };
 
 enum { TILE = 64, POWERS = 20, SHRINKS = 10 };
@@ -260,9 +260,7 @@ static void awq_decode(float *out, const Packed *packed, const LayerWeights *sha
     free(s);
 }
 
-static int awq_sequential(const Options *options) { return options_flag(options, "sequential"); }
-
 const Perturbation perturbation_awq = {
     .name = "awq", .summary = "input columns scaled by their activations, grids clipped for least output error (AWQ)", .version = 1,
-    .options = awq_options, .needs = NEEDS_INPUTS, .sequential = awq_sequential, .encode = awq_encode, .decode = awq_decode,
+    .options = awq_options, .needs = NEEDS_INPUTS, .sequential = hessian_sequential, .encode = awq_encode, .decode = awq_decode,
 };

@@ -12,7 +12,7 @@
 
 static const Option ch8_options[] = {
     { "n", OPTION_INTEGER, false, "256", 2, GRID_LEVELS, NULL, "levels", "size of the grid: log2(n) bits per weight" },
-    HIGGS_ROTATION_OPTIONS, { 0 },
+    HIGGS_ROTATION_OPTIONS, HIGGS_UNBIASED_OPTION, { 0 },
 };
 
 static int ch8_read(Higgs *out, const Options *options, int64_t cols)

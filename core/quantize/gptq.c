@@ -19,9 +19,8 @@
 #include "core/quantize/uniform.h"
 
 static const Option gptq_options[] = { UNIFORM_OPTIONS("minmax"),
-    { "act_order",  OPTION_FLAG,   false, "no",   0, 0, NULL, "", "columns by descending Hessian diagonal, grids from the original weights" },
-    { "percdamp",   OPTION_NUMBER, false, "0.01", 0, 1, NULL, "", "share of the Hessian's mean diagonal added to it" },
-    { "sequential", OPTION_FLAG,   false, "no",   0, 0, NULL, "", "inputs from the model as quantized so far, not from the original" },
+    { "act_order", OPTION_FLAG, false, "no", 0, 0, NULL, "", "columns by descending Hessian diagonal, grids from the original weights" },
+    PERCDAMP_OPTION, SEQUENTIAL_OPTION,
     { 0 } };
 
 typedef struct {
@@ -119,9 +118,7 @@ static int gptq_encode(Packed *out, const LayerWeights *layer, const Options *op
     return status;
 }
 
-static int gptq_sequential(const Options *options) { return options_flag(options, "sequential"); }
-
 const Perturbation perturbation_gptq = {
     .name = "gptq", .summary = "uniform grids, each column's error absorbed by those after it (GPTQ)", .version = 1,
-    .options = gptq_options, .needs = NEEDS_INPUTS, .sequential = gptq_sequential, .encode = gptq_encode, .decode = uniform_decode,
+    .options = gptq_options, .needs = NEEDS_INPUTS, .sequential = hessian_sequential, .encode = gptq_encode, .decode = uniform_decode,
 };

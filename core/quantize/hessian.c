@@ -10,6 +10,8 @@
 
 enum { MOST_DAMPINGS = 101 };
 
+int hessian_sequential(const Options *options) { return options_flag(options, "sequential"); }
+
 int hessian_check(const Evidence *evidence, int64_t n, const char *method, int layer)
 {
     const float *h = evidence->hessian;

@@ -18,6 +18,15 @@
 
 #include "core/perturb/perturbation.h"
 
+/* Rows of a table of options. */
+#define PERCDAMP_OPTION                                                                                                              \
+    { "percdamp",   OPTION_NUMBER, false, "0.01", 0, 1, NULL, "", "share of the Hessian's mean diagonal added to it" }
+#define SEQUENTIAL_OPTION                                                                                                            \
+    { "sequential", OPTION_FLAG,   false, "no",   0, 0, NULL, "", "inputs from the model as quantized so far, not from the original" }
+
+/* For a table with the latter: Perturbation.sequential. */
+int hessian_sequential(const Options *options);
+
 /* ERR_ARGUMENT, opening with `method`, where the Hessian [n][n] is absent, not finite, or has a negative diagonal. */
 int hessian_check(const Evidence *evidence, int64_t n, const char *method, int layer);
 

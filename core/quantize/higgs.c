@@ -40,7 +40,7 @@ int higgs_read_with(Higgs *out, const Grid *grid, const Options *options, int64_
         .cols = cols, .group = group,
         .groups = (cols + group - 1) / group, .vectors = (group + grid->p - 1) / grid->p,
         .scale_bits = atoi(options_text(options, "scale_bits")),
-        .unbiased = options_flag(options, "unbiased"), .signs = options_flag(options, "signs"),
+        .unbiased = options_has(options, "unbiased") && options_flag(options, "unbiased"), .signs = options_flag(options, "signs"),
     };
     return OK;
 }
@@ -213,7 +213,7 @@ void higgs_unpack(float *out, const Packed *packed, const LayerWeights *shape, c
 
 /* ---- the quantizers ---- */
 
-static const Option higgs_options[] = { HIGGS_GRID_OPTIONS, HIGGS_ROTATION_OPTIONS, { 0 } };
+static const Option higgs_options[] = { HIGGS_GRID_OPTIONS, HIGGS_ROTATION_OPTIONS, HIGGS_UNBIASED_OPTION, { 0 } };
 
 static int higgs_check(int64_t rows, int64_t cols, const Options *options)
 {

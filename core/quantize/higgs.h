@@ -36,7 +36,7 @@
 #include "core/grid/nearest.h"
 #include "core/perturb/perturbation.h"
 
-/* Rows of a table of options: the grid, and what goes with any grid. */
+/* Rows of a table of options: the grid, what goes with any grid, and what a table may leave out. */
 #define HIGGS_GRID_OPTIONS                                                                                                           \
     { "p",          OPTION_INTEGER, false, "2",   1, 5,       NULL, "weights", "weights that share a code" },                       \
     { "n",          OPTION_INTEGER, false, "256", 2, 1 << 16, NULL, "points", "size of the grid: log2(n) / p bits per weight" },     \
@@ -44,7 +44,8 @@
 #define HIGGS_ROTATION_OPTIONS                                                                                                       \
     { "hadamard",   OPTION_INTEGER, false, "0",   0, 1 << 16, NULL, "weights", "group that is rotated and shares a scale, a power of two; 0: 1024 or what divides the row" }, \
     { "signs",      OPTION_FLAG,    false, "no",  0, 0,       NULL, "", "random signs before the rotation" },                       \
-    { "scale_bits", OPTION_ONE_OF,  false, "16",  0, 0,       "16|32|64", "bits", "stored width of a scale" },                       \
+    { "scale_bits", OPTION_ONE_OF,  false, "16",  0, 0,       "16|32|64", "bits", "stored width of a scale" }
+#define HIGGS_UNBIASED_OPTION                                                                                                        \
     { "unbiased",   OPTION_FLAG,    false, "no",  0, 0,       NULL, "", "scales that undo the shrinkage: <W^, W> = ||W||^2" }
 
 typedef struct {

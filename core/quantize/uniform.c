@@ -8,13 +8,6 @@
 #include "core/quantize/scale.h"
 #include "kernels/cpu/simd.h"
 
-static bool clip_is_mse(const Options *options)
-{
-    for (const Option *row = options_table(options); row->name; row++)
-        if (!strcmp(row->name, "clip")) return !strcmp(options_text(options, "clip"), "mse");
-    return false;
-}
-
 Uniform uniform_read(const Options *options, int64_t cols)
 {
     const int64_t group = options_integer(options, "group");
@@ -23,7 +16,7 @@ Uniform uniform_read(const Options *options, int64_t cols)
         .scale_bits = atoi(options_text(options, "scale_bits")),
         .group = group == 0 || group > cols ? cols : group,
         .symmetric = options_flag(options, "symmetric"),
-        .search = clip_is_mse(options),
+        .search = options_has(options, "clip") && !strcmp(options_text(options, "clip"), "mse"),
         .norm = 2,
     };
 }

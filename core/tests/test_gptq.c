@@ -361,8 +361,8 @@ static void test_refusals(void **state)
 static void test_sequential(void **state)
 {
     (void)state;
-    const char *const names[] = { "gptq", "awq" };
-    for (int i = 0; i < 2; i++) {
+    const char *const names[] = { "gptq", "gptq-higgs", "awq" };
+    for (int i = 0; i < 3; i++) {
         const Perturbation *p = perturbation_find(names[i]);
         Options *options = options_new(p->options);
         assert_int_equal(p->needs, NEEDS_INPUTS);

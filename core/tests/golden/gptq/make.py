@@ -102,6 +102,46 @@ keep("gptq.b4.g140", gptq(H, 4, 140))
 keep("gptq.b3.g32.dead", gptq(DEAD, 3, 32))
 
 
+# ---- GPTQ in the HIGGS domain, with the grids of core/grid/data ----
+
+def hadamard(n):
+    h = np.ones((1, 1))
+    while len(h) < n:
+        h = np.block([[h, h], [h, -h]])
+    return h
+
+
+def gptq_higgs(h, p, n, group):
+    here = pathlib.Path(__file__).resolve().parents[4]
+    points = np.fromfile(here / f"core/grid/data/p{p}n{n}.f32", "<f4").reshape(n, p).astype(np.float64)
+    padded = -(-COLS // group) * group
+    rotation = np.kron(np.eye(padded // group), hadamard(group)) / group ** 0.5
+    y = np.zeros((ROWS, padded))
+    y[:, :COLS] = W
+    y = y @ rotation
+    full = np.zeros((padded, padded))
+    full[:COLS, :COLS] = h
+    u = factor(rotation @ full @ rotation)
+    norms = np.sqrt((y.reshape(ROWS, -1, group) ** 2).mean(2))
+    out = np.zeros_like(y)
+    for start in range(0, padded, group):
+        scale = norms[:, start // group, None]
+        for j in range(start, start + group, p):
+            end = min(j + p, start + group)
+            z = np.zeros((ROWS, p))
+            z[:, :end - j] = y[:, j:end] / scale
+            code = ((z[:, None] - points) ** 2).sum(2).argmin(1)
+            out[:, j:end] = scale * points[code, :end - j]
+            for k in range(j, end):
+                y[:, end:] -= np.outer((y[:, k] - out[:, k]) / u[k, k], u[k, end:])
+    return (out @ rotation)[:, :COLS]
+
+
+keep("gptq_higgs.p2n16.g16", gptq_higgs(H, 2, 16, 16))
+keep("gptq_higgs.p2n256.g16", gptq_higgs(H, 2, 256, 16))
+keep("gptq_higgs.p3n64.g64", gptq_higgs(H, 3, 64, 64))          # fills the row up to 192, and each group up to 66
+
+
 # ---- AWQ ----
 
 def output_error(e, h):
