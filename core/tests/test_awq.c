@@ -31,6 +31,8 @@ static void test_golden(void **state)
     check_golden(&c, "awq.b3.g32.scales", "3", "32", "clipping", "no");
     check_golden(&c, "awq.b3.g32.clipping", "3", "32", "scales", "no");
     check_golden(&c, "awq.b2.g0", "2", "0", NULL, NULL);
+    golden_case_without(&c);
+    check_golden(&c, "awq.b3.g32.dead", "3", "32", NULL, NULL);
     golden_case_free(&c);
 }
 

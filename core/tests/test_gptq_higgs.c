@@ -145,6 +145,7 @@ static void test_refusals(void **state)
         const float keep = c.w[1234];
         c.w[1234] = bad[i];
         assert_int_equal(quantize_with("gptq-higgs", c.out, &c.error, c.w, ROWS, COLS, &evidence, NULL), ERR_ARGUMENT);
+        assert_non_null(strstr(err_last(), isfinite(bad[i]) ? "does not fit into 16 bits" : "not finite"));
         c.w[1234] = keep;
     }
     c.h[COLS + 5] = NAN;

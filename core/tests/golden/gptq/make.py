@@ -148,7 +148,7 @@ def output_error(e, h):
     return np.einsum("ij,jk,ik->i", e, h, e)
 
 
-def awq(bits, group, scales=True, clipping=True, symmetric=False):
+def awq(bits, group, scales=True, clipping=True, symmetric=False, H=H, A=A):
     group = group or COLS
     places = [slice(c, min(c + group, COLS)) for c in range(0, COLS, group)]
     s, least = np.ones(COLS), np.inf
@@ -182,5 +182,6 @@ keep("awq.b3.g32.symmetric", awq(3, 32, symmetric=True))
 keep("awq.b3.g32.scales", awq(3, 32, clipping=False))
 keep("awq.b3.g32.clipping", awq(3, 32, scales=False))
 keep("awq.b2.g0", awq(2, 0))
+keep("awq.b3.g32.dead", awq(3, 32, H=DEAD, A=A * (np.diag(DEAD) > 0)))
 
 save_file(tensors, pathlib.Path(__file__).with_name("gptq.safetensors"))
