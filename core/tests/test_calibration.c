@@ -178,6 +178,47 @@ static void sequential_sees_what_is_replaced(void **state)
     tiny_close(&tiny);
 }
 
+/* A whole model, sequentially: each layer as if by hand from the inputs that the layers before it leave. */
+static void measurements_are_sequential_where_asked(void **state)
+{
+    (void)state;
+    Tiny tiny = tiny_open("llama3-gqa-tied");
+    Corpus corpus;
+    tiny_corpus(&corpus, &tiny, WHOLE);
+    Study *study = study_of(tiny.model, &corpus, "cpu");
+    study_calibrate(study, &corpus, 0);
+    const Perturbation *gptq = perturbation_find("gptq");
+    Options *clean = options_of(gptq, "bits", "3", "group", "16", NULL), *sequential = options_of(gptq, "bits", "3", "group", "16", "sequential", "yes", NULL);
+    MapEntry entry[2][MOST_LAYERS];
+    const int n = model_layer_count(tiny.model);
+    for (int l = 0; l < n; l++) entry[0][l] = (MapEntry){ l, gptq, clean }, entry[1][l] = (MapEntry){ l, gptq, sequential };
+    const LayerMap map[2] = { { .n = n, .entry = entry[0] }, { .n = n, .entry = entry[1] } };
+    Measurement once = measured(study, &map[0]), in_turn = measured(study, &map[1]), again = measured(study, &map[1]);
+    assert_same(&in_turn, &again, "a second time");
+
+    Calibration *calibration;
+    WORKS(calibration_open(&calibration, tiny.model, &corpus, kernels_cpu(), 0, true));
+    for (int l = 0; l < n; l++) {
+        const Layer *layer = model_layer(tiny.model, l);
+        float *w = xmalloc(sizeof *w * (size_t)(layer->rows * layer->cols)), *out = xmalloc(sizeof *out * (size_t)(layer->rows * layer->cols));
+        Evidence e;
+        PerturbationError error;
+        WORKS(model_read(w, tiny.model, layer->type, layer->block, 0, layer->rows));
+        WORKS(calibration_evidence(&e, calibration, l));
+        WORKS(perturbation_apply(out, &error, gptq, &(LayerWeights){ w, layer->rows, layer->cols, l }, sequential, &e, (Draw){ 0 }));
+        WORKS(calibration_replace(calibration, l, out));
+        assert_true(in_turn.t2[l] == error.t2);
+        assert_true((in_turn.t2[l] == once.t2[l]) == (l < 3));          /* q, k, v of block 0 see the same in both */
+        free(w), free(out);
+    }
+    calibration_close(&calibration);
+    measurement_free(&once), measurement_free(&in_turn), measurement_free(&again);
+    options_free(clean), options_free(sequential);
+    study_close(&study);
+    corpus_free(&corpus);
+    tiny_close(&tiny);
+}
+
 static void missing_text_is_said(void **state)
 {
     (void)state;
@@ -207,6 +248,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(mean_magnitudes_by_hand),
         cmocka_unit_test(memory_and_order_change_nothing),
         cmocka_unit_test(sequential_sees_what_is_replaced),
+        cmocka_unit_test(measurements_are_sequential_where_asked),
         cmocka_unit_test(missing_text_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
