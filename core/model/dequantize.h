@@ -54,6 +54,22 @@ static inline float half_to_float(uint16_t half)
     return magnitude;
 }
 
+/* IEEE single to half, half to even; infinite from 65520 on.  Below the least normal half the sum with 1/2, whose unit is that of
+ * subnormal halves, does the rounding. */
+static inline uint16_t float_to_half(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+    if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+    if (magnitude >= 0x477ff000) return (uint16_t)(sign | 0x7c00);
+    if (magnitude >= 0x38800000) return (uint16_t)(sign | (magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13);
+    memcpy(&x, &magnitude, sizeof x);
+    x += 0.5f;
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)(sign | (bits - 0x3f000000));
+}
+
 /* out[n_blocks * weights per block]; the blocks need no alignment. */
 void dequantize_q4_0(float *out, const unsigned char *blocks, int64_t n_blocks);
 void dequantize_q4_1(float *out, const unsigned char *blocks, int64_t n_blocks);

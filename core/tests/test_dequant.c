@@ -61,6 +61,28 @@ static void every_half_has_its_value(void **state)
     }
 }
 
+static float between(float low, float high) { return low + (high - low) / 2; }
+
+/* Both signs of every half, of what lies half-way to the next and of the neighbours of that; then what no half holds. */
+static void every_float_goes_to_the_nearest_half(void **state)
+{
+    (void)state;
+    for (uint16_t h = 0; h < 0x7c00; h++) {
+        const float low = half_to_float(h), high = h == 0x7bff ? 65536 : half_to_float(h + 1), middle = between(low, high);
+        const uint16_t even = (uint16_t)(h + h % 2), minus = 0x8000;
+        assert_int_equal(float_to_half(low), h);
+        assert_int_equal(float_to_half(-low), h | minus);
+        assert_int_equal(float_to_half(middle), even);
+        assert_int_equal(float_to_half(-middle), even | minus);
+        assert_int_equal(float_to_half(nextafterf(middle, 0)), h);
+        assert_int_equal(float_to_half(nextafterf(middle, INFINITY)), h + 1);
+    }
+    assert_int_equal(float_to_half(INFINITY), 0x7c00);
+    assert_int_equal(float_to_half(-3e38f), 0xfc00);
+    assert_int_equal(float_to_half(1e-45f), 0);
+    assert_int_equal(float_to_half(NAN) & 0x7fff, 0x7e00);
+}
+
 /* A format does not care where its blocks stand in memory. */
 static void blocks_need_no_alignment(void **state)
 {
@@ -81,6 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_format_equals_gguf),
         cmocka_unit_test(every_half_has_its_value),
+        cmocka_unit_test(every_float_goes_to_the_nearest_half),
         cmocka_unit_test(blocks_need_no_alignment),
     };
     return cmocka_run_group_tests_name("dequant", tests, NULL, NULL);
