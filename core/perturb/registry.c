@@ -10,6 +10,7 @@
     X(gaussian)             \
     X(sign)                 \
     X(rtn)                  \
+    X(ggml)                 \
     X(higgs)                \
     X(ch8)                  \
     X(gptq)                 \

@@ -77,7 +77,7 @@ void packed_add_codes(Packed *out, const uint16_t *code, int64_t n, int levels)
     int together, width;
     code_word(&together, &width, levels);
     PackedPlane *plane = add_plane(out, n, together, width);
-    plane->codes = true, plane->levels = levels;
+    plane->code_bits = plane->bits, plane->levels = levels;
     FOR_WORDS(plane, i) {
         Word word = 0;
         const int64_t first = i * together, end = first + together < n ? first + together : n;
@@ -138,6 +138,13 @@ void packed_reals(double *out, const Packed *packed, int index)
     free(image);
 }
 
+unsigned char *packed_add_bytes(Packed *out, int64_t n, int64_t code_bits)
+{
+    PackedPlane *plane = add_plane(out, n, 1, 8);
+    plane->code_bits = code_bits;
+    return plane->bytes;
+}
+
 /* ---- sizes ---- */
 
 int64_t packed_bits(const Packed *packed)
@@ -150,7 +157,7 @@ int64_t packed_bits(const Packed *packed)
 int64_t packed_code_bits(const Packed *packed)
 {
     int64_t bits = 0;
-    for (int i = 0; i < packed->n; i++) bits += packed->plane[i].codes ? packed->plane[i].bits : 0;
+    for (int i = 0; i < packed->n; i++) bits += packed->plane[i].code_bits;
     return bits;
 }
 

@@ -16,11 +16,10 @@
 #include <stdint.h>
 
 typedef struct {
-    bool codes;                     /* codes of weights, not scales and the like        */
     int64_t n;                      /* values                                           */
     int levels;                     /* of a plane of codes                              */
     int together, width;            /* values in a word; bits of a word, at most 120    */
-    int64_t bits;                   /* of all words                                     */
+    int64_t bits, code_bits;        /* of all words; those that hold codes of weights, not scales and the like */
     unsigned char *bytes;           /* word i at bit i * width, the least bit first; ceil(bits/8) of them */
 } PackedPlane;
 
@@ -32,6 +31,9 @@ typedef struct { int n; PackedPlane plane[MOST_PLANES]; } Packed;
 void packed_add_codes(Packed *out, const uint16_t *code, int64_t n, int levels);
 void packed_add_integers(Packed *out, const int64_t *value, int64_t n, int width);
 void packed_add_reals(Packed *out, const double *value, int64_t n, int width);
+
+/* Adds n bytes in a layout of the caller's own, which it fills through the pointer that is returned; code_bits of them are codes. */
+unsigned char *packed_add_bytes(Packed *out, int64_t n, int64_t code_bits);
 
 /* All values of a plane.  Integers come back without a sign, or with the one of their highest bit. */
 void packed_codes(uint16_t *out, const Packed *packed, int plane);
