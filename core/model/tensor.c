@@ -1,6 +1,7 @@
 #include "core/model/tensor.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "core/model/dequantize.h"
@@ -59,4 +60,54 @@ void dtype_to_float(float *out, const unsigned char *data, int64_t n, Dtype dtyp
 {
     assert(n % formats[dtype].weights == 0);
     formats[dtype].convert(out, data, n / formats[dtype].weights);
+}
+
+/* ---- the way back ---- */
+
+enum { SIGN = 0x8000, INFINITE_F16 = 0x7c00, INFINITE_BF16 = 0x7f80 };
+
+/* The upper bits of a magnitude, rounded half to even: the carry runs into the exponent, as it should. */
+static uint32_t round_off(uint32_t magnitude, int bits)
+{
+    return (magnitude + (1u << (bits - 1)) - 1 + (magnitude >> bits & 1)) >> bits;
+}
+
+static uint16_t to_bf16(uint32_t sign, uint32_t magnitude)
+{
+    const uint32_t infinite = 255u << 23;
+    return (uint16_t)(sign | (magnitude < infinite ? round_off(magnitude, 16) : INFINITE_BF16));
+}
+
+static uint16_t to_f16(uint32_t sign, uint32_t magnitude)
+{
+    const uint32_t least_normal = 113u << 23, too_large = 143u << 23;           /* 2^-14 and 2^16 as float32 */
+    if (magnitude >= too_large) return (uint16_t)(sign | INFINITE_F16);
+    if (magnitude >= least_normal) return (uint16_t)(sign | round_off(magnitude - (112u << 23), 13));
+    float x;
+    memcpy(&x, &magnitude, sizeof x);
+    return (uint16_t)(sign | (uint32_t)nearbyintf(x * 0x1p24f));                /* below: a count of 2^-24 */
+}
+
+static bool narrow(unsigned char *out, const float *values, int64_t n, uint16_t (*convert)(uint32_t, uint32_t), uint16_t infinite)
+{
+    bool finite = true;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, sizeof bits);
+        uint16_t image = convert(bits >> 16 & SIGN, bits & 0x7fffffff);
+        finite &= (image & infinite) != infinite;
+        memcpy(out + 2 * i, &image, sizeof image);
+    }
+    return finite;
+}
+
+bool dtype_from_float(unsigned char *out, const float *values, int64_t n, Dtype dtype)
+{
+    assert(dtype == DTYPE_F32 || dtype == DTYPE_F16 || dtype == DTYPE_BF16);
+    if (dtype == DTYPE_F16) return narrow(out, values, n, to_f16, INFINITE_F16);
+    if (dtype == DTYPE_BF16) return narrow(out, values, n, to_bf16, INFINITE_BF16);
+    bool finite = true;
+    for (int64_t i = 0; i < n; i++) finite &= isfinite(values[i]) != 0;
+    memcpy(out, values, (size_t)n * sizeof *values);
+    return finite;
 }

@@ -7,6 +7,7 @@
 #ifndef CORE_MODEL_TENSOR_H
 #define CORE_MODEL_TENSOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,5 +34,9 @@ size_t dtype_block_bytes(Dtype dtype);              /* its bytes, by sizeof of t
 /* out[n] = the n weights that start at data, exactly as ggml's dequantize_row_* defines them.
  * n is a multiple of dtype_block_weights. */
 void dtype_to_float(float *out, const unsigned char *data, int64_t n, Dtype dtype);
+
+/* The way back for F32, F16 and BF16: out = n values, each rounded once, half to even.  False where one of them is not finite
+ * in this dtype (out is written all the same). */
+bool dtype_from_float(unsigned char *out, const float *values, int64_t n, Dtype dtype);
 
 #endif
