@@ -143,10 +143,10 @@ static int parse_words(Arguments *out, const Command *command, int argc, char **
 static int check_complete(const Arguments *a, const Command *command)
 {
     if (a->n_positional < command->least) FAIL(ERR_ARGUMENT, "too few arguments; usage: linearity %s %s", command->name, command->arguments);
-    const char *name = command->required;
-    if (name && !options_is_given(a->options, name))
-        FAIL(ERR_ARGUMENT, "--%s is missing: %s", name, find_row(options_table(a->options), name)->meaning);
-    return OK;
+    for (const char *const *name = command->required; name && *name; name++)
+        if (!options_is_given(a->options, *name))
+            FAIL(ERR_ARGUMENT, "--%s is missing: %s", *name, find_row(options_table(a->options), *name)->meaning);
+    return command->check ? command->check(a) : OK;
 }
 
 int arguments_parse(Arguments *out, int *help, const Command *command, int argc, char **argv)

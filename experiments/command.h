@@ -29,14 +29,15 @@ typedef struct {
     char *(*manual)(void);          /* further sections after the options; the caller frees; NULL: none */
     const char *const *settings;    /* names of config.def rows, NULL-terminated; NULL: none */
     const Option *own;              /* settings of this command alone, ended by a row without a name; NULL: none */
-    const char *required;           /* an option that must be given; NULL: none */
+    const char *const *required;    /* options that must be given, NULL-terminated; NULL: none */
+    int (*check)(const Arguments *arguments);             /* what else is wrong usage; NULL: nothing */
     int least, most;                /* positional arguments */
     bool json;                      /* takes --json */
     int (*run)(const Arguments *arguments);
 } Command;
 
 extern const Command command_run, command_alpha, command_ppl, command_kl, command_info, command_tokenize, command_allocate,
-                     command_export, command_compare, command_plot;
+                     command_export, command_compare, command_plot, command_quantize;
 
 /* Fills *out from argv (without the program's name and the command).  ERR_ARGUMENT with one sentence;
  * *help = 1 where --help was asked for. */

@@ -9,7 +9,7 @@
 
 #include "core/tests/program.h"
 
-static const char *const commands[] = { "run", "alpha", "ppl", "kl", "info", "tokenize", "allocate", "export", "compare", "plot" };
+static const char *const commands[] = { "run", "alpha", "ppl", "kl", "info", "tokenize", "allocate", "quantize", "export", "compare", "plot" };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void assert_mentions(const char *text, const char *words)
@@ -59,6 +59,8 @@ static void test_help_of_commands(void **state)
     assert_help("info", "MODEL --json");
     assert_help("tokenize", "FILE --bos --json");
     assert_help("allocate", "TABLE.csv --budget layer weights choice bits cost --json");
+    assert_help("quantize", "MODEL --method --set --out --force --layers --dtype f32|bf16|f16 --shard-size --calibration --context --windows --seed --protocol"
+                            " --bos --separator --json rtn bits group symmetric");
     assert_help("export", "RUN.h5 TABLE --format csv|md|tex|json");
     assert_help("plot", "RUN.h5 --out");
 }

@@ -182,5 +182,5 @@ static int run(const Arguments *a)
 const Command command_allocate = {
     .name = "allocate", .arguments = "TABLE.csv --budget B", .summary = "the best choice per layer under a size, exact",
     .details = "TABLE.csv has the columns layer, weights, choice, bits (per weight, all overhead included) and cost (predicted loss).\n",
-    .own = own, .required = "budget", .least = 1, .most = 1, .json = true, .run = run,
+    .own = own, .required = (const char *const[]){ "budget", NULL }, .least = 1, .most = 1, .json = true, .run = run,
 };
