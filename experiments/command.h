@@ -30,7 +30,7 @@ typedef struct {
     const char *const *settings;    /* names of config.def rows, NULL-terminated; NULL: none */
     const Option *own;              /* settings of this command alone, ended by a row without a name; NULL: none */
     const char *const *required;    /* options that must be given, NULL-terminated; NULL: none */
-    int (*check)(const Arguments *arguments);             /* what else is wrong usage; NULL: nothing */
+    int (*check)(const Arguments *arguments);     /* what else is wrong usage; NULL: nothing */
     int least, most;                /* positional arguments */
     bool json;                      /* takes --json */
     int (*run)(const Arguments *arguments);

@@ -250,11 +250,11 @@ static const char *make_large(void)
     const char *path = scratch_path("large/model.safetensors");
     assert_int_equal(safetensors_create(&file, path, tensors, n), OK);
     safetensors_abandon(&file);
-    Bytes header = bytes_read(path);
+    FILE *header = fopen(path, "rb");
     uint64_t size;
-    memcpy(&size, header.data, sizeof size);
-    bytes_free(&header);
-    size += 8;
+    assert_true(header && fread(&size, sizeof size, 1, header) == 1);
+    fclose(header);
+    size += sizeof size;
     for (int i = 0; i < n; i++) {
         size += tensors[i].n_bytes;
         free((char *)tensors[i].name);
