@@ -11,6 +11,7 @@
 #include "core/model/hugging_face_config_write.h"
 #include "core/model/hugging_face_names.h"
 #include "core/model/hugging_face_write.h"
+#include "core/model/model_build.h"
 #include "core/tests/model_files.h"
 #include "core/tests/program.h"
 
@@ -104,6 +105,24 @@ static void a_copy_is_the_model(void **state)
     }
 }
 
+/* No file is larger than it may be, unless it is a single tensor, and no two neighbours would have fitted into one. */
+static void assert_file_sizes(const Model *copy, int64_t most)
+{
+    int64_t before = 0;
+    for (int i = 0; i < copy->files.n_maps; i++) {
+        int64_t used = 0, n = 0;
+        for (int t = 0; t < copy->files.tensors.n; t++) {
+            const Tensor *tensor = &copy->files.tensors.tensors[t];
+            const bool here = tensor->data >= copy->files.maps[i].data && tensor->data < copy->files.maps[i].data + copy->files.maps[i].n_bytes;
+            used += here ? (int64_t)tensor->n_bytes : 0;
+            n += here;
+        }
+        assert_true(n == 1 || used <= most);
+        assert_true(i == 0 || before + used > most);
+        before = used;
+    }
+}
+
 /* Shards of every size, from one tensor each to all in one. */
 static void shards_are_the_model(void **state)
 {
@@ -115,6 +134,7 @@ static void shards_are_the_model(void **state)
         output.file_bytes = bytes;
         Model *copy = written(model, "shards", &output);
         assert_same_weights(model, copy, -1, 1);
+        assert_file_sizes(copy, bytes);
         int n = 0;
         char *name = NULL;
         do {                                        /* shards 1 to n are there, and no others */

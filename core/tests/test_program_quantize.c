@@ -355,6 +355,8 @@ static void make_nested(void)
     model_copy("nest/model", TINY);
 }
 
+static void make_left(void) { model_copy("left.linearity-tmp", TINY); }
+
 static void make_large_value(void)
 {
     double norm;
@@ -383,6 +385,7 @@ static const BadInput bad[] = {
     { "the same with force", 1, { QUANTIZE, "rtn", "--out", "@house", "--force" }, { "holds 'thesis.tex'", "would be lost" }, make_house },
     { "over the model itself", 1, { "quantize", "@nest/model", "--method", "rtn", "--out", "@nest/model", "--force" }, { "the model that is read lies there" }, make_nested },
     { "over what holds it", 1, { "quantize", "@nest/model", "--method", "rtn", "--out", "@nest", "--force" }, { "the model that is read lies there" }, make_nested },
+    { "what a killed run left", 1, { "quantize", "@left.linearity-tmp", "--method", "rtn", "--out", "@left" }, { "left is no model to read", "killed" }, make_left },
     { "a value too large for f16", 1, { "quantize", "@hot", "--method", "rtn", "--out", "@x", "--dtype", "f16", "--quiet" }, { "'model.norm.weight' has a value that F16 cannot hold" }, make_large_value },
 };
 

@@ -87,6 +87,14 @@ static void abandoned_leaves_nothing(void **state)
     assert_string_equal(err_last(), "what went wrong");
     assert_false(file_there(path));
     assert_no_temporary(path);
+    WORKS(whole_folder_begin(&folder, path, false, is_ours));
+    char *temporary = xstrdup(folder.temporary);
+    put(temporary, "precious", "no part of it");
+    err_set(ERR_FORMAT, "what went wrong");
+    whole_folder_abandon(&folder);
+    assert_string_equal(err_last(), "what went wrong");        /* and not why the folder is still there */
+    assert_holds(temporary, "precious", "no part of it");
+    free(temporary);
 }
 
 static void an_empty_folder_may_be_there(void **state)
