@@ -261,6 +261,6 @@ static void awq_decode(float *out, const Packed *packed, const LayerWeights *sha
 }
 
 const Perturbation perturbation_awq = {
-    .name = "awq", .summary = "input columns scaled by their activations, grids clipped for least output error (AWQ)", .version = 1,
+    .name = "awq", .summary = "columns scaled by the size of their inputs, grids clipped by output error (AWQ)", .version = 1,
     .options = awq_options, .needs = NEEDS_INPUTS, .sequential = hessian_sequential, .encode = awq_encode, .decode = awq_decode,
 };

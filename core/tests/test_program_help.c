@@ -30,7 +30,7 @@ static void assert_help(const char *command, const char *words)
     assert_mentions(ran.out, "--threads --backend --memory --quiet --help default");
     assert_mentions(ran.out, words);
     for (const char *line = ran.out; *line; line += strcspn(line, "\n") + 1)
-        if (strcspn(line, "\n") > 120) print_error("a line of %zu characters: %.120s\n", strcspn(line, "\n"), line);
+        if (strcspn(line, "\n") > 120) fail_msg("a line of %zu characters: %.120s", strcspn(line, "\n"), line);
     ran_free(&ran);
 }
 
