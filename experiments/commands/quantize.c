@@ -11,6 +11,7 @@
 #include "core/base/err.h"
 #include "core/base/progress.h"
 #include "core/base/size.h"
+#include "core/measure/calibration.h"
 #include "core/model/hugging_face_write.h"
 #include "core/store/table.h"
 #include "experiments/command.h"
@@ -40,7 +41,10 @@ typedef struct {
     const Options *options;
     Method method;
     Model *model;
-    Corpus calibration;             /* empty where the method does without */
+    const Kernels *kernels;
+    Corpus text;                    /* of the calibration */
+    Calibration *calibration;       /* NULL where the method does without */
+    bool sequential;                /* it shows the inputs of the model quantized so far */
     Dtype dtype;
     LayerResult *layer;             /* [layers of the model] */
     int n_layers;                   /* that are chosen */
@@ -73,22 +77,18 @@ static int check(const Arguments *a)
 
 static Dtype dtype_of(const char *word) { return !strcmp(word, "f32") ? DTYPE_F32 : !strcmp(word, "f16") ? DTYPE_F16 : DTYPE_BF16; }
 
-/* The defaults of this command, which open_corpus takes for its own unless they are given. */
-static int open_calibration(Job *job, Options *options)
+/* The layers come in the order of the model, so a single block's evidence is kept. */
+static int open_calibration(Job *job, const Options *options)
 {
+    const Perturbation *method = job->method.perturbation;
     if (!options_is_set(options, "calibration")) return OK;
-    if (!job->method.perturbation->needs) {
-        if (!options_flag(options, "quiet")) fprintf(stderr, "%s does not look at inputs: --calibration is not used\n", job->method.perturbation->name);
+    if (!method->needs) {
+        if (!options_flag(options, "quiet")) fprintf(stderr, "%s does not look at inputs: --calibration is not used\n", method->name);
         return OK;
     }
-    const int64_t asked = options_integer(options, "context"), most = model_shape(job->model)->context;
-    if (!options_is_given(options, "context")) {
-        char *context = xformat("%lld", (long long)(asked < most ? asked : most));
-        int status = options_set(options, "context", context, "--context");
-        free(context);
-        TRY(status);
-    }
-    return open_corpus(&job->calibration, options_text(options, "calibration"), job->model, options, "");
+    TRY(open_corpus(&job->text, options_text(options, "calibration"), job->model, options, ""));
+    job->sequential = method->sequential && method->sequential(job->method.options);
+    return calibration_open(&job->calibration, job->model, &job->text, job->kernels, 0, job->sequential);
 }
 
 /* ---- the layers ---- */
@@ -133,12 +133,14 @@ static int quantize_layer(float *w, const Model *model, int index, void *context
     if (!result->chosen) return OK;
     const Layer *layer = model_layer(model, index);
     const int64_t n = layer->rows * layer->cols;
-    const Evidence *evidence = NULL;            /* of the layer's inputs: no method asks for any yet */
+    Evidence evidence;
     const Draw draw = { .seed = (uint64_t)options_integer(job->options, "seed") };
     PerturbationError error;
     double start = clock_seconds();
-    int status = perturbation_apply(job->out, &error, job->method.perturbation, &(LayerWeights){ w, layer->rows, layer->cols, index },
-                                    job->method.options, evidence, draw);
+    int status = job->calibration ? calibration_evidence(&evidence, job->calibration, index) : OK;
+    if (status == OK)
+        status = perturbation_apply(job->out, &error, job->method.perturbation, &(LayerWeights){ w, layer->rows, layer->cols, index },
+                                    job->method.options, job->calibration ? &evidence : NULL, draw);
     if (status != OK) return err_context(status, "%s", layer->name);
     result->seconds = clock_seconds() - start;
     if (job->dtype != DTYPE_F32) {
@@ -149,6 +151,7 @@ static int quantize_layer(float *w, const Model *model, int index, void *context
     result->bits = error.bits;
     result->code_bits = error.code_bits;
     memcpy(w, job->out, sizeof *w * (size_t)n);
+    if (job->sequential) TRY(calibration_replace(job->calibration, index, w));
     progress_step(job->progress, (double)n, layer->name);
     return OK;
 }
@@ -235,7 +238,7 @@ static int quantize(Job *job, const Arguments *a)
 {
     TRY(method_read(&job->method, options_text(a->options, "method"), a->n_set, a->set));
     TRY(model_open(&job->model, a->positional[0]));
-    chosen_kernels(a->options);                 /* sets the threads */
+    job->kernels = chosen_kernels(a->options);
     job->layer = xcalloc((size_t)model_layer_count(job->model), sizeof *job->layer);
     TRY(choose_layers(job));
     TRY(open_calibration(job, a->options));
@@ -249,7 +252,8 @@ static int run(const Arguments *a)
 {
     Job job = { .options = a->options, .dtype = dtype_of(options_text(a->options, "dtype")) };
     int status = quantize(&job, a);
-    corpus_free(&job.calibration);
+    calibration_close(&job.calibration);
+    corpus_free(&job.text);
     method_free(&job.method);
     model_close(&job.model);
     free(job.layer);
