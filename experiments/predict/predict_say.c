@@ -84,10 +84,11 @@ static void say_budget(const Prediction *p, int64_t row)
     const Table *t = p->predictions;
     char *kl = with_error(table_number(t, row, "kl"), table_number(t, row, "kl_se")), *uniform = beside_uniform(t, row);
     char *ratio = with_error(table_number(t, row, "kl_ratio"), table_number(t, row, "kl_ratio_se"));
+    char *beside = table_number(t, row, "predicted_kl") > 0 ? xformat("%s times the predicted %.4g", ratio, table_number(t, row, "predicted_kl")) : xstrdup("predicted to be 0");
     const char *missed = table_integer(t, row, "near_floor") ? ", near the noise floor" : has_interval(t, row) && !table_integer(t, row, "inside") ? ", outside the interval" : "";
-    run_say(p->run, "%.4g bits/weight allocated: KL %s, %s times the predicted %.4g%s%s.", table_number(t, row, "budget"), kl, ratio,
-            table_number(t, row, "predicted_kl"), missed, uniform);
+    run_say(p->run, "%.4g bits/weight allocated: KL %s, %s%s%s.", table_number(t, row, "budget"), kl, beside, missed, uniform);
     free(kl);
+    free(beside);
     free(ratio);
     free(uniform);
 }
