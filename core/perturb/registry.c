@@ -10,6 +10,8 @@
     X(gaussian)             \
     X(sign)                 \
     X(rtn)                  \
+    X(nf)                   \
+    X(af)                   \
     X(ggml)                 \
     X(higgs)                \
     X(ch8)                  \
