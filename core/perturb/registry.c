@@ -12,6 +12,7 @@
     X(rtn)                  \
     X(nf)                   \
     X(af)                   \
+    X(hqq)                  \
     X(ggml)                 \
     X(higgs)                \
     X(ch8)                  \
