@@ -34,7 +34,7 @@
 
 static const Option hqq_options[] = {
     { "bits",       OPTION_INTEGER, false, "4",   2,    8,       NULL, "bits", "width of a code" },
-    { "group",      OPTION_INTEGER, false, "64",  0,    1 << 30, NULL, "weights", "consecutive input columns that share a scale and a zero point; 0: the row" },
+    { "group",      OPTION_INTEGER, false, "64",  0,    1 << 30, NULL, "weights", "consecutive input columns that share a scale; 0: the row" },
     { "scale_bits", OPTION_ONE_OF,  false, "16",  0,    0,       "16|32|64", "bits", "stored width of a scale, and of a zero point" },
     { "iterations", OPTION_INTEGER, false, "20",  0,    1000,    NULL, "", "steps of the solver" },
     { "p",          OPTION_NUMBER,  false, "0.7", 0,    1,       NULL, "", "power of the error that is made small" },
