@@ -4,30 +4,16 @@
 #ifndef CORE_TESTS_DATA_AWARE_H
 #define CORE_TESTS_DATA_AWARE_H
 
-#include <math.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include "core/base/options.h"
-#include "core/base/rng.h"
-#include "core/perturb/perturbation.h"
 #include "core/tests/quant_golden.h"
+#include "core/tests/quantizer_calls.h"
 
-/* out = what quantizer `name` makes of w, as layer 3, with settings name, value, ..., NULL. */
 static inline int quantize_with(const char *name, float *out, PerturbationError *error, const float *w, int64_t rows, int64_t cols,
                                 const Evidence *evidence, ...)
 {
-    const Perturbation *perturbation = perturbation_find(name);
-    assert_non_null(perturbation);
-    Options *options = options_new(perturbation->options);
-    va_list args;
-    va_start(args, evidence);
-    for (const char *key; (key = va_arg(args, const char *));)
-        assert_int_equal(options_set(options, key, va_arg(args, const char *), "test"), OK);
-    va_end(args);
-    const LayerWeights layer = { w, rows, cols, 3 };
-    int status = perturbation_apply(out, error, perturbation, &layer, options, evidence, (Draw){ 0 });
-    options_free(options);
+    va_list list;
+    va_start(list, evidence);
+    int status = quantize_listed(out, error, name, w, rows, cols, evidence, (Draw){ 0 }, list);
+    va_end(list);
     return status;
 }
 

@@ -1,5 +1,5 @@
 /*
- * quantizer_calls.h - quantizers by name with settings by name, on Gaussian weights
+ * quantizer_calls.h - quantizers by name with settings as name, value, ..., NULL; Gaussian weights
  */
 #ifndef CORE_TESTS_QUANTIZER_CALLS_H
 #define CORE_TESTS_QUANTIZER_CALLS_H
@@ -27,7 +27,6 @@ static inline Options *options_from(const char *name, va_list settings)
     return options;
 }
 
-/* Settings as name, value, ..., NULL. */
 static inline Options *settings(const char *name, ...)
 {
     va_list list;
@@ -37,16 +36,23 @@ static inline Options *settings(const char *name, ...)
     return options;
 }
 
-/* out = what perturbation `name` makes of layer 3. */
+/* out = what perturbation `name` makes of w, as layer 3. */
+static inline int quantize_listed(float *out, PerturbationError *error, const char *name, const float *w, int64_t rows, int64_t cols,
+                                  const Evidence *evidence, Draw draw, va_list settings)
+{
+    Options *options = options_from(name, settings);
+    const LayerWeights layer = { w, rows, cols, 3 };
+    int status = perturbation_apply(out, error, perturbation_find(name), &layer, options, evidence, draw);
+    options_free(options);
+    return status;
+}
+
 static inline int quantize(float *out, PerturbationError *error, const char *name, const float *w, int64_t rows, int64_t cols, ...)
 {
     va_list list;
     va_start(list, cols);
-    Options *options = options_from(name, list);
+    int status = quantize_listed(out, error, name, w, rows, cols, NULL, (Draw){ 7, 0, 0 }, list);
     va_end(list);
-    const LayerWeights layer = { w, rows, cols, 3 };
-    int status = perturbation_apply(out, error, perturbation_find(name), &layer, options, NULL, (Draw){ 7, 0, 0 });
-    options_free(options);
     return status;
 }
 

@@ -1,34 +1,17 @@
-#include <math.h>
+#include "core/tests/quantizer_calls.h"
+
 #include <omp.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "core/base/err.h"
-#include "core/base/rng.h"
 #include "core/model/dequantize.h"
-#include "core/perturb/perturbation.h"
 #include "core/quantize/scale.h"
 #include "core/tests/quant_golden.h"
 
-/* out = rtn(w) with settings name, value, ..., NULL. */
 static int rtn(float *out, PerturbationError *error, const float *w, int64_t rows, int64_t cols, ...)
 {
-    const Perturbation *perturbation = perturbation_find("rtn");
-    assert_non_null(perturbation);
-    Options *options = options_new(perturbation->options);
-    va_list args;
-    va_start(args, cols);
-    for (const char *name; (name = va_arg(args, const char *));)
-        assert_int_equal(options_set(options, name, va_arg(args, const char *), "test"), OK);
-    va_end(args);
-    const LayerWeights layer = { w, rows, cols, 3 };
-    int status = perturbation_apply(out, error, perturbation, &layer, options, NULL, (Draw){ 0 });
-    options_free(options);
+    va_list list;
+    va_start(list, cols);
+    int status = quantize_listed(out, error, "rtn", w, rows, cols, NULL, (Draw){ 0 }, list);
+    va_end(list);
     return status;
 }
 
