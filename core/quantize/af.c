@@ -11,6 +11,10 @@
  * innermost ends at 0 itself: 0 is put in afterwards.  B is the group that was asked for (the row's length where that is
  * smaller), also in a shorter last group.
  *
+ * For Gaussian weights and 4 bits its E |w^ - w| / a is below NF's in groups of 1024 (0.0249 against 0.0252) but not of 64 (0.0293
+ * against 0.0284), because the innermost bins end at 0 and not half way to it (which would give 0.0241 and 0.0283); its t^2 is above
+ * NF's from groups of 32 on.
+ *
  * Cost: a tenth of a second for the levels of each B and b, then kept; two passes over the weights.
  */
 #include <math.h>
