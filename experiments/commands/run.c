@@ -272,6 +272,11 @@ static char *manual(void)
     free(text);
     text = both;
     for (int i = 0; estimators[i]; i++) add_line(&text, 14, estimators[i]->name, estimators[i]->summary);
+    both = xformat("%s\nQuantizers (choices: [{rtn: {bits: [3, 4]}}, ..]; linearity quantize --help lists their keys):\n", text);
+    free(text);
+    text = both;
+    for (int i = 0; perturbations[i]; i++)
+        if (perturbations[i]->encode) add_line(&text, 12, perturbations[i]->name, perturbations[i]->summary);
     char *all = xformat("%s\nKeys of CONFIG.yaml (a.b is b below a; --set a.b=value overrides it):\n%s", text, keys);
     free(keys);
     free(text);
