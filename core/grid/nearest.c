@@ -22,6 +22,7 @@
 
 enum { WIDTH = 8, P = NEAREST_DIMENSIONS };         /* candidates of a block; the most dimensions */
 
+#define INLINE static inline __attribute__((always_inline))
 typedef int32_t Integers __attribute__((vector_size(32), aligned(4), may_alias));
 
 /* Candidates in blocks of WIDTH: coordinate 0 of all, coordinate 1 of all, ..., then their indices as integers.  The last
@@ -39,18 +40,22 @@ struct Nearest {
 
 typedef struct { int from[P], to[P]; } Region;      /* cells */
 
+/* What one thread makes: the cells of a slab, some values of the first coordinate. */
 typedef struct {
     const float *point;
     int n, p, side;
     double low, width, reach;       /* of a cell: width; beyond reach from the centre of the box nobody looks */
-    List *cell;                     /* candidates, not yet blocks */
+    Region slab;
+    List *cell;                     /* all cells; lists are candidates as long as this lasts, not yet blocks */
     int *candidate;
-    size_t n_candidates, capacity;
+    size_t n_candidates, capacity, n_blocks;
     int *spare;                     /* a list of up to n for every depth */
-    double *distance;               /* [n] of the candidates at work from the centre of their region */
+    float *offset;                  /* [p][n] of the points at work from the centre of their region */
+    float *distance;                /* [n] squared, from the same centre */
+    int *beaten;                    /* [n] */
 } Builder;
 
-typedef struct { double centre[P], half[P], longest; } Box;
+typedef struct { float centre[P]; double half[P], longest; } Box;
 
 /* Half widths 1 % too large: (x - low) per_width, in float, errs by less than that of a cell. */
 static Box region_box(const Builder *b, const Region *r)
@@ -59,7 +64,7 @@ static Box region_box(const Builder *b, const Region *r)
     double sum = 0;
     for (int j = 0; j < b->p; j++) {
         box.half[j] = 0.5 * (r->to[j] - r->from[j] + 0.02) * b->width;
-        box.centre[j] = b->low + 0.5 * (r->to[j] + r->from[j]) * b->width;
+        box.centre[j] = (float)(b->low + 0.5 * (r->to[j] + r->from[j]) * b->width);
         sum += box.half[j] * box.half[j];
     }
     box.longest = sqrt(sum);
@@ -76,78 +81,74 @@ static bool out_of_reach(const Builder *b, const Box *box)
     return sum > b->reach * b->reach;
 }
 
-/* A point whose float32 distance can be the least differs from the nearest by no more: d errs by less than 2^-20 of itself. */
-static double rounding_margin(double distance, const Box *box)
-{
-    double farthest = sqrt(distance) + box->longest;
-    return 0x1p-18 * farthest * farthest;
-}
-
-/* Is point i farther than point k from everything in the box? */
-static inline bool is_beaten(const Builder *b, const Box *box, int i, double d_i, int k, double d_k)
-{
-    double lead = 0;
-    for (int j = 0; j < b->p; j++) lead += box->half[j] * fabs((double)b->point[i * b->p + j] - (double)b->point[k * b->p + j]);
-    return d_i - d_k - 2 * lead > rounding_margin(d_k, box);
-}
-
-/* kept = those of list that the one nearest to the centre does not beat; order stays.  list NULL: all points. */
-static int keep_possible(const Builder *b, int *kept, const int *list, int n, const Box *box)
+/* Sets offset, distance and beaten = 0 for the points of list (NULL: all); returns the place of the nearest to the centre. */
+INLINE int look(const Builder *b, const int *list, int n, const float *centre, int p)
 {
     int pivot = 0;
+    float least = INFINITY;
     for (int a = 0; a < n; a++) {
-        int i = list ? list[a] : a;
-        double d = 0;
-        for (int j = 0; j < b->p; j++) {
-            double x = (double)b->point[i * b->p + j] - box->centre[j];
+        const float *point = b->point + (size_t)(list ? list[a] : a) * (size_t)p;
+        float d = 0;
+        for (int j = 0; j < p; j++) {
+            float x = point[j] - centre[j];
+            b->offset[j * b->n + a] = x;
             d += x * x;
         }
         b->distance[a] = d;
-        if (d < b->distance[pivot]) pivot = a;
+        b->beaten[a] = 0;
+        if (d >= least) continue;
+        least = d;
+        pivot = a;
     }
-    int n_kept = 0, k = list ? list[pivot] : pivot;
-    const double d_k = b->distance[pivot];
-    for (int a = 0; a < n; a++) {
-        int i = list ? list[a] : a;
-        if (is_beaten(b, box, i, b->distance[a], k, d_k)) continue;
-        b->distance[n_kept] = b->distance[a];
-        kept[n_kept++] = i;
+    return pivot;
+}
+
+static int look_from_centre(const Builder *b, const int *list, int n, const Box *box)
+{
+    switch (b->p) {                     /* a known number of coordinates is twice as fast */
+    case 2: return look(b, list, n, box->centre, 2);
+    case 3: return look(b, list, n, box->centre, 3);
+    case 4: return look(b, list, n, box->centre, 4);
+    case 5: return look(b, list, n, box->centre, 5);
+    default: return look(b, list, n, box->centre, b->p);
+    }
+}
+
+/* Marks those of the first n that are farther than point k of them from everything in the box.  Distances of the search and what is
+ * computed here err by less than 2^-20 of the square of the farthest that k can be. */
+SIMD static void beat(int *restrict beaten, const float *offset, const float *distance, int64_t stride, int n, int p, int k, const Box *box)
+{
+    enum { STRIP = 64 };
+    const double farthest = sqrt((double)distance[k]) + box->longest;
+    const float limit = (float)((double)distance[k] + 0x1p-17 * farthest * farthest);
+    for (int from = 0; from < n; from += STRIP) {
+        const int m = n - from < STRIP ? n - from : STRIP;
+        float lead[STRIP] = { 0 };
+        for (int j = 0; j < p; j++) {
+            const float *x = offset + j * stride + from, x_k = offset[j * stride + k], twice_half = (float)(2 * box->half[j]);
+            for (int a = 0; a < m; a++) lead[a] += twice_half * fabsf(x[a] - x_k);
+        }
+        for (int a = 0; a < m; a++) beaten[from + a] |= distance[from + a] - lead[a] > limit;
+    }
+}
+
+/* kept = those of list that are not beaten: by the nearest to the centre, or, where all are asked, by any; order stays.  What was
+ * beaten need not be asked: its better beats all that it would. */
+static int keep_possible(const Builder *b, int *kept, const int *list, int n, const Box *box, bool ask_all)
+{
+    const int pivot = look_from_centre(b, list, n, box);
+    beat(b->beaten, b->offset, b->distance, b->n, n, b->p, pivot, box);
+    for (int k = 0; k < n && ask_all; k++)
+        if (!b->beaten[k] && k != pivot) beat(b->beaten, b->offset, b->distance, b->n, n, b->p, k, box);
+    int n_kept = 0;
+    for (int a = 0; a < n; a++) {       /* without a branch that nobody could predict */
+        kept[n_kept] = list ? list[a] : a;
+        n_kept += !b->beaten[a];
     }
     return n_kept;
 }
 
-/* Sorts the first n candidates, and their distances, by distance. */
-static void sort_by_distance(const Builder *b, int *list, int n)
-{
-    for (int a = 1; a < n; a++) {
-        int i = list[a], at = a;
-        double d = b->distance[a];
-        for (; at > 0 && b->distance[at - 1] > d; at--) {
-            b->distance[at] = b->distance[at - 1];
-            list[at] = list[at - 1];
-        }
-        b->distance[at] = d;
-        list[at] = i;
-    }
-}
-
-static int compare_integers(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
-
-/* Only a nearer point can beat one, and what was beaten need not be asked: its better beats all that it would. */
-static int keep_unbeaten(const Builder *b, int *list, int n, const Box *box)
-{
-    int kept = 0;
-    sort_by_distance(b, list, n);
-    for (int a = 0; a < n; a++) {
-        bool beaten = false;
-        for (int k = 0; k < kept && !beaten; k++) beaten = is_beaten(b, box, list[a], b->distance[a], list[k], b->distance[k]);
-        if (beaten) continue;
-        b->distance[kept] = b->distance[a];
-        list[kept++] = list[a];
-    }
-    qsort(list, (size_t)kept, sizeof *list, compare_integers);
-    return kept;
-}
+static uint32_t blocks_for(uint32_t n) { return (n + WIDTH - 1) / WIDTH; }
 
 static void enter_cell(Builder *b, const Region *r, const int *list, int n)
 {
@@ -160,6 +161,7 @@ static void enter_cell(Builder *b, const Region *r, const int *list, int n)
     b->cell[cell] = (List){ (uint32_t)b->n_candidates, (uint32_t)n };
     memcpy(b->candidate + b->n_candidates, list, (size_t)n * sizeof *list);
     b->n_candidates += (size_t)n;
+    b->n_blocks += blocks_for((uint32_t)n);
 }
 
 static void divide(Builder *b, const Region *r, const int *list, int n, int depth)
@@ -167,11 +169,11 @@ static void divide(Builder *b, const Region *r, const int *list, int n, int dept
     const Box box = region_box(b, r);
     if (out_of_reach(b, &box)) return;
     int *kept = b->spare + (size_t)depth * (size_t)b->n, longest = 0;
-    int n_kept = keep_possible(b, kept, list, n, &box);
+    int n_kept = keep_possible(b, kept, list, n, &box, false);
     for (int j = 1; j < b->p; j++)
         if (r->to[j] - r->from[j] > r->to[longest] - r->from[longest]) longest = j;
     if (r->to[longest] - r->from[longest] == 1) {
-        enter_cell(b, r, kept, keep_unbeaten(b, kept, n_kept, &box));
+        enter_cell(b, r, kept, keep_possible(b, kept, kept, n_kept, &box, true));
         return;
     }
     Region half = *r;
@@ -193,24 +195,61 @@ static void pack_list(const Builder *b, float *block, const int *list, int n)
     }
 }
 
-static uint32_t blocks_for(uint32_t n) { return (n + WIDTH - 1) / WIDTH; }
+static size_t power(size_t base, int exponent) { return exponent ? base * power(base, exponent - 1) : 1; }
 
-/* The blocks of all points come first; a cell without candidates (out of reach) is searched through them. */
-static void pack(Nearest *out, const Builder *b, size_t n_cells)
+/* The lists of a slab become blocks from number `next` on; a cell without candidates, out of reach, is searched through all points,
+ * which are the first blocks. */
+static void pack(float *block, const Builder *b, size_t next)
 {
-    const size_t block_floats = (size_t)(b->p + 1) * WIDTH;
-    size_t n_blocks = blocks_for((uint32_t)b->n);
-    const List all = { 0, (uint32_t)n_blocks };
-    for (size_t c = 0; c < n_cells; c++) n_blocks += blocks_for(b->cell[c].count);
-    out->block = aligned_alloc(64, (n_blocks * block_floats * sizeof(float) + 63) / 64 * 64);
-    if (!out->block) abort();
-    pack_list(b, out->block, NULL, b->n);
-    uint32_t next = all.count;
-    for (size_t c = 0; c < n_cells; c++) {
+    const size_t block_floats = (size_t)(b->p + 1) * WIDTH, in_layer = power((size_t)b->side, b->p - 1);
+    for (size_t c = (size_t)b->slab.from[0] * in_layer; c < (size_t)b->slab.to[0] * in_layer; c++) {
         const List list = b->cell[c];
-        if (list.count) pack_list(b, out->block + next * block_floats, b->candidate + list.first, (int)list.count);
-        b->cell[c] = list.count ? (List){ next, blocks_for(list.count) } : all;
+        if (list.count) pack_list(b, block + next * block_floats, b->candidate + list.first, (int)list.count);
+        b->cell[c] = list.count ? (List){ (uint32_t)next, blocks_for(list.count) } : (List){ 0, blocks_for((uint32_t)b->n) };
         next += blocks_for(list.count);
+    }
+}
+
+static void list_candidates(Builder *b)
+{
+    enum { DEPTHS = 64 };
+    const size_t n = (size_t)b->n;
+    b->spare = xmalloc(DEPTHS * n * sizeof *b->spare);
+    b->offset = xmalloc(n * (size_t)b->p * sizeof *b->offset);
+    b->distance = xmalloc(n * sizeof *b->distance);
+    b->beaten = xmalloc(n * sizeof *b->beaten);
+    divide(b, &b->slab, NULL, b->n, 0);
+    free(b->spare);
+    free(b->offset);
+    free(b->distance);
+    free(b->beaten);
+}
+
+static void build(Nearest *out, const float *point, double reach)
+{
+    enum { SLABS = 16, PARALLEL_CELLS = 1 << 14 };
+    const size_t n_cells = power((size_t)out->side, out->p);
+    const Builder common = { .point = point, .n = out->n, .p = out->p, .side = out->side, .low = out->low, .width = -2.0 * out->low / out->side,
+                             .reach = reach, .cell = out->cell };
+    Builder slab[SLABS];
+    size_t first[SLABS + 1] = { blocks_for((uint32_t)out->n) };
+    #pragma omp parallel for schedule(dynamic) if (n_cells >= PARALLEL_CELLS)
+    for (int s = 0; s < SLABS; s++) {
+        slab[s] = common;
+        for (int j = 0; j < out->p; j++) slab[s].slab.to[j] = out->side;
+        slab[s].slab.from[0] = s * out->side / SLABS;
+        slab[s].slab.to[0] = (s + 1) * out->side / SLABS;
+        if (reach > 0 && slab[s].slab.from[0] < slab[s].slab.to[0]) list_candidates(&slab[s]);
+    }
+    for (int s = 0; s < SLABS; s++) first[s + 1] = first[s] + slab[s].n_blocks;
+    size_t bytes = first[SLABS] * (size_t)(out->p + 1) * WIDTH * sizeof(float);
+    out->block = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (!out->block) abort();
+    pack_list(&common, out->block, NULL, out->n);
+    #pragma omp parallel for schedule(dynamic) if (n_cells >= PARALLEL_CELLS)
+    for (int s = 0; s < SLABS; s++) {
+        pack(out->block, &slab[s], first[s]);
+        free(slab[s].candidate);
     }
 }
 
@@ -234,24 +273,11 @@ Nearest *nearest_new(const float *point, int n, int p)
     norm = sqrt(norm);
     assert(isfinite(norm));
     bool ordinary = norm > 1e-12 && norm < 1e12;            /* else squares leave float32, and the margins do not hold */
-    const int side = ordinary ? cells_per_side(n, p) : 1;
-    const float low = ordinary ? (float)(-1.25 * norm) : 0, per_width = ordinary ? (float)(side / (-2.0 * low)) : 1;
-    Nearest *out = xcalloc(1, sizeof *out);
-    size_t n_cells = 1;
-    Region all = { .from = { 0 } };
-    for (int j = 0; j < p; j++) {
-        n_cells *= (size_t)side;
-        all.to[j] = side;
-    }
-    *out = (Nearest){ .n = n, .p = p, .side = side, .low = low, .per_width = per_width, .cell = xcalloc(n_cells, sizeof(List)) };
-    enum { DEPTHS = 32 };
-    Builder b = { .point = point, .n = n, .p = p, .side = side, .low = low, .width = -2.0 * low / side, .reach = 1.25 * norm, .cell = out->cell,
-                  .spare = xmalloc(DEPTHS * (size_t)n * sizeof(int)), .distance = xmalloc((size_t)n * sizeof(double)) };
-    if (ordinary) divide(&b, &all, NULL, n, 0);
-    pack(out, &b, n_cells);
-    free(b.candidate);
-    free(b.spare);
-    free(b.distance);
+    Nearest *out = xmalloc(sizeof *out);
+    *out = (Nearest){ .n = n, .p = p, .side = ordinary ? cells_per_side(n, p) : 1, .low = ordinary ? (float)(-1.25 * norm) : -1 };
+    out->per_width = (float)(out->side / (-2.0 * out->low));
+    out->cell = xcalloc(power((size_t)out->side, p), sizeof *out->cell);
+    build(out, point, ordinary ? 1.25 * norm : 0);
     return out;
 }
 
@@ -264,8 +290,6 @@ void nearest_free(Nearest *nearest)
 }
 
 /* ---- searching ---- */
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE List cell_of(const Nearest *s, const float *z, int p)
 {
