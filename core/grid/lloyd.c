@@ -12,8 +12,8 @@
 #include "core/grid/nearest.h"
 
 static const double MOMENTUM = 0.8, MOVING = 0.9;               /* for 90 % of the steps before the average */
-enum { FIRST_BATCH = 100, LAST_BATCH = 3000 };                  /* samples a point */
-enum { AVERAGED = 16 };                                         /* steps */
+enum { FIRST_BATCH = 100, LAST_BATCH = 1000 };                  /* samples a point */
+enum { AVERAGED = 48 };                                         /* steps */
 enum { COMPARED = 1 << 22, MEASURED = 1 << 26 };                /* samples for the choice among starts, and for the result */
 
 /* What the random numbers are for: the layer of their stream.  Draw is the start, sequence the step. */
@@ -199,9 +199,8 @@ static int train(Trainer *t, int steps, const GridWatch *watch)
 
 GridPlan grid_plan(int p, int n)
 {
-    (void)p;
-    const int starts = (int)fmax(fmin(4096.0 / n, 64), 1);
-    return (GridPlan){ .starts = starts, .steps = AVERAGED + (n < 512 ? 200 : n < 2048 ? 400 : 600) };
+    const int starts = 4096 / (n * (p - 1)), longer = n > 1024 ? 2 : 3;
+    return (GridPlan){ .starts = starts > n ? n : starts > 1 ? starts : 1, .steps = 500 * (p - 1 < longer ? p - 1 : longer) + AVERAGED };
 }
 
 double grid_plan_samples(GridPlan plan, int n)

@@ -6,7 +6,7 @@
  *
  * beta = 0 with all samples is Lloyd's iteration (1957), with one sample at a time Kohonen's and MacQueen's, known here as
  * CLVQ (Pages and Printems 2003).  The few samples of the first steps shake the points out of bad arrangements, the many of
- * the last ones let them rest: the batch grows from 100 to 3000 samples a point, geometrically.  beta = 0.8 moves the
+ * the last ones let them rest: the batch grows from 100 to 1000 samples a point, geometrically.  beta = 0.8 moves the
  * density of the points, which Lloyd's iteration does in some n^(2/p) steps, in a fifth of them.  The last steps average.
  *
  * The points start as quasi-random numbers with the density of the best grids of many points, N(0, (p+2)/p I).  Small grids
@@ -22,7 +22,8 @@ enum { GRID_DIMENSIONS = 8, GRID_POINTS = 1 << 14 };        /* the most that are
 
 typedef struct { int starts, steps; } GridPlan;             /* steps of each start */
 
-/* What is done for a grid of this size: from 64 starts of 216 steps for few points to one of 616. */
+/* What is done for a grid of this size.  Many starts where p and n are small and the arrangements rugged, 64 for p=2 n=64, of 548
+ * steps; one of 1548 or, with more than 1024 points, 1048 where both are large. */
 GridPlan grid_plan(int p, int n);
 
 /* Samples of all starts together, which the time is proportional to. */

@@ -127,6 +127,21 @@ static void test_other_points(void **state)
             }
 }
 
+/* Twins one ulp apart: which of them is nearer is for float32's rounding to say, however far from the middle between them. */
+static void test_twins(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    float point[N * 4];
+    for (int p = 1; p <= 4; p++) {
+        rng_normals(point, N * p, 13, rng_stream(RNG_TEST, p, 2, 0), 0);
+        for (int i = 1; i < N; i += 2)
+            for (int j = 0; j < p; j++) point[i * p + j] = nextafterf(point[(i - 1) * p + j], i % 4 == 1 ? 9 : -9);
+        check_normals(point, N, p, 1e6);
+        check_ties(point, N, p);
+    }
+}
+
 /* Points in their own order and in reverse: of equal ones the first counts. */
 static void test_ties_go_to_the_lower_index(void **state)
 {
@@ -151,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grids_of_the_program),
         cmocka_unit_test(test_other_points),
+        cmocka_unit_test(test_twins),
         cmocka_unit_test(test_ties_go_to_the_lower_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
