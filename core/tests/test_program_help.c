@@ -9,7 +9,7 @@
 
 #include "core/tests/program.h"
 
-static const char *const commands[] = { "run", "alpha", "ppl", "kl", "info", "tokenize", "allocate", "quantize", "export", "compare", "plot" };
+static const char *const commands[] = { "run", "alpha", "ppl", "kl", "info", "tokenize", "allocate", "quantize", "grid", "export", "compare", "plot" };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void assert_mentions(const char *text, const char *words)
@@ -61,6 +61,7 @@ static void test_help_of_commands(void **state)
     assert_help("allocate", "TABLE.csv --budget layer weights choice bits cost --json");
     assert_help("quantize", "MODEL --method --set --out --force --layers --dtype f32|bf16|f16 --shard-size --calibration --context --windows --seed --protocol"
                             " --bos --separator --json rtn bits group symmetric");
+    assert_help("grid", "--p --n --levels optimal|uniform --built-in --seed --starts --steps --out --csv --json mse");
     assert_help("export", "RUN.h5 TABLE --format csv|md|tex|json");
     assert_help("plot", "RUN.h5 --out");
 }
