@@ -5,7 +5,7 @@
 # make test         set-up, build, all tests: under 6 minutes on two cores
 # make check-real   the long checks on the default model: about a minute and a half; DATA=DIR adds those on real text
 # make check-data DATA=DIR   the checks that need a folder of texts, tokenizers and trained models
-# make grids        train the grids that are built in again, all (15 minutes on two cores) or SUBSET="p2n16 p3n64", and compare
+# make grids        train the grids that are built in again, all (18 minutes of one core) or SUBSET="p2n16 p3n64", and compare
 # make asan         the tests again under the address and undefined-behaviour sanitizers
 BUILD  ?= build
 OPT    ?= -O3                  # SIMD by run-time dispatch (target attributes), not -march=native: binaries move between machines

@@ -4,7 +4,7 @@
  *     mse = E min_i ||z - c_i||^2 / p ,   z ~ N(0, I_p)
  *
  * p = 1: the Lloyd-Max quantizer, computed when it is asked for, and equally spaced levels; mse is exact.
- * p >= 2: trained once (core/grid/train.h) and built into the program from core/grid/data; `make grids`
+ * p >= 2: trained once (core/grid/lloyd.h) and built into the program from core/grid/data; `make grids`
  * makes them again.  A grid of n points costs log2(n) / p bits per number.
  */
 #ifndef CORE_GRID_GRID_H

@@ -200,7 +200,7 @@ static int train(Trainer *t, int steps, const GridWatch *watch)
 GridPlan grid_plan(int p, int n)
 {
     const int starts = 4096 / (n * (p - 1)), longer = n > 1024 ? 2 : 3;
-    return (GridPlan){ .starts = starts > n ? n : starts > 1 ? starts : 1, .steps = 500 * (p - 1 < longer ? p - 1 : longer) + AVERAGED };
+    return (GridPlan){ .starts = starts > n ? n : starts > 1 ? starts : 1, .steps = 500 * (p - 1 < longer ? p - 1 : longer) + AVERAGED, .measured = MEASURED };
 }
 
 double grid_plan_samples(GridPlan plan, int n)
@@ -218,7 +218,7 @@ static int compare_points(const void *a, const void *b, void *p)
     return 0;
 }
 
-/* Start number `start` into point, and what it comes to on samples that are the same for all. */
+/* Start number `start` into point, and what it comes to on samples that are the same for all (mse NULL: nobody asks). */
 static int run_start(float *point, double *mse, int p, int n, int start, int steps, uint64_t seed, const GridWatch *watch)
 {
     double se;
@@ -226,7 +226,7 @@ static int run_start(float *point, double *mse, int p, int n, int start, int ste
     int status = train(&t, steps, watch);
     sums_free(t.part);
     free(t.velocity);
-    if (status == OK) measure(mse, &se, point, p, n, COMPARED, seed, rng_stream(RNG_GRID, FOR_CHOICE, 0, 0));
+    if (status == OK && mse) measure(mse, &se, point, p, n, COMPARED, seed, rng_stream(RNG_GRID, FOR_CHOICE, 0, 0));
     return status;
 }
 
@@ -240,7 +240,7 @@ int grid_train(float *point, double *mse, double *mse_se, int p, int n, GridPlan
     /* Where there are several starts the threads share these, and each start is one thread's. */
     #pragma omp parallel for schedule(dynamic) if (plan.starts > 1)
     for (int s = 0; s < plan.starts; s++) {
-        int start_status = run_start(all + (size_t)s * size, &reached[s], p, n, s, plan.steps, seed, watch);
+        int start_status = run_start(all + (size_t)s * size, plan.starts > 1 ? &reached[s] : NULL, p, n, s, plan.steps, seed, watch);
         if (start_status == OK) continue;
         #pragma omp atomic write
         status = start_status;
@@ -250,7 +250,7 @@ int grid_train(float *point, double *mse, double *mse_se, int p, int n, GridPlan
     if (status == OK) {
         memcpy(point, all + (size_t)best * size, size * sizeof *point);
         qsort_r(point, (size_t)n, (size_t)p * sizeof *point, compare_points, &p);
-        measure(mse, mse_se, point, p, n, MEASURED, seed, rng_stream(RNG_GRID, FOR_RESULT, 0, 0));
+        measure(mse, mse_se, point, p, n, plan.measured, seed, rng_stream(RNG_GRID, FOR_RESULT, 0, 0));
     }
     free(all);
     free(reached);

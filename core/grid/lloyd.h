@@ -15,18 +15,17 @@
 #ifndef CORE_GRID_LLOYD_H
 #define CORE_GRID_LLOYD_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum { GRID_DIMENSIONS = 8, GRID_POINTS = 1 << 14 };        /* the most that are trained */
 
-typedef struct { int starts, steps; } GridPlan;             /* steps of each start */
+typedef struct { int starts, steps; int64_t measured; } GridPlan;      /* steps of each start; samples for the mse at the end */
 
-/* What is done for a grid of this size.  Many starts where p and n are small and the arrangements rugged, 64 for p=2 n=64, of 548
- * steps; one of 1548 or, with more than 1024 points, 1048 where both are large. */
+/* What is done for a grid of this size: the larger p and n, the fewer starts and the more steps, from 64 of 548 (p=2 n=64) to one
+ * of 1548 (p=4 n=1024) or, with more than 1024 points, 1048; and 2^26 samples at the end. */
 GridPlan grid_plan(int p, int n);
 
-/* Samples of all starts together, which the time is proportional to. */
+/* Samples of all steps together. */
 double grid_plan_samples(GridPlan plan, int n);
 
 /* Told after every step how many samples it took; from any thread, but from one at a time. */
@@ -34,7 +33,7 @@ typedef struct { void (*step)(void *context, double samples); void *context; } G
 
 /*
  * point [n][p] = the grid in lexicographic order; *mse = E min_i ||z - c_i||^2 / p of these float32 points, with its standard error,
- * from 2^26 samples that are not those of the training.  2 <= p <= GRID_DIMENSIONS, 1 <= n <= GRID_POINTS.
+ * from samples that had no part in the training.  2 <= p <= GRID_DIMENSIONS, 1 <= n <= GRID_POINTS.
  *
  * A function of p, n, plan and seed, whatever the number of threads.  ERR_INTERRUPTED.
  */

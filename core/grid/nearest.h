@@ -9,8 +9,7 @@
  * set.  A vector for which no d_i is below infinity (NaN, infinite or huge coordinates) has code 0.
  *
  * The search lays a box of equal cells over the points.  Each cell lists the points that can be nearest
- * to some z in it, found from p-dimensional half spaces in double with a margin for what float32 rounds;
- * outside of the box all points are tried.
+ * to some z in it, with a margin for all that float32 rounds; outside of the box all points are tried.
  */
 #ifndef CORE_GRID_NEAREST_H
 #define CORE_GRID_NEAREST_H
@@ -21,7 +20,7 @@ enum { NEAREST_POINTS = 1 << 16, NEAREST_DIMENSIONS = 8 };          /* the most 
 
 typedef struct Nearest Nearest;
 
-/* point [n][p], finite, borrowed for the call only.  Takes milliseconds to tenths of a second. */
+/* point [n][p], finite, borrowed for the call only.  Takes up to tenths of a second, of all threads. */
 Nearest *nearest_new(const float *point, int n, int p);
 void     nearest_free(Nearest *nearest);                            /* NULL is fine */
 

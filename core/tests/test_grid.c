@@ -15,6 +15,7 @@
 #include "core/grid/data.h"
 #include "core/grid/grid.h"
 #include "core/grid/lloyd.h"
+#include "core/grid/lloyd_max.h"
 
 /* ---- p = 1 ---- */
 
@@ -76,7 +77,7 @@ static void test_mse_is_as_stated(void **state)
         grid_measure(&mse, &se, grid->point, grid->p, grid->n, 1 << 20, 31, n_grids);
         if (!(fabs(mse - grid->mse) <= 4 * hypot(se, grid->mse_se))) print_error("p=%d n=%d: %.9g, stated %.9g\n", grid->p, grid->n, mse, grid->mse);
         assert_true(fabs(mse - grid->mse) <= 4 * hypot(se, grid->mse_se));
-        assert_true(se <= 1.5e-3 * mse);
+        assert_true(se <= 2e-3 * mse);
     }
     assert_int_equal(n_grids, sizeof published / sizeof *published);
 }
@@ -100,12 +101,15 @@ static void test_order(void **state)
         assert_true(grid->point[i] == -grid->point[36 - i] && uniform->point[i] == -uniform->point[36 - i]);
         assert_true(i == 0 || grid->point[i - 1] < grid->point[i]);
     }
+    double level[100];
+    lloyd_max(level, 100);
+    for (int i = 0; i < 100; i++) assert_true(level[i] == -level[99 - i]);
 }
 
 /* ---- training ---- */
 
-/* The committed points of the smallest grid come out again: to the byte on the kind of machine that made them, and elsewhere,
- * where another libm may lead another way, as good. */
+/* The committed points of the smallest grid come out again, to the byte: a libm that rounds another way in the last place does not
+ * reach the float32 of so few starting points, and all that follows is exact or rounded as IEEE 754 says. */
 static void test_made_again(void **state)
 {
     (void)state;
@@ -114,8 +118,10 @@ static void test_made_again(void **state)
     double mse, se;
     const Grid *grid;
     assert_int_equal(grid_find(&grid, P, N), OK);
-    assert_int_equal(grid_train(point, &mse, &se, P, N, grid_plan(P, N), 1, NULL), OK);
-    if (memcmp(point, grid->point, sizeof point)) print_message("not the committed bytes\n");
+    GridPlan plan = grid_plan(P, N);
+    plan.measured = 1 << 22;
+    assert_int_equal(grid_train(point, &mse, &se, P, N, plan, 1, NULL), OK);
+    assert_memory_equal(point, grid->point, sizeof point);
     assert_true(fabs(mse - grid->mse) <= 4 * hypot(se, grid->mse_se));
 }
 
@@ -127,7 +133,7 @@ static void test_threads_change_nothing(void **state)
     double mse[2], se[2];
     const int threads = omp_get_max_threads();
     for (int starts = 1; starts <= 2; starts++) {
-        const GridPlan plan = { starts, 80 };
+        const GridPlan plan = { starts, 80, 1 << 20 };
         omp_set_num_threads(1);
         assert_int_equal(grid_train(one, &mse[0], &se[0], P, N, plan, 5, NULL), OK);
         omp_set_num_threads(3);
@@ -145,9 +151,9 @@ static void test_odd_sizes(void **state)
     (void)state;
     float point[8 * 8];
     double mse, se;
-    assert_int_equal(grid_train(point, &mse, &se, 2, 1, (GridPlan){ 1, 60 }, 5, NULL), OK);
-    assert_true(fabs(mse - 1) <= 4 * se && se < 1e-3 && fabsf(point[0]) < 0.02f && fabsf(point[1]) < 0.02f);
-    assert_int_equal(grid_train(point, &mse, &se, 8, 8, (GridPlan){ 1, 60 }, 5, NULL), OK);
+    assert_int_equal(grid_train(point, &mse, &se, 2, 1, (GridPlan){ 1, 60, 1 << 20 }, 5, NULL), OK);
+    assert_true(fabs(mse - 1) <= 4 * se && se < 2e-3 && fabsf(point[0]) < 0.02f && fabsf(point[1]) < 0.02f);
+    assert_int_equal(grid_train(point, &mse, &se, 8, 8, (GridPlan){ 1, 60, 1 << 20 }, 5, NULL), OK);
     assert_true(mse < 0.8 && mse > 0.5);
 }
 

@@ -120,7 +120,7 @@ const Command command_grid = {
     .name = "grid", .arguments = "--p P --n N", .summary = "a grid (codebook) that is optimal for Gaussian numbers, and its error",
     .details = "A grid is n points c_i of p numbers each; mse = E min_i ||z - c_i||^2 / p for p independent normal numbers z.\n"
                "The levels of p=1 are computed (Lloyd-Max) and their mse is exact.  For p >= 2 the points are trained on some 1e9\n"
-               "random vectors: ten seconds for p=2 n=16, some minutes for p=4 n=4096 on two cores.  The result depends on the seed,\n"
+               "random vectors: five seconds for p=2 n=16, three minutes for p=4 n=4096 on two cores.  The result depends on the seed,\n"
                "not on the threads.  What is built in, each trained by this command: core/grid/data/grids.csv; make grids does it again.\n"
                "  linearity grid --p 1 --n 256 --levels uniform --json        256 equally spaced levels at the best step\n"
                "  linearity grid --p 2 --n 100 --out p2n100.f32               a grid that is not built in\n",
