@@ -12,6 +12,8 @@
  * only the damping holds them.  `unbiased` is not offered: later vectors have absorbed what it would undo.
  * Cost: that of gptq on a row filled up, two rotations of H, and higgs's search.
  */
+#include "core/quantize/gptq_higgs.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -19,7 +21,6 @@
 #include "core/quantize/gptq_loop.h"
 #include "core/quantize/hadamard.h"
 #include "core/quantize/hessian.h"
-#include "core/quantize/higgs.h"
 #include "core/quantize/scale.h"
 
 static const Option gptq_higgs_options[] = { HIGGS_GRID_OPTIONS, HIGGS_ROTATION_OPTIONS, PERCDAMP_OPTION, SEQUENTIAL_OPTION, { 0 } };
@@ -114,20 +115,25 @@ static int round_rotated(Packed *out, const LayerWeights *layer, const Higgs *hi
     return status;
 }
 
+int gptq_higgs_encode_with(Packed *out, const LayerWeights *layer, const Higgs *higgs, const Evidence *evidence, double percdamp, Draw draw)
+{
+    TRY(hessian_check(evidence, layer->cols, "gptq-higgs", layer->layer));
+    const int64_t n = higgs_padded(higgs);
+    double *u = xmalloc(sizeof *u * (size_t)(n * n));
+    float *sign = xmalloc(sizeof *sign * (size_t)n);
+    higgs_signs(sign, higgs, layer->layer, draw);
+    rotated_hessian(u, evidence->hessian, sign, higgs);
+    int status = hessian_factor(u, n, percdamp, "gptq-higgs", layer->layer);
+    if (status == OK) status = round_rotated(out, layer, higgs, u, sign);
+    free(u), free(sign);
+    return status;
+}
+
 static int gptq_higgs_encode(Packed *out, const LayerWeights *layer, const Options *options, const Evidence *evidence, Draw draw)
 {
     Higgs higgs;
     TRY(higgs_read(&higgs, options, layer->cols));
-    TRY(hessian_check(evidence, layer->cols, "gptq-higgs", layer->layer));
-    const int64_t n = higgs_padded(&higgs);
-    double *u = xmalloc(sizeof *u * (size_t)(n * n));
-    float *sign = xmalloc(sizeof *sign * (size_t)n);
-    higgs_signs(sign, &higgs, layer->layer, draw);
-    rotated_hessian(u, evidence->hessian, sign, &higgs);
-    int status = hessian_factor(u, n, options_number(options, "percdamp"), "gptq-higgs", layer->layer);
-    if (status == OK) status = round_rotated(out, layer, &higgs, u, sign);
-    free(u), free(sign);
-    return status;
+    return gptq_higgs_encode_with(out, layer, &higgs, evidence, options_number(options, "percdamp"), draw);
 }
 
 static int gptq_higgs_check(int64_t rows, int64_t cols, const Options *options)

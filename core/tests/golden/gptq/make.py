@@ -102,7 +102,7 @@ keep("gptq.b4.g140", gptq(H, 4, 140))
 keep("gptq.b3.g32.dead", gptq(DEAD, 3, 32))
 
 
-# ---- GPTQ in the HIGGS domain, with the grids of core/grid/data ----
+# ---- GPTQ in the HIGGS domain, with grids of random points that go with the results: better ones may come, these stay ----
 
 def hadamard(n):
     h = np.ones((1, 1))
@@ -111,9 +111,12 @@ def hadamard(n):
     return h
 
 
+for p, n in ((2, 16), (2, 256), (3, 64)):
+    tensors[f"grid.p{p}n{n}"] = (1.1 * np.random.default_rng(100 * p + n).standard_normal((n, p))).astype(np.float32)
+
+
 def gptq_higgs(h, p, n, group):
-    here = pathlib.Path(__file__).resolve().parents[4]
-    points = np.fromfile(here / f"core/grid/data/p{p}n{n}.f32", "<f4").reshape(n, p).astype(np.float64)
+    points = tensors[f"grid.p{p}n{n}"].astype(np.float64)
     padded = -(-COLS // group) * group
     rotation = np.kron(np.eye(padded // group), hadamard(group)) / group ** 0.5
     y = np.zeros((ROWS, padded))
