@@ -33,7 +33,7 @@ half(k) = 1.96 * or_else(column("ratio_se"), 0)
 set yrange [-0.7:n - 0.3]
 set logscale x 2
 set xrange [least / 1.1:most * 1.1]
-set xtics (0.2, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 5) font ",7"
+set xtics (0.2, 0.5, 1, 2, 5) font ",7"
 set format x "%g"
 set label 1 note."point: geometric mean over layers; thick: its 95 % interval; thin: one standard deviation of a layer" at screen 0.985, 1 - 0.13 / height right font ",8" textcolor rgb grey noenhanced
 set label 2 "measured / predicted KL of one layer" at screen 0.61, 0.14 / height center
