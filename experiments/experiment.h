@@ -49,6 +49,12 @@ int run_gradients(Measurement *out, Run *run, const GradientRequest *request);
 /* ERR_ARGUMENT for a choice of the config that is noise, or that a layer's shape or the lack of a calibration text rules out. */
 int run_check_choices(const Run *run);
 
+/* A value and its standard error over windows: as the columns NAME and NAME_se, and as "1.23 +- 0.4" (the caller frees). */
+typedef struct { double value, se; } Mean;
+void add_estimate(Table *table, const char *name, const char *unit, const char *meaning);
+void set_estimate(Table *table, int64_t row, const char *name, Mean mean);
+char *with_error(double value, double se);
+
 /* Adds the rows of a table to the run's table of that name, with the swept keys as further columns;
  * takes the table. */
 void run_emit(Run *run, Table *table);

@@ -62,7 +62,6 @@ int  fisher_measure(Additivity *a);                 /* a, clean, v */
 /* additivity_predict.c: three rules for the loss at a node of a ray. */
 enum { RULES = 3 };
 extern const char *const rule_name[RULES];
-typedef struct { double value, se; } Mean;
 typedef struct { double *window; Interval interval; Mean ratio; } RulePrediction;
 typedef struct { RulePrediction rule[RULES]; Mean slope_ratio; } NodePrediction;
 

@@ -12,12 +12,6 @@
 static const double GOOD = 0.1;         /* a law that is off by more has ended */
 
 /* "1.17 +- 0.056"; the caller frees. */
-static char *with_error(double value, double se)
-{
-    if (!isfinite(value)) return xstrdup("unknown");
-    return isfinite(se) ? xformat("%.3g +- %.2g", value, se) : xformat("%.3g", value);
-}
-
 static char *cell_with_error(const Table *t, int64_t row, const char *name)
 {
     char *se = xformat("%s_se", name), *text = with_error(table_number(t, row, name), table_number(t, row, se));

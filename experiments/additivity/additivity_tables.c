@@ -14,14 +14,6 @@
 
 /* ---- columns ---- */
 
-static void add_estimate(Table *t, const char *name, const char *unit, const char *meaning)
-{
-    char *se = xformat("%s_se", name);
-    table_add_column(t, COLUMN_NUMBER, name, unit, meaning);
-    table_add_column(t, COLUMN_NUMBER, se, unit, "its standard error over windows");
-    free(se);
-}
-
 static void add_loss_columns(Table *t)
 {
     add_estimate(t, "kl", "nats/token", "measured KL(clean || perturbed)");
@@ -90,14 +82,6 @@ static Table *whole_table(void)
 }
 
 /* ---- cells ---- */
-
-static void set_estimate(Table *t, int64_t row, const char *name, Mean e)
-{
-    char *se = xformat("%s_se", name);
-    table_set_number(t, row, name, e.value);
-    table_set_number(t, row, se, e.se);
-    free(se);
-}
 
 static void set_rules(Table *t, int64_t row, const NodePrediction *p, double kl)
 {

@@ -50,11 +50,6 @@ static void say_count(const Prediction *p)
     free(others);
 }
 
-static char *with_error(double value, double se)
-{
-    return isfinite(se) ? xformat("%.3g +- %.2g", value, se) : xformat("%.3g", value);
-}
-
 /* "12 % less" */
 static char *saving(double value, double other)
 {

@@ -35,7 +35,6 @@ typedef struct {
     Table *whole, *rivals, *layers, *predictors;
 } Quantizers;
 
-typedef struct { double value, se; } Mean;
 Mean mean_of(const Quantizers *q, const double *by_window);
 Mean ratio_of(const Quantizers *q, const double *a, const double *b);       /* mean a / mean b, paired by window */
 

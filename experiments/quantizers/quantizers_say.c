@@ -8,12 +8,6 @@
 #include "core/base/err.h"
 #include "experiments/quantizers/quantizers.h"
 
-static char *with_error(double value, double se)
-{
-    if (!isfinite(value)) return xstrdup("undefined");
-    return isfinite(se) ? xformat("%.3g +- %.2g", value, se) : xformat("%.3g", value);
-}
-
 static void say_choice(Quantizers *q, int64_t row)
 {
     const Table *t = q->whole;

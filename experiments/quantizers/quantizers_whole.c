@@ -12,22 +12,6 @@
 /* Rivals are within so many bits per weight of one another. */
 static const double NEARLY_EQUAL = .1;
 
-static void add_estimate(Table *t, const char *name, const char *unit, const char *meaning)
-{
-    char *se = xformat("%s_se", name);
-    table_add_column(t, COLUMN_NUMBER, name, unit, meaning);
-    table_add_column(t, COLUMN_NUMBER, se, unit, "its standard error over windows");
-    free(se);
-}
-
-static void set_estimate(Table *t, int64_t row, const char *name, Mean mean)
-{
-    char *se = xformat("%s_se", name);
-    table_set_number(t, row, name, mean.value);
-    table_set_number(t, row, se, mean.se);
-    free(se);
-}
-
 static Table *whole_table(void)
 {
     Table *t = table_new("quantizers", "each choice in all layers under study");

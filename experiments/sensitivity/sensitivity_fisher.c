@@ -23,7 +23,7 @@ static int64_t *weights_of(const Run *run, const Coefficients *c)
     return weights;
 }
 
-static int set_estimate(Table *t, int64_t row, const char *name, const Coefficients *c, const double *by_window, int place, const Run *run)
+static int set_coefficient(Table *t, int64_t row, const char *name, const Coefficients *c, const double *by_window, int place, const Run *run)
 {
     Estimate e;
     char *se = xformat("%s_se", name);
@@ -58,9 +58,9 @@ int fisher_rows(Table *t, const Run *run, const Coefficients *c)
         table_set_integer(t, row, "top_window", top.window);
         table_set_number(t, row, "top_share", top.share);
         table_set_number(t, row, "top_size", top.size);
-        status = set_estimate(t, row, "alpha", c, c->a, i, run);
-        if (status == OK) status = set_estimate(t, row, "alpha_sigma", c, c->sigma, i, run);
-        if (status == OK) status = set_estimate(t, row, "rho", c, c->rho, i, run);
+        status = set_coefficient(t, row, "alpha", c, c->a, i, run);
+        if (status == OK) status = set_coefficient(t, row, "alpha_sigma", c, c->sigma, i, run);
+        if (status == OK) status = set_coefficient(t, row, "rho", c, c->rho, i, run);
     }
     free(contrast);
     free(robust);
