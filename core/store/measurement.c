@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,13 @@ const double *measurement_form(const Measurement *m, const char *name)
     for (int f = 0; f < m->n_forms; f++)
         if (strcmp(m->form_name[f], name) == 0) return m->form + (size_t)f * n_cells(m);
     return NULL;
+}
+
+double *undefined_numbers(int n)
+{
+    double *undefined = xmalloc(sizeof *undefined * (size_t)n);
+    for (int i = 0; i < n; i++) undefined[i] = NAN;
+    return undefined;
 }
 
 static void *copy_of(const void *data, int n, size_t size)
@@ -169,11 +177,11 @@ static void *take_array(Reader *reader, int n, size_t size)
     return array;
 }
 
-static bool take_kind(Reader *reader, RecordKind kind)
+static RecordKind take_kind(Reader *reader)
 {
     uint8_t found = 0;
     take(reader, &found, 1);
-    return found == kind;
+    return found;
 }
 
 static void take_forms(Reader *reader, Measurement *m)
@@ -187,7 +195,7 @@ static void take_forms(Reader *reader, Measurement *m)
     m->form = take_array(reader, m->n_forms, n_bytes);
 }
 
-static void take_measurement(Reader *reader, Measurement *m)
+static void take_measurement(Reader *reader, Measurement *m, RecordKind kind)
 {
     char *key = take_text(reader);
     if (strlen(key) == HASH_TEXT - 1) memcpy(m->key, key, HASH_TEXT);
@@ -201,14 +209,14 @@ static void take_measurement(Reader *reader, Measurement *m)
     m->nll = take_array(reader, m->n_windows, sizeof *m->nll);
     m->kl = take_array(reader, m->n_windows, sizeof *m->kl);
     m->same_top = take_array(reader, m->n_windows, sizeof *m->same_top);
-    m->n_layers = take_count(reader, sizeof *m->layer + sizeof(int64_t) + 5 * sizeof(double));
+    m->n_layers = take_count(reader, sizeof *m->layer + sizeof(int64_t) + 4 * sizeof(double));
     m->layer = take_array(reader, m->n_layers, sizeof *m->layer);
     m->layer_name = xcalloc((unsigned long)m->n_layers, sizeof *m->layer_name);
     for (int i = 0; i < m->n_layers; i++) m->layer_name[i] = take_text(reader);
     m->t2 = take_array(reader, m->n_layers, sizeof *m->t2);
     m->kappa = take_array(reader, m->n_layers, sizeof *m->kappa);
     m->bits = take_array(reader, m->n_layers, sizeof *m->bits);
-    m->code_bits = take_array(reader, m->n_layers, sizeof *m->code_bits);
+    m->code_bits = kind == RECORD_OLDER ? undefined_numbers(m->n_layers) : take_array(reader, m->n_layers, sizeof *m->code_bits);
     m->t2_asked = take_array(reader, m->n_layers, sizeof *m->t2_asked);
     take_forms(reader, m);
 }
@@ -217,8 +225,9 @@ int measurement_decode(Measurement *out, const uint8_t *data, size_t n)
 {
     Reader reader = { data, n, false };
     Measurement m = { 0 };
-    if (!take_kind(&reader, RECORD_MEASUREMENT)) FAIL(ERR_FORMAT, "a record is not a measurement");
-    take_measurement(&reader, &m);
+    const RecordKind kind = take_kind(&reader);
+    if (kind != RECORD_MEASUREMENT && kind != RECORD_OLDER) FAIL(ERR_FORMAT, "a record is not a measurement");
+    take_measurement(&reader, &m, kind);
     int status = OK;
     if (reader.bad || reader.left > 0) status = err_set(ERR_FORMAT, "a measurement's record has the wrong length");
     else if (!forms_fit(&m) || forms_check_finite(&m) != OK) status = err_set(ERR_FORMAT, "a measurement's record has forms that none can have");
@@ -232,7 +241,7 @@ int run_decode(int64_t *run, Provenance *out, const uint8_t *data, size_t n)
     Reader reader = { data, n, false };
     Provenance provenance = { 0 };
     int64_t index = 0;
-    if (!take_kind(&reader, RECORD_RUN)) FAIL(ERR_FORMAT, "a record is not a run's provenance");
+    if (take_kind(&reader) != RECORD_RUN) FAIL(ERR_FORMAT, "a record is not a run's provenance");
     take(&reader, &index, sizeof index);
     int n_pairs = take_count(&reader, 2 * sizeof(int64_t));
     for (int i = 0; i < n_pairs; i++) {

@@ -13,8 +13,9 @@
 
 typedef struct { uint8_t *data; size_t n, capacity; } Bytes;        /* zeroed: empty; free data */
 
-/* A payload is one of these; the first byte says which. */
-typedef enum { RECORD_MEASUREMENT = 'm', RECORD_RUN = 'r' } RecordKind;
+/* A payload is one of these; the first byte says which.  OLDER: a measurement without code_bits, as a version before them may
+ * have left in a journal; only read. */
+typedef enum { RECORD_MEASUREMENT = 'M', RECORD_OLDER = 'm', RECORD_RUN = 'r' } RecordKind;
 
 void measurement_encode(Bytes *out, const Measurement *measurement);
 void run_encode(Bytes *out, int64_t run, const Provenance *provenance);
@@ -22,6 +23,9 @@ void run_encode(Bytes *out, int64_t run, const Provenance *provenance);
 /* ERR_FORMAT where the bytes are not a record of that kind, whole and nothing more. */
 int measurement_decode(Measurement *out, const uint8_t *data, size_t n);
 int run_decode(int64_t *run, Provenance *out, const uint8_t *data, size_t n);
+
+/* [n] NaN, for what an older record or file lacks; the caller frees. */
+double *undefined_numbers(int n);
 
 /* The tables that the records make; the caller frees them. */
 enum { RECORD_TABLES = 5 };

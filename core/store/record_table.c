@@ -185,11 +185,7 @@ static void *slice(const void *array, int64_t first, int n, size_t size)
 
 static double *numbers(const Table *table, const char *column, int64_t first, int n)
 {
-    if (!table_column(table, column)) {
-        double *undefined = xmalloc(sizeof *undefined * (size_t)n);
-        for (int i = 0; i < n; i++) undefined[i] = NAN;
-        return undefined;
-    }
+    if (!table_column(table, column)) return undefined_numbers(n);
     return slice(table_column(table, column)->number, first, n, sizeof(double));
 }
 

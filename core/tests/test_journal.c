@@ -1,4 +1,5 @@
 /* The journal: torn, flipped, left behind by a kill, merged twice, or another program's. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -210,6 +211,30 @@ static void test_record_with_forms(void **state)
     measurement_free(&m);
 }
 
+/* A journal that a version before code_bits has left. */
+static void test_record_without_code_bits(void **state)
+{
+    (void)state;
+    Measurement m = made(7), back;
+    const int n_forms = m.n_forms;
+    const size_t column = 8 * (size_t)m.n_layers;
+    m.n_forms = 0;
+    Bytes bytes = { 0 };
+    measurement_encode(&bytes, &m);
+    memmove(bytes.data + bytes.n - 2 * column, bytes.data + bytes.n - column, column);     /* t2_asked, over code_bits */
+    bytes.data[0] = RECORD_OLDER;
+    require(measurement_decode(&back, bytes.data, bytes.n - column));
+    for (int l = 0; l < m.n_layers; l++) {
+        assert_true(isnan(back.code_bits[l]));
+        assert_memory_equal(&back.t2_asked[l], &m.t2_asked[l], 8);
+    }
+    measurement_free(&back);
+    refused(measurement_decode(&back, bytes.data, bytes.n), ERR_FORMAT, "wrong length");
+    free(bytes.data);
+    m.n_forms = n_forms;
+    measurement_free(&m);
+}
+
 static void test_foreign_journal(void **state)
 {
     (void)state;
@@ -231,6 +256,7 @@ int main(void)
         TEST(test_journal_goes_on_after_torn_tail),
         TEST(test_journal_after_merge_counts_once),
         TEST(test_record_with_forms),
+        TEST(test_record_without_code_bits),
         TEST(test_foreign_journal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

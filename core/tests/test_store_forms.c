@@ -143,6 +143,12 @@ static void test_forms_that_are_not_finite(void **state)
 typedef void Change(Table *forms);
 
 /* make_four's file with its table of forms changed, or left out. */
+static void without_code_bits(Table *t)
+{
+    for (int c = 0; c < t->n_columns; c++)
+        if (!strcmp(t->column[c].name, "code_bits")) t->column[c].name[0] = 'x';
+}
+
 static int reopened(Change *change)
 {
     make_four();
@@ -152,6 +158,7 @@ static int reopened(Change *change)
     for (int t = 0; t < n; t++) {
         bool is_forms = strcmp(table[t]->name, "measurement_forms") == 0;
         if (is_forms && change) change(table[t]);
+        if (!change && !strcmp(table[t]->name, "measurement_layers")) without_code_bits(table[t]);
         if (!is_forms || change) kept[n_kept++] = table[t];
         else table_free(table[t]);
     }
@@ -174,7 +181,11 @@ static void test_file_from_before_forms(void **state)
     require(reopened(NULL));
     Store *store = opened(false);
     assert_int_equal(store_count(store), 4);
-    for (int i = 0; i < 4; i++) assert_int_equal(store_record(store, i)->n_forms, 0);
+    for (int i = 0; i < 4; i++) {
+        const Measurement *m = store_record(store, i);
+        assert_int_equal(m->n_forms, 0);
+        for (int l = 0; l < m->n_layers; l++) assert_true(isnan(m->code_bits[l]) && m->bits[l] == 0);
+    }
     append_forms(store, 4, 1, 1, sigma_rho, 1);                 /* and can be added to */
     closed(store);
     store = opened(true);
