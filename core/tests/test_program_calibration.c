@@ -91,6 +91,9 @@ static void test_missing_text(void **state)
     (void)state;
     const char *config = scratch_text("none.yaml", "experiment: quantizers\nmodel: " MODEL "\ntext: {random: {windows: 2, length: 20}}\nchoices: [gptq]\n");
     refused("the choice gptq needs to see the inputs of the layers: give calibration.file", (const char *const[]){ "run", config, "--quiet", NULL });
+    char *calibrated = xformat("calibration.file=%s", calibration_text());
+    refused("the calibration text alone takes", (const char *const[]){ "run", config, "--quiet", "--memory", "1000000", "--set", calibrated, NULL });
+    free(calibrated);
     refused("--calibration TEXT", (const char *const[]){ "quantize", MODEL, "--method", "awq", "--out", scratch_path("no"), NULL });
     refused("no-such-file", (const char *const[]){ "quantize", MODEL, "--method", "gptq", "--calibration", "no-such-file.ids", "--out", scratch_path("no"), "--quiet", NULL });
 }

@@ -12,6 +12,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/err.h"
+#include "core/base/size.h"
 #include "core/measure/study.h"
 #include "experiments/command.h"
 #include "experiments/estimators/estimator.h"
@@ -58,15 +59,31 @@ static int point_open(Point *p, Job *s, const SweepPoint *point)
     return run_layers(&p->run.layer, &p->run.n_layers, p->model, p->options);
 }
 
-/* Of the memory, what the calibration works with and, up to a fourth of all, what it keeps. */
+static bool any_sequential(const Config *config)
+{
+    for (int c = 0; c < config->n_choices; c++) {
+        const Choice *choice = &config->choice[c];
+        if (choice->perturbation->sequential && choice->perturbation->sequential(choice->options)) return true;
+    }
+    return false;
+}
+
+/* Of the memory, what the calibration works with (another one where inputs are to be those of the model quantized so far) and, up
+ * to a fourth of the rest, what it keeps. */
 static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
 {
     const int64_t memory = options_integer(p->options, "memory"), all = calibration_evidence_bytes(model_shape(p->model));
     *left = memory, *keep = 0;
     if (!options_is_set(p->options, "calibration.file")) return OK;
     TRY(open_corpus(&p->calibration, options_text(p->options, "calibration.file"), p->model, p->options, "calibration."));
-    *keep = all < memory / 4 ? all : memory / 4;
-    *left = memory - *keep - calibration_bytes(model_shape(p->model), &p->calibration);
+    int64_t work = calibration_bytes(model_shape(p->model), &p->calibration, false);
+    if (any_sequential(p->run.config)) work += calibration_bytes(model_shape(p->model), &p->calibration, true);
+    char given[SIZE_TEXT], needed[SIZE_TEXT];
+    if (work >= memory)
+        FAIL(ERR_MEMORY, "memory is set to %s, and the calibration text alone takes %s; raise memory, or use fewer or shorter calibration.windows",
+             size_text(given, memory), size_text(needed, work));
+    *keep = all < (memory - work) / 4 ? all : (memory - work) / 4;
+    *left = memory - work - *keep;
     return OK;
 }
 
@@ -75,7 +92,9 @@ static int point_study(Point *p, Job *s)
 {
     int64_t keep, left;
     TRY(calibration_memory(&keep, &left, p));
-    TRY(study_plan(&p->plan, model_shape(p->model), &p->corpus, left));
+    int status = study_plan(&p->plan, model_shape(p->model), &p->corpus, left);
+    if (status == ERR_MEMORY && p->calibration.n_segments) err_context(status, "beside the calibration text");
+    TRY(status);
     TRY(study_open(&p->study, p->model, &p->corpus, p->kernels, &p->plan, (uint64_t)options_integer(p->options, "seed"), s->store));
     if (p->calibration.n_segments) study_calibrate(p->study, &p->calibration, keep);
     p->run.study = p->study;
