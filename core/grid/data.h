@@ -2,7 +2,8 @@
  * data.h - the grids of p >= 2 that are built into the program, byte for byte the files in core/grid/data
  *
  * pPnN.f32 holds [n][p] float32, little-endian; grids.csv what was measured on each: a header line, then
- * p,n,mse,mse_se,seconds.  `make grids` makes them again.
+ * p,n,mse,mse_se,seconds.  `make grids` makes them again.  Points that change change what
+ * higgs and gptq-higgs give: raise their versions, so that no store returns what the old ones gave.
  */
 #ifndef CORE_GRID_DATA_H
 #define CORE_GRID_DATA_H

@@ -59,7 +59,8 @@ void study_calibrate(Study *study, const Corpus *text, int64_t keep);
  * the next call.  ERR_ARGUMENT where there is no calibration text. */
 int study_evidence(const Evidence **out, Evidence *room, Study *study, const Perturbation *perturbation, int layer);
 
-/* One perturbation of one layer, weights read from the model: what came out (out NULL: not wanted) and its error. */
+/* One perturbation of one layer, weights read from the model: what came out (out NULL: not wanted) and its error.  Its inputs are the
+ * clean model's, those of a sequential one too: alone no layer before it is quantized. */
 int study_apply(float *out, PerturbationError *error, Study *study, const MapEntry *entry, Draw draw);
 
 /* The clean losses (KL is NaN).  The clean pass itself runs when something first needs it, so a run

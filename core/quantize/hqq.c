@@ -31,6 +31,7 @@
 #include "core/base/err.h"
 #include "core/perturb/perturbation.h"
 #include "core/quantize/scale.h"
+#include "kernels/cpu/simd.h"
 
 static const Option hqq_options[] = {
     { "bits",       OPTION_INTEGER, false, "4",   2,    8,       NULL, "bits", "width of a code" },
@@ -87,34 +88,15 @@ static inline double log_of(double x)
     return 2 * (t + t * t2 * (low + high * (t4 * t4))) + k * 0.69314718055994530942;
 }
 
-/* exp x for |x| <= 700: 2^n times a polynomial whose first missing term is below 1e-14. */
-static inline double exp_of(double x)
-{
-    const double turns = x * 1.44269504088896340736 + 0x1.8p52, n = turns - 0x1.8p52;
-    const double r = (x - n * 0x1.62e42fee00000p-1) - n * 0x1.a39ef35793c76p-33;       /* log 2 in two pieces: n times the first is exact */
-    const double r2 = r * r, r4 = r2 * r2;
-    const double low = (1 + r) + (1.0 / 2 + 1.0 / 6 * r) * r2, middle = (1.0 / 24 + 1.0 / 120 * r) + (1.0 / 720 + 1.0 / 5040 * r) * r2;
-    const double high = (1.0 / 40320 + 1.0 / 362880 * r) + (1.0 / 3628800 + 1.0 / 39916800 * r) * r2;
-    uint64_t image;
-    memcpy(&image, &turns, sizeof image);
-    image = (image + 1023) << 52;
-    double scale;
-    memcpy(&scale, &image, sizeof scale);
-    return scale * (low + (middle + high * r4) * r4);
-}
-
 /* sign(d) max(|d| - |d|^(p-1) / beta, 0), the proximal step; 0 at 0. */
 static inline double shrunk(double d, const Hqq *h)
 {
     const double size = fabs(d), safe = size > 1e-30 ? size : 1e-30;
-    const double left = size - exp_of((h->p - 1) * log_of(safe)) * h->inverse_beta;
+    const double left = size - simd_exp((h->p - 1) * log_of(safe)) * h->inverse_beta;
     return copysign(left > 0 ? left : 0, d);
 }
 
 /* ---- the zero point of a group ---- */
-
-/* Half to even for |x| < 2^51 on any instruction set, where nearbyint would be a call. */
-static inline double round_even(double x) { return (x + 0x1.8p52) - 0x1.8p52; }
 
 /* 0 for NaN. */
 static inline double code_of(double x, double zero, double top)

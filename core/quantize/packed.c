@@ -41,7 +41,7 @@ static Word get(const unsigned char *bytes, int64_t at, int width)
     return word & (((Word)1 << width) - 1);
 }
 
-/* Calls DO(word index) over all words of a plane, WORDS of them a turn of a thread. */
+/* for (i: all words of a plane), WORDS of them a turn of a thread. */
 #define FOR_WORDS(plane, i)                                                                                    \
     const int64_t n_words_ = (plane)->bits / (plane)->width;                                                   \
     _Pragma("omp parallel for schedule(static) if ((plane)->n >= PARALLEL_WEIGHTS)")                           \

@@ -10,6 +10,9 @@
  * Infinite where it is too large for the format. */
 double scale_stored(double scale, int bits);
 
+/* Half to even for |x| < 2^51 on any instruction set, where nearbyint would be a call. */
+static inline double round_even(double x) { return (x + 0x1.8p52) - 0x1.8p52; }
+
 /* The bit pattern of a value that scale_stored gave, in that many bits; and the value of such a pattern. */
 uint64_t real_image(double stored, int bits);
 double real_of_image(uint64_t image, int bits);

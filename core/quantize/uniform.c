@@ -21,9 +21,6 @@ Uniform uniform_read(const Options *options, int64_t cols)
     };
 }
 
-/* Half to even for |x| < 2^51 on any instruction set, where nearbyint would be a call. */
-static inline double round_even(double x) { return (x + 0x1.8p52) - 0x1.8p52; }
-
 static inline double clamp(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
 static int top_code(const Uniform *u) { return u->symmetric ? 2 * ((1 << (u->bits - 1)) - 1) : (1 << u->bits) - 1; }

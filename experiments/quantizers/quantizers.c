@@ -6,8 +6,8 @@
  * for every choice and layer of quantizers.singles, and their geometric means over layers (protocol.md section 5); then each
  * choice in all layers: KL and perplexity over total bits, and pairs of choices of nearly equal size on the same windows.
  * quantizers.mirrored measures E with the opposite sign too: every prediction is of the mean of both.
- * Cost: a forward pass for each choice, .6 of one for each choice and layer of singles (twice that mirrored); a
- * backward pass for all coefficients, another for every 16 choices and for the Kronecker factors.
+ * Cost: a forward pass for each choice, .6 of one for each choice and layer of singles (twice that mirrored), and the
+ * quantizing; for each probe a backward pass for all coefficients and another for every 16 choices; one for the Kronecker factors.
  */
 #include "experiments/quantizers/quantizers.h"
 
