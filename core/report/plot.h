@@ -13,6 +13,8 @@
  *   additivity     KL over its predictions against bits     from additivity
  *   ppl_law        perplexity and its laws against bits     from additivity
  *   slopes         slopes of layers against block           from slopes
+ *   quantizers     KL and KL over sum a t^2 against bits    from quantizers
+ *   predictors     KL of a layer alone over predictions     from predictors
  * Of a sweep, the first combination is drawn, and the figure says so.
  */
 #ifndef CORE_REPORT_PLOT_H
