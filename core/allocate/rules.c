@@ -100,7 +100,9 @@ static int rank_of_block(LayerPlace place, int n_blocks)
 
 static int rank_of_type(LayerPlace place, int n_blocks)
 {
-    static const int rank[LAYER_TYPES] = { [WEIGHT_V] = 0, [WEIGHT_DOWN] = 1, [WEIGHT_O] = 2, [WEIGHT_K] = 3, [WEIGHT_Q] = 4, [WEIGHT_UP] = 5, [WEIGHT_GATE] = 6 };
+    static const int rank[LAYER_TYPES] = {
+        [WEIGHT_V] = 0, [WEIGHT_DOWN] = 1, [WEIGHT_O] = 2, [WEIGHT_K] = 3, [WEIGHT_Q] = 4, [WEIGHT_UP] = 5, [WEIGHT_GATE] = 6,
+    };
     return rank[place.type] * n_blocks + rank_of_block(place, n_blocks);
 }
 
@@ -137,7 +139,8 @@ static void raise_in_turn(int *row, const Turn *turn, const ChoiceTable *table, 
     }
 }
 
-static int fill_from_ladder(int *row, const Ladder *ladder, const AllocationRule *rule, const ChoiceTable *table, const LayerPlace *place, double budget, Rank rank)
+static int fill_from_ladder(int *row, const Ladder *ladder, const AllocationRule *rule, const ChoiceTable *table, const LayerPlace *place,
+                            double budget, Rank rank)
 {
     const int64_t capacity = allocation_capacity(table, budget);
     int base = -1;

@@ -99,3 +99,9 @@ int conversion_ratio(ConversionRatio *out, const Conversion *c, double kl, int n
     *out = (ConversionRatio){ ratio, known ? ratio - half : NAN, known ? ratio + half : NAN };
     return OK;
 }
+
+ConversionRatio conversion_of_draw(ConversionRatio mean, double kl, double draw)
+{
+    const double half = hypot((mean.high - mean.low) / 2, normal_quantile((1 + LEVEL) / 2) * draw / sqrt(kl));
+    return (ConversionRatio){ mean.ratio, mean.ratio - half, mean.ratio + half };
+}

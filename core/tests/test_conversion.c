@@ -42,6 +42,8 @@ static void test_two_windows_by_hand(void **state)
     assert_true(near(ratio_at(&weighted, 2.5, 0).ratio, 0.7, 1e-15));
     r = ratio_at(&c, 2.0001, 0);                                /* one level draws no curve */
     assert_true(r.ratio == 0.75 && isnan(r.low) && isnan(r.high));
+    r = conversion_of_draw(r, 2, 0.1);
+    assert_true(r.ratio == 0.75 && isnan(r.low) && isnan(r.high));
 }
 
 enum { N = 40, LEVELS = 3 };
@@ -136,6 +138,8 @@ static void test_exact_curve(void **state)
     assert_true(near(r.ratio, 0.9, 1e-14) && near(r.low, 0.8, 1e-13) && near(r.high, 1, 1e-13));
     r = ratio_at(&c, 0.5, 1);
     assert_true(near(r.ratio, 0.8, 1e-14) && near(r.low, 0.7, 1e-13) && near(r.high, 0.9, 1e-13));
+    r = conversion_of_draw(ratio_at(&c, 4, 0), 4, 0.06);      /* delta-NLL 3.4 +- .06 sqrt(4) */
+    assert_true(near(r.ratio, 0.85, 1e-14) && near(4 * r.low, 3.4 - 0.12 * 1.959964, 1e-7) && near(4 * r.high, 3.4 + 0.12 * 1.959964, 1e-7));
 }
 
 /* A line through a noisier level that errs alike is surer beyond than the level itself; the constant is not. */
@@ -172,8 +176,8 @@ static void window_losses(double *kl, double *delta, double mean_kl, const float
     *delta = *kl * true_ratio(mean_kl) * exp(SPREAD * z - SPREAD * SPREAD / 2);
 }
 
-/* How often the interval at kl contains the truth (n_new = 0) or what n_new other windows show. */
-static double covered(int n_windows, double kl, int n_new)
+/* How often the interval at kl contains the truth (n_new = 0) or what n_new other windows show, of a model that is one draw. */
+static double covered(int n_windows, double kl, int n_new, double draw)
 {
     enum { PER_WINDOW = 2 + LEVELS };
     double losses[2][LEVELS * MOST_WINDOWS], inside = 0;
@@ -193,7 +197,8 @@ static double covered(int n_windows, double kl, int n_new)
             sum_kl += new_kl, sum_delta += new_delta;
         }
         if (n_new > 0) truth = sum_delta / sum_kl;
-        const ConversionRatio r = ratio_at(&(Conversion){ LEVELS, n_windows, tokens, losses[0], losses[1] }, kl, n_new);
+        truth += draw / sqrt(kl) * normal_quantile(rng_uniform(6, rng_stream(RNG_TEST, 13, run, n_windows), 0));
+        const ConversionRatio r = conversion_of_draw(ratio_at(&(Conversion){ LEVELS, n_windows, tokens, losses[0], losses[1] }, kl, n_new), kl, draw);
         inside += truth >= r.low && truth <= r.high;
     }
     return inside / RUNS;
@@ -208,10 +213,21 @@ static void test_coverage(void **state)
     for (int i = 0; i < 4; i++)
         for (int m = 0; m < 4; m++) {
             double got[4];
-            for (int k = 0; k < 4; k++) got[k] = covered(windows[i], kl[k], new_windows[m]);
+            for (int k = 0; k < 4; k++) got[k] = covered(windows[i], kl[k], new_windows[m], 0);
             print_message("%2d windows, new text of %2d: %.1f %.1f %.1f %.1f %% at KL .095, .19, .6, 1.644\n", windows[i], new_windows[m], 100 * got[0], 100 * got[1], 100 * got[2], 100 * got[3]);
             for (int k = 0; k < 4; k++) assert_true(got[k] >= 0.925 && got[k] <= 0.965);
         }
+}
+
+static void test_coverage_of_a_draw(void **state)
+{
+    (void)state;
+    static const double draw[] = { 0.01, 0.05, 0.2 };
+    for (int i = 0; i < 3; i++) {
+        const double got[3] = { covered(8, 0.19, 0, draw[i]), covered(8, 0.19, 8, draw[i]), covered(32, 1.2, 32, draw[i]) };
+        print_message("draws of %.2f: %.1f %.1f %.1f %%\n", draw[i], 100 * got[0], 100 * got[1], 100 * got[2]);
+        for (int k = 0; k < 3; k++) assert_true(got[k] >= 0.925 && got[k] <= 0.97);
+    }
 }
 
 /* Where the truth goes on along the line the interval must hold it. */
@@ -220,7 +236,7 @@ static void test_coverage_beyond(void **state)
     (void)state;
     static const double kl[] = { 0.01, 0.05, 3, 8 };
     for (int k = 0; k < 4; k++) {
-        const double got = covered(16, kl[k], 0);
+        const double got = covered(16, kl[k], 0, 0);
         print_message("16 windows, KL %g: %.1f %%\n", kl[k], 100 * got);
         assert_true(got >= 0.935);
     }
@@ -263,7 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_windows_by_hand), cmocka_unit_test(test_levels_and_lines), cmocka_unit_test(test_beyond_the_levels),
         cmocka_unit_test(test_exact_curve), cmocka_unit_test(test_line_surer_than_the_level),
-        cmocka_unit_test(test_coverage), cmocka_unit_test(test_coverage_beyond), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_coverage), cmocka_unit_test(test_coverage_of_a_draw), cmocka_unit_test(test_coverage_beyond), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("conversion", tests, NULL, NULL);
 }
