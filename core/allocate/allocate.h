@@ -35,6 +35,11 @@ typedef struct {
 /* weights x bits, to the nearest whole bit when within 1e-6 of one, otherwise rounded up. */
 int64_t choice_size(int64_t weights, double bits);
 
+/* All weights of the table, and the whole bits that `budget` bits for each allow: budget x weights to the nearest whole bit
+ * when within 1e-6 of one, otherwise rounded down; -1 below 0. */
+int64_t allocation_weights(const ChoiceTable *table);
+int64_t allocation_capacity(const ChoiceTable *table, double budget);
+
 /* ERR_ARGUMENT: empty, NaN or infinite entries, a layer without a choice (named).  ERR_BUDGET: names
  * the least average that fits. */
 int  allocate(Allocation *out, const ChoiceTable *table, double budget);
