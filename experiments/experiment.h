@@ -15,7 +15,14 @@
 enum { FLOOR_FACTOR = 20 };         /* a KL below so many times that of the null run is not used: rounding is too much of it */
 
 /* Measurements and backward passes to come.  The plan owns all that they point to. */
-typedef struct { int n, capacity; LayerMap *map; int n_gradients; GradientRequest *gradient; } Plan;
+typedef struct {
+    Study *study;                   /* on whose text what is added next will run */
+    int n, capacity, n_gradients;
+    LayerMap *map;                  /* [n], and the study of each */
+    Study **map_study;
+    GradientRequest *gradient;      /* [n_gradients] likewise     */
+    Study **gradient_study;
+} Plan;
 
 /* Adds a copy of a map or request; whatever they point to may go afterwards. */
 void plan_add(Plan *plan, const LayerMap *map);
@@ -29,11 +36,13 @@ typedef struct {
     const Options *options;         /* config options at this combination    */
     const SweepPoint *point;
     Study *study;
+    Study *coefficients;            /* on the text of coefficients.from; study where that is the same */
     int n_layers;                   /* layers under study                     */
     int *layer;                     /* [n_layers] model indices, ascending    */
     Progress *progress;
     int measured, found;            /* distinct measurements: run now; in the store already */
     void *seen;                     /* keys of those counted                  */
+    int64_t inputs;                 /* tokens of the run's own text, in passes over which work is counted; 0: the study's */
     bool quiet;
     struct Tables *tables;          /* of the whole run, all combinations     */
     char **summary;                 /* lines for the end of the run           */
@@ -46,8 +55,14 @@ int run_measure(Measurement *out, Run *run, const LayerMap *map);
 /* The same of a backward pass over all windows, a step each. */
 int run_gradients(Measurement *out, Run *run, const GradientRequest *request);
 
+/* Exchanges study and coefficients: what is measured in between is measured on the other text. */
+void run_turn(Run *run);
+
 /* ERR_ARGUMENT for a choice of the config that is noise, or that a layer's shape or the lack of a calibration text rules out. */
 int run_check_choices(const Run *run);
+
+/* ERR_BUDGET for a budget of the config below the smallest choices (codes: their codes alone), as a few rows of each layer tell. */
+int run_check_budgets(const Run *run, bool codes);
 
 /* A value and its standard error over windows: as the columns NAME and NAME_se, and as "1.23 +- 0.4" (the caller frees). */
 typedef struct { double value, se; } Mean;
@@ -72,6 +87,6 @@ typedef struct {
     int (*run)(Run *run);
 } Experiment;
 
-extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity, experiment_quantizers;
+extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity, experiment_quantizers, experiment_dynamic;
 
 #endif

@@ -8,6 +8,7 @@
 
 #define TYPES  " q k v o gate up down "
 #define MODELS " allocated uniform "
+#define DYNAMIC " uniform allocated ends types greedy threshold "
 #define LAWS   " quantizer noise "
 #define PREDICTORS " sigma group kronecker shrinkage square "
 #define WAYS   " fisher fisher-sampled fisher-labels hutchinson kl nll-pair nll-control paper "
@@ -25,6 +26,7 @@ const Figure figures[] = {
     { "singles",      "singles",      { "predicted", "ratio" },   "law",   LAWS,   .question = "singles" },
     { "quantizers",   "quantizers",   { "bits", "kl" },           "method", NULL, .question = "quantizers" },
     { "predictors",   "predictors",   { "ratio", "ratio" },       "predictor", PREDICTORS, .question = "quantizers" },
+    { "dynamic",      "models",       { "bits", "kl" },           "model", DYNAMIC, .question = "dynamic" },
     { "estimators",   "estimators",   { "five_median", "passes" }, "estimator", WAYS, .question = "estimators" },
     { 0 },
 };

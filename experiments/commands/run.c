@@ -12,7 +12,6 @@
 
 #include "core/base/clock.h"
 #include "core/base/err.h"
-#include "core/base/size.h"
 #include "core/measure/study.h"
 #include "experiments/command.h"
 #include "experiments/estimators/estimator.h"
@@ -37,82 +36,9 @@ typedef struct {
     bool quiet, dry_run;
 } Job;
 
-static void point_close(Point *p)
-{
-    study_close(&p->study);
-    corpus_free(&p->corpus);
-    corpus_free(&p->calibration);
-    model_close(&p->model);
-    keys_free(&p->run.seen);
-    free(p->run.layer);
-    options_free(p->options);
-}
-
-static int point_open(Point *p, Job *s, const SweepPoint *point)
-{
-    *p = (Point){ 0 };
-    TRY(config_options_at(&p->options, &s->config, point));
-    kernels_set_threads(options_is_set(p->options, "threads") ? (int)options_integer(p->options, "threads") : 0);
-    p->kernels = kernels_find(options_text(p->options, "backend"));
-    TRY(model_open(&p->model, options_text(p->options, "model")));
-    p->run = (Run){ .config = &s->config, .options = p->options, .point = point, .tables = &s->tables, .quiet = s->quiet };
-    return run_layers(&p->run.layer, &p->run.n_layers, p->model, p->options);
-}
-
-static bool any_sequential(const Config *config)
-{
-    for (int c = 0; c < config->n_choices; c++) {
-        const Choice *choice = &config->choice[c];
-        if (choice->perturbation->sequential && choice->perturbation->sequential(choice->options)) return true;
-    }
-    return false;
-}
-
-/* Of the memory, what the calibration works with (another one where inputs are to be those of the model quantized so far) and, up
- * to a fourth of the rest, what it keeps. */
-static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
-{
-    const int64_t memory = options_integer(p->options, "memory"), all = calibration_evidence_bytes(model_shape(p->model));
-    *left = memory, *keep = 0;
-    if (!options_is_set(p->options, "calibration.file")) return OK;
-    TRY(open_corpus(&p->calibration, options_text(p->options, "calibration.file"), p->model, p->options, "calibration."));
-    int64_t work = calibration_bytes(model_shape(p->model), &p->calibration, false);
-    if (any_sequential(p->run.config)) work += calibration_bytes(model_shape(p->model), &p->calibration, true);
-    char given[SIZE_TEXT], needed[SIZE_TEXT];
-    if (work >= memory)
-        FAIL(ERR_MEMORY, "memory is set to %s, and the calibration text alone takes %s; raise memory, or use fewer or shorter calibration.windows",
-             size_text(given, memory), size_text(needed, work));
-    *keep = all < (memory - work) / 4 ? all : (memory - work) / 4;
-    *left = memory - work - *keep;
-    return OK;
-}
-
-/* The study of p's corpus. */
-static int point_study(Point *p, Job *s)
-{
-    int64_t keep, left;
-    TRY(calibration_memory(&keep, &left, p));
-    int status = study_plan(&p->plan, model_shape(p->model), &p->corpus, left);
-    if (status == ERR_MEMORY && p->calibration.n_segments) err_context(status, "beside the calibration text");
-    TRY(status);
-    TRY(study_open(&p->study, p->model, &p->corpus, p->kernels, &p->plan, (uint64_t)options_integer(p->options, "seed"), s->store));
-    if (p->calibration.n_segments) study_calibrate(p->study, &p->calibration, keep);
-    p->run.study = p->study;
-    return OK;
-}
-
 static int dry_run_point(Point *p, Job *s)
 {
-    bool sampled = corpus_to_sample(p->model, p->options, s->folder);
-    int windows = sampled ? (int)options_integer(p->options, "text.sample.windows") : 0;
-    int length = sampled ? (int)options_integer(p->options, "text.sample.length") : 0;
-    if (sampled) {                              /* the price does not depend on the words: any ids will do */
-        TRY(corpus_random(&p->corpus, windows, length, model_shape(p->model)->vocabulary, 1));
-        strcpy(p->corpus.protocol, "sampled");
-    } else {
-        TRY(run_corpus(&p->corpus, p->model, p->options, p->kernels, s->folder, true));
-    }
-    TRY(point_study(p, s));
+    TRY(point_studies(p, s->store, s->folder, true));
     Price price = { 0 };
     TRY(price_point(&price, p));
     for (int i = 0; i < p->run.point->n; i++) printf("%s%s = %s%s", i ? ", " : "", p->run.point->name[i], p->run.point->value[i], i + 1 == p->run.point->n ? "\n" : "");
@@ -150,8 +76,7 @@ static void set_provenance(const Point *p, Job *s, double seconds)
 static int run_point(Point *p, Job *s)
 {
     TRY(run_check_backend(s->store, s->output, options_text(p->options, "backend")));
-    TRY(run_corpus(&p->corpus, p->model, p->options, p->kernels, s->folder, s->quiet));
-    TRY(point_study(p, s));
+    TRY(point_studies(p, s->store, s->folder, false));
     double start = clock_seconds();
     set_provenance(p, s, 0);
     Price price = { 0 };
@@ -175,7 +100,7 @@ static int each_point(Job *s)
     int n = config_sweep_points(&s->config, &points), status = OK;
     for (int i = 0; i < n && status == OK; i++) {
         Point p;
-        status = point_open(&p, s, &points[i]);
+        status = point_open(&p, &s->config, &points[i], &s->tables, s->quiet);
         if (status == OK) status = s->dry_run ? dry_run_point(&p, s) : run_point(&p, s);
         point_close(&p);
     }

@@ -15,6 +15,13 @@
 #include "core/base/err.h"
 #include "experiments/predict/predict.h"
 
+static int check_choices(const Run *run)
+{
+    const Config *config = run->config;
+    if (config->n_choices == 0) FAIL(ERR_ARGUMENT, "%s: the experiment predict needs choices, for example choices: [{rtn: {bits: [3, 4], group: 64}}]", config->path);
+    return run_check_choices(run);
+}
+
 /* entry[i]: layer i of those under study takes choice[i]. */
 static void choose(MapEntry *entry, const Run *run, const int *choice)
 {
@@ -114,7 +121,7 @@ static void plan_uniform(Plan *out, const Run *run)
 static int plan(Plan *out, int *later, Run *run)
 {
     TRY(check_choices(run));
-    TRY(check_budgets(run));
+    TRY(run_check_budgets(run, false));
     TRY(responses_plan(out, run));
     plan_uniform(out, run);
     *later = options_count(run->options, "budgets");

@@ -29,10 +29,6 @@ static inline const Choice *choice_of(const Prediction *p, int choice) { return 
 static inline const Layer *layer_of(const Prediction *p, int i) { return model_layer(study_model(p->run->study), p->run->layer[i]); }
 static inline double cost_of(const Prediction *p, int layer, int choice) { return p->alpha[layer] * p->t2[prediction_at(p, layer, choice)]; }
 
-/* predict_check.c: what can be told before anything is measured. */
-int check_choices(const Run *run);
-int check_budgets(const Run *run);
-
 /* predict_coefficients.c: fills kl, nll, alpha, t2_noise, bound, weights. */
 void prediction_coefficients(Prediction *p);
 WindowCoefficients kl_coefficients(const Prediction *p);

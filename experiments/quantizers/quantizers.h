@@ -5,19 +5,14 @@
 #define EXPERIMENTS_QUANTIZERS_H
 
 #include "core/estimate/predict.h"
-#include "experiments/estimators/estimator.h"
+#include "experiments/estimators/predictor.h"
 #include "experiments/experiment.h"
-
-/* What predicts the loss of a real error in one layer. */
-typedef enum { PREDICTOR_SIGMA, PREDICTOR_GROUP, PREDICTOR_KRONECKER, PREDICTOR_SHRINKAGE, PREDICTOR_SQUARE, PREDICTORS } Predictor;
-typedef struct { const char *name, *meaning; } PredictorRow;
-extern const PredictorRow predictor_row[PREDICTORS];
 
 /* One layer alone with one choice; [n_windows] each. */
 typedef struct {
     PerturbationError error;
     double kronecker;               /* K of kronecker.h                             */
-    double *square;                 /* <G, E>^2 / 2T, mean over probes              */
+    const double *square;           /* <G, E>^2 / 2T, mean over probes              */
     double *kl, *kl_mirrored;       /* measured; mirrored: NULL where not asked for */
 } Single;
 
@@ -32,6 +27,7 @@ typedef struct {
     double floor_kl;
     int n_singles, *single;         /* layers looked at one by one: places among run->layer */
     Single *of;                     /* [n_choices][n_singles]                              */
+    double *square;                 /* [n_choices][n_singles][n_windows]                   */
     Table *whole, *rivals, *layers, *predictors;
 } Quantizers;
 

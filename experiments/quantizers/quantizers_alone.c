@@ -26,8 +26,9 @@ int alone_init(Quantizers *q)
     for (int i = 0; i < q->n_layers; i++)
         if (chosen[i]) q->single[q->n_singles++] = i;
     q->of = xcalloc((size_t)(q->n_choices * q->n_singles), sizeof *q->of);
+    q->square = xcalloc((size_t)(q->n_choices * q->n_singles) * (size_t)q->n_windows, sizeof *q->square);
     for (int k = 0; k < q->n_choices * q->n_singles; k++) {
-        q->of[k].square = xcalloc((size_t)q->n_windows, sizeof(double));
+        q->of[k].square = q->square + (int64_t)k * q->n_windows;
         q->of[k].kl = xcalloc((size_t)q->n_windows, sizeof(double));
         if (q->mirrored) q->of[k].kl_mirrored = xcalloc((size_t)q->n_windows, sizeof(double));
     }
@@ -40,11 +41,11 @@ int alone_init(Quantizers *q)
 void alone_free(Quantizers *q)
 {
     for (int k = 0; q->of && k < q->n_choices * q->n_singles; k++) {
-        free(q->of[k].square);
         free(q->of[k].kl);
         free(q->of[k].kl_mirrored);
     }
     free(q->of);
+    free(q->square);
     free(q->single);
 }
 
@@ -53,53 +54,19 @@ static MapEntry entry_of(const Quantizers *q, int c, int s)
     return (MapEntry){ q->run->layer[q->single[s]], quantizers_choice(q, c)->perturbation, quantizers_choice(q, c)->options };
 }
 
-/* ---- forms of the errors: as many choices as one backward pass takes ---- */
+/* ---- forms of the errors ---- */
 
-typedef int (*RequestVisitor)(void *context, Quantizers *q, const GradientRequest *request, int first_choice);
-
-static int each_request(Quantizers *q, RequestVisitor visit, void *context)
+static int plan_errors(void *context, const GradientRequest *request, int first)
 {
-    int *layer = xmalloc(sizeof *layer * (size_t)(q->n_singles + 1)), status = OK;
-    const int probes = (int)options_integer(q->run->options, "probes");
-    for (int s = 0; s < q->n_singles; s++) layer[s] = q->run->layer[q->single[s]];
-    for (int first = 0; first < q->n_choices && q->n_singles && status == OK; first += MOST_ERRORS)
-        for (int draw = 0; draw < probes && status == OK; draw++) {
-            ErrorForm error[MOST_ERRORS];
-            const int n = q->n_choices - first < MOST_ERRORS ? q->n_choices - first : MOST_ERRORS;
-            for (int j = 0; j < n; j++) {
-                const Choice *choice = quantizers_choice(q, first + j);
-                error[j] = (ErrorForm){ choice->name, choice->perturbation, choice->options, 0 };
-            }
-            const GradientRequest request = { .probe = PROBE_SIGNS, .draw = draw, .group = (int)options_integer(q->run->options, "noise.group"), .n_layers = q->n_singles,
-                                              .layer = layer, .n_errors = n, .error = error, .label = "errors" };
-            status = visit(context, q, &request, first);
-        }
-    free(layer);
-    return status;
-}
-
-static int plan_request(void *context, Quantizers *q, const GradientRequest *request, int first)
-{
-    (void)q, (void)first;
+    (void)first;
     plan_add_gradients(context, request);
     return OK;
 }
 
-static int measure_request(void *context, Quantizers *q, const GradientRequest *request, int first)
+static int measure_errors(void *context, const GradientRequest *request, int first)
 {
-    (void)context;
-    const double share = 1.0 / (double)options_integer(q->run->options, "probes");
-    Measurement m;
-    TRY(run_gradients(&m, q->run, request));
-    for (int j = 0; j < request->n_errors; j++) {
-        char *name = xformat("%s.square", request->error[j].name);
-        const double *form = measurement_form(&m, name);
-        for (int s = 0; s < q->n_singles; s++)
-            for (int w = 0; w < q->n_windows; w++) single_of(q, first + j, s)->square[w] += share * form[(int64_t)s * q->n_windows + w];
-        free(name);
-    }
-    measurement_free(&m);
-    return OK;
+    Quantizers *q = context;
+    return add_error_pass(q->square, q->run, request, first);
 }
 
 /* ---- Kronecker factors, and the errors themselves ---- */
@@ -148,7 +115,7 @@ static LayerMap map_of(MapEntry *entry, char **label, const Quantizers *q, int c
 
 void alone_plan(Plan *out, Quantizers *q)
 {
-    each_request(q, plan_request, out);
+    each_error_pass(q->run, q->single, q->n_singles, plan_errors, out);
     for (int c = 0; c < q->n_choices; c++)
         for (int s = 0; s < q->n_singles; s++)
             for (int sign = 0; sign <= (int)q->mirrored; sign++) {
@@ -176,7 +143,7 @@ static int measure_single(double *kl, Quantizers *q, int c, int s, bool mirrored
 
 int alone_measure(Quantizers *q)
 {
-    TRY(each_request(q, measure_request, NULL));
+    TRY(each_error_pass(q->run, q->single, q->n_singles, measure_errors, q));
     TRY(measure_factors(q));
     for (int c = 0; c < q->n_choices; c++)
         for (int s = 0; s < q->n_singles; s++) {

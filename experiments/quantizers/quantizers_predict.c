@@ -8,26 +8,10 @@
 #include "core/estimate/equivalence.h"
 #include "experiments/quantizers/quantizers.h"
 
-const PredictorRow predictor_row[PREDICTORS] = {
-    [PREDICTOR_SIGMA] = { "sigma", "a t2, a for one sigma per matrix (the paper's)" },
-    [PREDICTOR_GROUP] = { "group", "a^G t2, a^G for error that follows the groups' rms" },
-    [PREDICTOR_KRONECKER] = { "kronecker", "a K, K the error's size by the layer's Kronecker factors" },
-    [PREDICTOR_SHRINKAGE] = { "shrinkage", "a^G (t2 - kappa^2) + rho kappa^2" },
-    [PREDICTOR_SQUARE] = { "square", "E <G, E>^2 / 2T, the Fisher form of the error itself" },
-};
-
 void predict_single(double *out, const Quantizers *q, Predictor predictor, int c, int s)
 {
     const Single *single = single_of(q, c, s);
-    const int64_t at = (int64_t)q->single[s] * q->n_windows;
-    const double *group = q->fisher.a + at, *sigma = q->fisher.sigma + at, *rho = q->fisher.rho + at;
-    const double t2 = single->error.t2, kappa2 = single->error.kappa * single->error.kappa;
-    for (int w = 0; w < q->n_windows; w++)
-        out[w] = predictor == PREDICTOR_SIGMA     ? sigma[w] * t2
-               : predictor == PREDICTOR_GROUP     ? group[w] * t2
-               : predictor == PREDICTOR_KRONECKER ? sigma[w] * single->kronecker
-               : predictor == PREDICTOR_SHRINKAGE ? group[w] * (t2 - kappa2) + rho[w] * kappa2
-                                                  : single->square[w];
+    predictor_loss(out, predictor, &q->fisher, q->single[s], &(ErrorSize){ single->error.t2, single->error.kappa, single->kronecker, single->square });
 }
 
 /* ---- layers ---- */

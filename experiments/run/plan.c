@@ -15,7 +15,9 @@ static void plan_push(Plan *plan, LayerMap map)
     if (plan->n == plan->capacity) {
         plan->capacity = plan->capacity ? 2 * plan->capacity : 64;
         plan->map = xrealloc(plan->map, sizeof *plan->map * (size_t)plan->capacity);
+        plan->map_study = xrealloc(plan->map_study, sizeof *plan->map_study * (size_t)plan->capacity);
     }
+    plan->map_study[plan->n] = plan->study;
     plan->map[plan->n++] = map;
 }
 
@@ -60,6 +62,8 @@ void plan_add_gradients(Plan *plan, const GradientRequest *request)
     }
     copy.error = error;
     plan->gradient = xrealloc(plan->gradient, sizeof *plan->gradient * (size_t)(plan->n_gradients + 1));
+    plan->gradient_study = xrealloc(plan->gradient_study, sizeof *plan->gradient_study * (size_t)(plan->n_gradients + 1));
+    plan->gradient_study[plan->n_gradients] = plan->study;
     plan->gradient[plan->n_gradients++] = copy;
 }
 
@@ -81,7 +85,9 @@ void plan_free(Plan *plan)
     for (int i = 0; i < plan->n; i++) map_free(&plan->map[i]);
     for (int i = 0; i < plan->n_gradients; i++) request_free(&plan->gradient[i]);
     free(plan->map);
+    free(plan->map_study);
     free(plan->gradient);
+    free(plan->gradient_study);
     *plan = (Plan){ 0 };
 }
 
@@ -103,10 +109,20 @@ void keys_free(void **seen)
     *seen = NULL;
 }
 
+void run_turn(Run *run)
+{
+    Study *study = run->study;
+    run->study = run->coefficients;
+    run->coefficients = study;
+}
+
+/* A pass over the study's text in passes over the run's own. */
+static double passes_of(const Run *run) { return run->inputs ? (double)study_corpus(run->study)->n_inputs / (double)run->inputs : 1; }
+
 int run_measure(Measurement *out, Run *run, const LayerMap *map)
 {
     bool known = measure_known(run->study, map);
-    double work = measure_cost(run->study, map);
+    double work = measure_cost(run->study, map) * passes_of(run);
     int before = study_executed(run->study);
     TRY(measure(out, run->study, map));
     run->measured += study_executed(run->study) - before;
@@ -131,7 +147,7 @@ int run_gradients(Measurement *out, Run *run, const GradientRequest *request)
     char key[HASH_TEXT];
     const int windows = study_corpus(run->study)->n_windows;
     TRY(gradients_key(key, run->study, request));
-    GradientSteps steps = { run, gradients_cost(run->study, request) / windows, key_is_new(&run->seen, key) };
+    GradientSteps steps = { run, gradients_cost(run->study, request) * passes_of(run) / windows, key_is_new(&run->seen, key) };
     const int known = gradients_known(run->study, request, windows);
     for (int i = 0; i < known && steps.counts; i++) progress_skip(run->progress, steps.work);
     run->found += steps.counts ? known : 0;

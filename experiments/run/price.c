@@ -10,27 +10,30 @@
 #include "core/base/size.h"
 #include "experiments/run/run.h"
 
+/* Forward passes over the run's text that one over the study's text is worth. */
+static double passes_of(const Point *p, const Study *study) { return (double)study_corpus(study)->n_inputs / (double)p->corpus.n_inputs; }
+
 /* Two experiments may ask for the same measurement; it is priced once. */
-static int price_map(Price *price, void **seen, Point *p, const LayerMap *map)
+static int price_map(Price *price, void **seen, const Point *p, Study *study, const LayerMap *map)
 {
     char key[HASH_TEXT];
-    TRY(measure_key(key, NULL, p->study, map));
+    TRY(measure_key(key, NULL, study, map));
     if (!key_is_new(seen, key)) return OK;
-    double work = measure_cost(p->study, map);
-    bool known = measure_known(p->study, map);
+    double work = measure_cost(study, map) * passes_of(p, study);
+    bool known = measure_known(study, map);
     price->n++, price->known += known;
     price->work += work, price->left += known ? 0 : work;
     return OK;
 }
 
-static int price_gradients(Price *price, void **seen, Point *p, const GradientRequest *request)
+static int price_gradients(Price *price, void **seen, const Point *p, Study *study, const GradientRequest *request)
 {
     char key[HASH_TEXT];
-    const int windows = p->corpus.n_windows;
-    TRY(gradients_key(key, p->study, request));
+    const int windows = study_corpus(study)->n_windows;
+    TRY(gradients_key(key, study, request));
     if (!key_is_new(seen, key)) return OK;
-    double work = gradients_cost(p->study, request);
-    int known = gradients_known(p->study, request, windows);
+    double work = gradients_cost(study, request) * passes_of(p, study);
+    int known = gradients_known(study, request, windows);
     price->n += windows, price->known += known, price->backward += windows;
     price->work += work, price->left += work * (windows - known) / windows;
     return OK;
@@ -40,10 +43,10 @@ static int price_experiment(Price *price, void **seen, Point *p, const char *nam
 {
     const Experiment *e = NULL;
     TRY(experiment_find(&e, name));
-    Plan plan = { 0 };
+    Plan plan = { .study = p->study };
     int later = 0, status = e->plan(&plan, &later, &p->run);
-    for (int m = 0; m < plan.n && status == OK; m++) status = price_map(price, seen, p, &plan.map[m]);
-    for (int g = 0; g < plan.n_gradients && status == OK; g++) status = price_gradients(price, seen, p, &plan.gradient[g]);
+    for (int m = 0; m < plan.n && status == OK; m++) status = price_map(price, seen, p, plan.map_study[m], &plan.map[m]);
+    for (int g = 0; g < plan.n_gradients && status == OK; g++) status = price_gradients(price, seen, p, plan.gradient_study[g], &plan.gradient[g]);
     price->n += later, price->work += later, price->left += later, price->later += later;
     plan_free(&plan);
     return status;
@@ -94,6 +97,7 @@ void price_say(const Point *p, const Price *price)
     printf("measurements   %d, of which %d are in the store\n", price->n, price->known);
     if (price->backward) printf("               (%d of them windows of backward passes, each for all layers at once)\n", price->backward);
     printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
+    if (p->others.n_windows) printf("coefficients   from %s, %d windows, %lld tokens scored\n", p->others.protocol, p->others.n_windows, (long long)p->others.n_scored);
     printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
     if (price->later) printf("               (%d of them allocated models, which follow from the results; some may be in the store)\n", price->later);
     char used[SIZE_TEXT], least[SIZE_TEXT];

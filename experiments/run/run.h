@@ -7,7 +7,21 @@
 #include "experiments/experiment.h"
 
 /* One combination of the sweep: its model, text and study. */
-typedef struct { Model *model; Corpus corpus, calibration; Study *study; StudyPlan plan; Options *options; const Kernels *kernels; Run run; } Point;
+typedef struct {
+    Model *model;
+    Corpus corpus, calibration, others;         /* others: of coefficients.from */
+    Study *study, *coefficients;                /* coefficients NULL: the same text */
+    StudyPlan plan, coefficient_plan;
+    Options *options;
+    const Kernels *kernels;
+    Run run;
+} Point;
+
+/* Model and layers; then texts and studies (two share the memory).  dry: nothing is sampled.  The caller closes, after a failure too. */
+struct Tables;
+int  point_open(Point *point, const Config *config, const SweepPoint *sweep_point, struct Tables *tables, bool quiet);
+int  point_studies(Point *point, Store *store, const char *folder, bool dry);
+void point_close(Point *point);
 
 /* All experiments, ended by NULL; by name, or ERR_ARGUMENT with the nearest. */
 extern const Experiment *const experiments[];
@@ -32,10 +46,12 @@ void keys_free(void **seen);
 
 /* The text that the options ask for: a file, random ids, or sampled from the model (then kept as
  * FOLDER/sampled-*.ids, so that a resumed run reads it instead of sampling again). */
-int run_corpus(Corpus *out, const Model *model, const Options *options, const Kernels *kernels, const char *folder, bool quiet);
+typedef struct { const Model *model; const Options *options; const Kernels *kernels; const char *folder; bool quiet, dry; } TextSource;
+int run_corpus(Corpus *out, const TextSource *source);
 
-/* Is the text sampled, and not in the folder yet? */
-bool corpus_to_sample(const Model *model, const Options *options, const char *folder);
+/* The text of coefficients.from; none (n_windows 0) where that is the text that is measured on.  dry: what would have to be
+ * sampled is any ids of that size, whose price is the same. */
+int run_coefficient_corpus(Corpus *out, const TextSource *source);
 
 /* The layers that the globs of `layers` choose, ascending; ERR_ARGUMENT where a glob matches nothing. */
 int run_layers(int **out, int *n, const Model *model, const Options *options);

@@ -15,25 +15,18 @@
 
 static int integer(const Options *options, const char *name) { return (int)options_integer(options, name); }
 
+/* And the words for where it cannot be had. */
+typedef struct { int windows, length; uint64_t seed; const char *length_key, *otherwise; } Sample;
+
 /* The file that keeps the sample: its name follows from all that decides it. */
-static char *sample_path(const Model *model, const Options *options, const char *folder)
+static char *sample_path(const TextSource *source, const Sample *wanted)
 {
     char hash[HASH_TEXT], digest[HASH_TEXT];
-    if (model_hash(hash, model) != OK) return NULL;
-    char *spec = xformat("sample 1 model %s windows %d length %d seed %lld", hash, integer(options, "text.sample.windows"),
-                         integer(options, "text.sample.length"), (long long)options_integer(options, "text.sample.seed"));
+    if (model_hash(hash, source->model) != OK) return NULL;
+    char *spec = xformat("sample 1 model %s windows %d length %d seed %lld", hash, wanted->windows, wanted->length, (long long)wanted->seed);
     hash_bytes(digest, spec, strlen(spec));
     free(spec);
-    return xformat("%s/sampled-%.12s.ids", folder, digest);
-}
-
-bool corpus_to_sample(const Model *model, const Options *options, const char *folder)
-{
-    if (!options_is_set(options, "text.sample.windows")) return false;
-    char *path = sample_path(model, options, folder);
-    bool there = path && access(path, R_OK) == 0;
-    free(path);
-    return !there;
+    return xformat("%s/sampled-%.12s.ids", source->folder, digest);
 }
 
 static int write_ids(const char *path, const int32_t *ids, int windows, int length)
@@ -50,56 +43,81 @@ static int write_ids(const char *path, const int32_t *ids, int windows, int leng
     return OK;
 }
 
-static int sample(const char *path, const Model *model, const Options *options, const Kernels *kernels)
+static int sample(const char *path, const TextSource *source, const Sample *wanted)
 {
-    int windows = integer(options, "text.sample.windows"), length = integer(options, "text.sample.length");
-    if (length > model_shape(model)->context)
-        FAIL(ERR_ARGUMENT, "text.sample.length %d is longer than the model's context of %d", length, model_shape(model)->context);
-    int32_t *ids = xmalloc(sizeof *ids * (size_t)windows * (size_t)length);
-    int status = sample_text(ids, model, kernels, options_integer(options, "memory"), 0, windows, length,
-                             (uint64_t)options_integer(options, "text.sample.seed"), "text.random does without");
-    if (status == OK) status = write_ids(path, ids, windows, length);
+    if (wanted->length > model_shape(source->model)->context)
+        FAIL(ERR_ARGUMENT, "%s %d is longer than the model's context of %d", wanted->length_key, wanted->length, model_shape(source->model)->context);
+    int32_t *ids = xmalloc(sizeof *ids * (size_t)wanted->windows * (size_t)wanted->length);
+    if (!source->quiet) fprintf(stderr, "sampling %d windows of %d tokens from the model\n", wanted->windows, wanted->length);
+    int status = sample_text(ids, source->model, source->kernels, options_integer(source->options, "memory"), 0, wanted->windows, wanted->length,
+                             wanted->seed, wanted->otherwise);
+    if (status == OK) status = write_ids(path, ids, wanted->windows, wanted->length);
     free(ids);
     return status;
 }
 
-static int sampled_corpus(Corpus *out, const Model *model, const Options *options, const Kernels *kernels, const char *folder, bool quiet)
+/* The windows of the file, which must be those that were asked for. */
+static int read_sample(Corpus *out, const char *path, const Corpus *kept, const Sample *wanted)
 {
-    char *path = sample_path(model, options, folder);
-    if (!path) return ERR_FILE;
-    int status = OK;
-    if (access(path, R_OK) != 0) {
-        if (!quiet) fprintf(stderr, "sampling %d windows of %d tokens from the model\n", integer(options, "text.sample.windows"), integer(options, "text.sample.length"));
-        status = sample(path, model, options, kernels);
+    const int windows = wanted->windows, length = wanted->length;
+    bool whole = kept->n_segments == windows;
+    for (int w = 0; w < windows && whole; w++) whole = kept->segment[w].length == length - 1;
+    if (!whole) FAIL(ERR_FORMAT, "%s does not hold %d windows of %d tokens; remove it and it is sampled again", path, windows, length);
+    int32_t *all = xmalloc(sizeof *all * (size_t)windows * (size_t)length);
+    for (int w = 0; w < windows; w++) {
+        memcpy(all + (int64_t)w * length, kept->segment[w].inputs, sizeof *all * (size_t)(length - 1));
+        all[(int64_t)(w + 1) * length - 1] = kept->segment[w].targets[length - 2];
     }
+    int status = corpus_from_ids(out, all, windows, length, "sampled", -1);
+    free(all);
+    return status;
+}
+
+static int sampled_corpus(Corpus *out, const TextSource *source, Sample wanted)
+{
+    const ModelShape *shape = model_shape(source->model);
+    char *path = sample_path(source, &wanted);
+    if (!path) return ERR_FILE;
+    const bool there = access(path, R_OK) == 0;
+    int status = OK;
     Corpus kept = { 0 };
-    CorpusOptions ids = { .context = integer(options, "text.sample.length"), .model_context = model_shape(model)->context, .vocabulary = model_shape(model)->vocabulary };
-    if (status == OK) status = corpus_open(&kept, path, NULL, &ids);
-    if (status == OK) {
-        int windows = integer(options, "text.sample.windows"), length = integer(options, "text.sample.length");
-        int32_t *all = xmalloc(sizeof *all * (size_t)windows * (size_t)length);
-        bool whole = kept.n_segments == windows;
-        for (int w = 0; w < windows && whole; w++) {
-            whole = kept.segment[w].length == length - 1;
-            if (!whole) break;
-            memcpy(all + (int64_t)w * length, kept.segment[w].inputs, sizeof *all * (size_t)(length - 1));
-            all[(int64_t)(w + 1) * length - 1] = kept.segment[w].targets[length - 2];
-        }
-        if (whole) status = corpus_from_ids(out, all, windows, length, "sampled", -1);
-        else status = err_set(ERR_FORMAT, "%s does not hold %d windows of %d tokens; remove it and it is sampled again", path, windows, length);
-        free(all);
+    CorpusOptions ids = { .context = wanted.length, .model_context = shape->context, .vocabulary = shape->vocabulary };
+    if (!there && source->dry) {                /* the price does not depend on the words: any ids will do */
+        status = corpus_random(out, wanted.windows, wanted.length, shape->vocabulary, 1);
+        if (status == OK) strcpy(out->protocol, "sampled");
+    } else {
+        if (!there) status = sample(path, source, &wanted);
+        if (status == OK) status = corpus_open(&kept, path, NULL, &ids);
+        if (status == OK) status = read_sample(out, path, &kept, &wanted);
     }
     corpus_free(&kept);
     free(path);
     return status;
 }
 
-int run_corpus(Corpus *out, const Model *model, const Options *options, const Kernels *kernels, const char *folder, bool quiet)
+static uint64_t seed_of(const Options *options, const char *name) { return (uint64_t)options_integer(options, name); }
+
+int run_corpus(Corpus *out, const TextSource *source)
 {
-    if (options_is_set(options, "text.file")) return open_corpus(out, options_text(options, "text.file"), model, options, "text.");
-    if (options_is_set(options, "text.sample.windows")) return sampled_corpus(out, model, options, kernels, folder, quiet);
-    return corpus_random(out, integer(options, "text.random.windows"), integer(options, "text.random.length"), model_shape(model)->vocabulary,
-                         (uint64_t)options_integer(options, "text.random.seed"));
+    const Options *o = source->options;
+    if (options_is_set(o, "text.file")) return open_corpus(out, options_text(o, "text.file"), source->model, o, "text.");
+    if (options_is_set(o, "text.sample.windows"))
+        return sampled_corpus(out, source, (Sample){ integer(o, "text.sample.windows"), integer(o, "text.sample.length"), seed_of(o, "text.sample.seed"),
+                                                     "text.sample.length", "text.random does without" });
+    return corpus_random(out, integer(o, "text.random.windows"), integer(o, "text.random.length"), model_shape(source->model)->vocabulary, seed_of(o, "text.random.seed"));
+}
+
+int run_coefficient_corpus(Corpus *out, const TextSource *source)
+{
+    const Options *o = source->options;
+    const char *from = options_text(o, "coefficients.from");
+    const Sample wanted = { integer(o, "coefficients.windows"), integer(o, "coefficients.context"), seed_of(o, "coefficients.seed"),
+                            "coefficients.context", "coefficients.from: random does without" };
+    if (!strcmp(from, "sample")) return sampled_corpus(out, source, wanted);
+    if (!strcmp(from, "random")) return corpus_random(out, wanted.windows, wanted.length, model_shape(source->model)->vocabulary, wanted.seed);
+    if (!strcmp(from, "text")) return OK;
+    if (!options_is_set(o, "coefficients.file")) FAIL(ERR_ARGUMENT, "coefficients.from is 'file', and coefficients.file does not say which");
+    return open_corpus(out, options_text(o, "coefficients.file"), source->model, o, "coefficients.");
 }
 
 int run_layers(int **out, int *n, const Model *model, const Options *options)

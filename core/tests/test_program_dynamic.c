@@ -1,0 +1,174 @@
+/* test_program_dynamic.c - `linearity run` with experiment: dynamic, through the program */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "core/tests/program_rows.h"
+
+/* Budgets: the size of the uniform 4-bit model (4 + 20/16), and one below it. */
+static const char config[] =
+    "experiment: dynamic\n"
+    "model: core/tests/golden/tiny/llama3-gqa-tied\n"
+    "text: {random: {windows: 6, length: 40}}\n"
+    "coefficients: {from: random, windows: 5, context: 40, seed: 7}\n"
+    "choices: [{rtn: {bits: [3, 4, 8], group: 16}}]\n"
+    "budgets: [4.75, 5.25]\n"
+    "dynamic: {costs: [group, square, measured], measured: 0.001}\n";
+
+static json_t *models, *choices, *allocations;
+
+static int run_once(void **state)
+{
+    (void)state;
+    free(run_said("dynamic.yaml", config, "dynamic.h5", NULL));
+    models = rows_of("dynamic.h5", "models");
+    choices = rows_of("dynamic.h5", "choices");
+    allocations = rows_of("dynamic.h5", "allocations");
+    return 0;
+}
+
+static int forget(void **state)
+{
+    (void)state;
+    json_decref(models);
+    json_decref(choices);
+    json_decref(allocations);
+    return 0;
+}
+
+/* The row of a model; fails where there is none. */
+static size_t row_at(const char *model, const char *label, double budget)
+{
+    for (size_t i = 0; i < json_array_size(models); i++)
+        if (!strcmp(word(models, i, "model"), model) && !strcmp(word(models, i, "label"), label) && (isnan(budget) || number(models, i, "budget") == budget)) return i;
+    fail_msg("no %s %s at %g bits", model, label, budget);
+    return 0;
+}
+
+/* Sum over layers of the costs of these choices, from the table of choices. */
+static double cost_of(const char *model, const char *label, double budget, const char *column)
+{
+    double sum = 0;
+    int layers = 0;
+    for (size_t a = 0; a < json_array_size(allocations); a++) {
+        if (strcmp(word(allocations, a, "model"), model) || strcmp(word(allocations, a, "cost"), label) || number(allocations, a, "budget") != budget) continue;
+        for (size_t c = 0; c < json_array_size(choices); c++)
+            if (!strcmp(word(choices, c, "layer"), word(allocations, a, "layer")) && !strcmp(word(choices, c, "choice"), word(allocations, a, "choice")))
+                sum += number(choices, c, column), layers++;
+    }
+    assert_true(layers > 10);
+    return sum;
+}
+
+static void test_models_there(void **state)
+{
+    (void)state;
+    const char *const rule[] = { "ends", "types", "greedy", "threshold" };
+    assert_int_equal(json_array_size(models), 3 + 2 * (1 + 1 + 2 + 4));
+    for (int b = 0; b < 2; b++) {
+        const double budget = b ? 5.25 : 4.75;
+        for (int r = 0; r < 4; r++) assert_true(number(models, row_at(rule[r], "", budget), "bits") <= budget + 1e-9);
+        const char *const label[] = { "group", "group x slopes", "square", "measured" };
+        for (int k = 0; k < 4; k++) {
+            const size_t i = row_at("allocated", label[k], budget);
+            assert_true(number(models, i, "bits") <= budget + 1e-9 && number(models, i, "optimal") == 1);
+            assert_true(number(models, i, "lower_bound") == number(models, i, "cost"));
+            assert_true(number(models, i, "kept") > 0 && number(models, i, "kept") <= 1 && number(models, i, "regret_high") >= 0);
+        }
+    }
+}
+
+/* The allocation's cost is the sum of its choices' costs, and no rule's is lower by the same costs. */
+static void test_costs(void **state)
+{
+    (void)state;
+    const char *const column[] = { "cost", "cost_square", "cost_measured" }, *const label[] = { "group", "square", "measured" };
+    for (int b = 0; b < 2; b++) {
+        const double budget = b ? 5.25 : 4.75;
+        for (int k = 0; k < 3; k++) {
+            const size_t i = row_at("allocated", label[k], budget);
+            const double cost = number(models, i, "cost");
+            assert_true(near(cost_of("allocated", label[k], budget, column[k]), cost, 1e-9));
+            assert_true(near(number(models, i, "predicted"), cost, 1e-9));
+            assert_true(cost_of("ends", "", budget, column[k]) >= cost * (1 - 1e-9));
+            assert_true(cost_of("greedy", "", budget, column[k]) >= cost * (1 - 1e-9));
+        }
+    }
+}
+
+/* At the size of the 4-bit model, gains are against that model; of a uniform model the gain is 0. */
+static void test_gains(void **state)
+{
+    (void)state;
+    const size_t uniform = row_at("uniform", "rtn-bits4-group16", NAN), allocated = row_at("allocated", "group", 5.25);
+    assert_true(near(number(models, uniform, "uniform_kl"), number(models, uniform, "kl"), 1e-12) && fabs(number(models, uniform, "gain")) < 1e-12);
+    const double share = (number(models, allocated, "bits") - 5.25) / (4.1875 - 5.25);
+    const double less = number(models, row_at("uniform", "rtn-bits3-group16", NAN), "kl"), more = number(models, uniform, "kl");
+    const double same = pow(less, share) * pow(more, 1 - share);
+    assert_true(number(models, allocated, "uniform_kl") <= same * (1 + 1e-9));
+    assert_true(near(number(models, allocated, "gain"), 1 - number(models, allocated, "kl") / number(models, allocated, "uniform_kl"), 1e-9));
+    assert_true(number(models, allocated, "gain_se") >= 0);
+}
+
+static void test_intervals(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < json_array_size(models); i++) {
+        assert_true(number(models, i, "predicted_low") > 0 && number(models, i, "predicted_low") < number(models, i, "predicted"));
+        assert_true(number(models, i, "predicted_high") > number(models, i, "predicted"));
+        const bool inside = number(models, i, "kl") >= number(models, i, "predicted_low") && number(models, i, "kl") <= number(models, i, "predicted_high");
+        assert_true(number(models, i, "inside") == inside);
+        assert_true(number(models, i, "predicted_ppl_low") < number(models, i, "predicted_ppl") && number(models, i, "predicted_ppl") < number(models, i, "predicted_ppl_high"));
+    }
+    const size_t i = row_at("allocated", "group", 5.25);
+    assert_true(number(models, i, "curved") > .5 * number(models, i, "predicted") && number(models, i, "curved") < 2 * number(models, i, "predicted"));
+}
+
+/* Where the coefficients come from the text itself, everything measured on it is found again. */
+static void test_same_text_from_the_store(void **state)
+{
+    (void)state;
+    const char *const change[] = { "coefficients.from=text", "dynamic.rules=no", "dynamic.costs=group", NULL };
+    char *said = run_said("dynamic.yaml", config, "dynamic.h5", change);
+    assert_non_null(strstr(said, "Coefficients and losses come from the same text"));
+    json_t *again = rows_of("dynamic.h5", "models");
+    for (size_t i = 0; i < 3; i++) assert_true(number(again, i, "kl") == number(models, i, "kl") && number(again, i, "predicted") != number(models, i, "predicted"));
+    json_decref(again);
+    free(said);
+}
+
+static void expect_refused(const char *text, const char *sentence)
+{
+    Ran ran = program("run", scratch_text("bad.yaml", text), "--quiet", NULL);
+    assert_int_equal(ran.status, 1);
+    if (!strstr(ran.err, sentence)) fail_msg("%s", ran.err);
+    ran_free(&ran);
+}
+
+#define START "experiment: dynamic\nmodel: core/tests/golden/tiny/llama-v8\ntext: {random: {windows: 2, length: 20}}\n"
+#define CHOICES "choices: [{rtn: {bits: [3, 4], group: 8}}]\n"
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    expect_refused(START, "the experiment dynamic needs two choices or more");
+    expect_refused(START CHOICES "dynamic: {costs: grup}\n", "there is no cost 'grup'; did you mean 'group'?");
+    expect_refused(START CHOICES "dynamic: {rules: typse}\n", "there is no rule 'typse'; did you mean 'types'?");
+    expect_refused(START CHOICES "coefficients: {from: file}\n", "coefficients.file does not say which");
+    expect_refused(START CHOICES "budgets: [1]\n", "no allocation fits the budget of 1 bits per weight");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_models_there),
+        cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_gains),
+        cmocka_unit_test(test_intervals),
+        cmocka_unit_test(test_same_text_from_the_store),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, run_once, forget);
+}

@@ -1,0 +1,185 @@
+/*
+ * dynamic.c - how much does it help to allocate bits by the law, and how far can its promise be trusted?
+ *
+ *     minimise sum_l cost_l(j_l)   subject to   sum_l bits_l(j_l) d_l <= B sum_l d_l
+ *
+ * with costs from one text (coefficients.from), and everything measured on another: uniform models, exact allocations by each kind
+ * of cost, the same weighed by the slopes where the model will be, and simple rules, all at the same sizes; predicted against
+ * measured, with intervals, and how often each layer would get the same choice from other windows of text.
+ * Cost: a forward pass for each choice, and for each budget as many as there are costs, rounds and rules; for each round and
+ * budget two backward passes over the text of the coefficients.  Feeds tables 10 and 11 of paper-repro.md.
+ */
+#include "experiments/dynamic/dynamic.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/estimate/fit.h"
+
+Mean measured_mean(const Dynamic *d, const double *by_window)
+{
+    Mean mean;
+    weighted_mean(&mean.value, &mean.se, by_window, d->measured_tokens, d->n_measured);
+    return mean;
+}
+
+Mean coefficient_mean(const Dynamic *d, const double *by_window)
+{
+    Mean mean;
+    weighted_mean(&mean.value, &mean.se, by_window, d->tokens, d->n_windows);
+    return mean;
+}
+
+static void dynamic_free(Dynamic *d)
+{
+    for (int k = 0; d->cost && k < d->n_costs; k++) {
+        free(d->cost[k].name);
+        free(d->cost[k].by_window);
+    }
+    for (int p = 0; p < d->n_points; p++) {
+        free(d->point[p].slope);
+        free(d->point[p].kl);
+        free(d->point[p].delta);
+    }
+    for (int m = 0; m < d->n_models; m++) {
+        Whole *w = &d->model[m];
+        void *all[] = { w->label, w->choice, w->predicted, w->curved, w->kl, w->nll, w->keep };
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    }
+    coefficients_free(&d->fisher);
+    void *all[] = { d->weights, d->t2, d->v, d->cost, (void *)d->table.layer, (void *)d->table.row_layer, (void *)d->table.row_name, d->clean, d->other_clean,
+                    d->point, d->model };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+/* Rows of the table of choices, layer by layer; costs are set where one is solved. */
+static void table_init(Dynamic *d)
+{
+    const char **layer = xmalloc(sizeof *layer * (size_t)d->n_layers), **name = xmalloc(sizeof *name * (size_t)d->n_rows);
+    int *row_layer = xmalloc(sizeof *row_layer * (size_t)d->n_rows);
+    for (int i = 0; i < d->n_layers; i++) {
+        layer[i] = dynamic_layer(d, i)->name;
+        d->weights[i] = dynamic_layer(d, i)->rows * dynamic_layer(d, i)->cols;
+        for (int c = 0; c < d->n_choices; c++) row_layer[row_of(d, i, c)] = i, name[row_of(d, i, c)] = dynamic_choice(d, c)->name;
+    }
+    d->table = (ChoiceTable){ d->n_layers, layer, d->weights, d->n_rows, row_layer, name, d->size, NULL };
+}
+
+static void numbers_init(Dynamic *d)
+{
+    const size_t rows = (size_t)d->n_rows;
+    d->weights = xcalloc((size_t)d->n_layers, sizeof *d->weights);
+    d->t2 = xcalloc(4 * rows, sizeof *d->t2), d->kappa = d->t2 + rows, d->bits = d->t2 + 2 * rows, d->code_bits = d->t2 + 3 * rows;
+    d->size = !strcmp(options_text(d->run->options, "dynamic.bits"), "code") ? d->code_bits : d->bits;
+    d->v = xcalloc((size_t)d->n_layers, sizeof *d->v);
+    d->clean = xcalloc((size_t)d->n_measured, sizeof *d->clean), d->other_clean = xcalloc((size_t)d->n_windows, sizeof *d->other_clean);
+}
+
+static int check(const Run *run)
+{
+    const AllocationRule *rule;
+    if (run->config->n_choices < 2)
+        FAIL(ERR_ARGUMENT, "%s: the experiment dynamic needs two choices or more, for example choices: [{higgs: {n: [16, 64, 256]}}, ch8]", run->config->path);
+    for (int r = 0; r < options_count(run->options, "dynamic.rules"); r++) TRY(find_rule(&rule, options_text_at(run->options, "dynamic.rules", r)));
+    return run_check_choices(run);
+}
+
+static int dynamic_init(Dynamic *d, Run *run)
+{
+    TRY(check(run));
+    const Corpus *measured = study_corpus(run->study), *other = study_corpus(run->coefficients);
+    *d = (Dynamic){ .run = run, .n_layers = run->n_layers, .n_choices = run->config->n_choices, .n_rows = run->n_layers * run->config->n_choices,
+                    .n_windows = other->n_windows, .n_measured = measured->n_windows, .tokens = other->tokens, .measured_tokens = measured->tokens,
+                    .same_text = run->coefficients == run->study };
+    numbers_init(d);
+    table_init(d);
+    int status = costs_init(d);
+    if (status != OK) dynamic_free(d);
+    return status;
+}
+
+/* Budgets of the config; without any, whole and half bits between the sizes of the smallest and the largest uniform model. */
+static double *all_budgets(const Dynamic *d, int *n)
+{
+    const Options *options = d->run->options;
+    double least = INFINITY, most = 0;
+    for (int m = 0; m < d->n_choices; m++) {
+        const double bits = d->size == d->bits ? d->model[m].bits : d->model[m].code_bits;
+        least = fmin(least, bits), most = fmax(most, bits);
+    }
+    double *budget = xmalloc(sizeof *budget * (size_t)(options_count(options, "budgets") + 130));
+    for (*n = 0; *n < options_count(options, "budgets"); (*n)++) budget[*n] = options_number_at(options, "budgets", *n);
+    if (*n == 0)
+        for (double b = ceil(2 * least + 1e-9) / 2; b < most && *n < 128; b += .5) budget[(*n)++] = b;
+    return budget;
+}
+
+static int plan(Plan *out, int *later, Run *run)
+{
+    Dynamic d;
+    TRY(dynamic_init(&d, run));
+    int status = run_check_budgets(run, d.size == d.code_bits);
+    plan_add_null(out);
+    uniform_plan(out, &d);
+    out->study = run->coefficients;
+    run_turn(run);
+    costs_plan(out, &d);
+    run_turn(run);
+    const int budgets = options_count(run->options, "budgets") ? options_count(run->options, "budgets") : 8;
+    const int rounds = (int)options_integer(run->options, "dynamic.rounds"), rules = options_count(run->options, "dynamic.rules");
+    const int models = d.n_costs + rounds + rules, points = rounds ? rounds + 1 : 0;
+    *later = budgets * (models + (int)ceil(points * passes_of_point(&d)));
+    dynamic_free(&d);
+    return status;
+}
+
+static int clean_losses(Dynamic *d)
+{
+    Measurement m;
+    TRY(run_measure(&m, d->run, &(LayerMap){ .null_run = true, .label = "null run" }));
+    d->floor_kl = measured_mean(d, m.kl).value;
+    measurement_free(&m);
+    TRY(study_clean(&m, d->run->study));
+    memcpy(d->clean, m.nll, sizeof *d->clean * (size_t)d->n_measured);
+    measurement_free(&m);
+    TRY(study_clean(&m, d->run->coefficients));
+    memcpy(d->other_clean, m.nll, sizeof *d->other_clean * (size_t)d->n_windows);
+    measurement_free(&m);
+    return OK;
+}
+
+static int measure_all(Dynamic *d)
+{
+    int n;
+    TRY(clean_losses(d));
+    run_turn(d->run);
+    int status = costs_measure(d);
+    run_turn(d->run);
+    TRY(status);
+    add_uniform(d);
+    double *budget = all_budgets(d, &n);
+    for (int b = 0; b < n && status == OK; b++) status = add_at_budget(d, budget[b]);
+    free(budget);
+    TRY(status);
+    return models_measure(d);
+}
+
+static int run(Run *run)
+{
+    Dynamic d;
+    TRY(dynamic_init(&d, run));
+    int status = measure_all(&d);
+    if (status == OK) {
+        dynamic_tables(&d);
+        dynamic_say(&d);
+    }
+    dynamic_free(&d);
+    return status;
+}
+
+const Experiment experiment_dynamic = {
+    .name = "dynamic", .summary = "allocations against uniform models and simple rules of the same size, on other text",
+    .plan = plan, .run = run,
+};

@@ -1,0 +1,187 @@
+/*
+ * dynamic_measure.c - all models measured, and set beside what was predicted and beside uniform models of the same size
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/estimate/conversion.h"
+#include "core/estimate/distribution.h"
+#include "core/estimate/fit.h"
+#include "experiments/dynamic/dynamic.h"
+
+/* Of delta-NLL between draws of a quantizer's error where the KL is 1 nat/token: how 21 of them scatter about the curve on
+ * SmolLM2-135M (conversion.h). */
+static const double ONE_DRAW = .055;
+
+/* ---- measured ---- */
+
+static void choose(MapEntry *entry, const Dynamic *d, const int *choice)
+{
+    for (int i = 0; i < d->n_layers; i++) {
+        const Choice *c = dynamic_choice(d, choice[i]);
+        entry[i] = (MapEntry){ d->run->layer[i], c->perturbation, c->options };
+    }
+}
+
+void uniform_plan(Plan *out, Dynamic *d)
+{
+    MapEntry *entry = xmalloc(sizeof *entry * (size_t)d->n_layers);
+    int *choice = xmalloc(sizeof *choice * (size_t)d->n_layers);
+    for (int c = 0; c < d->n_choices; c++) {
+        for (int i = 0; i < d->n_layers; i++) choice[i] = c;
+        choose(entry, d, choice);
+        plan_add(out, &(LayerMap){ .n = d->n_layers, .entry = entry, .label = dynamic_choice(d, c)->name });
+    }
+    free(entry);
+    free(choice);
+}
+
+static int measure_model(Dynamic *d, Whole *model, MapEntry *entry)
+{
+    choose(entry, d, model->choice);
+    char *label = isnan(model->budget) ? xstrdup(model->label) : xformat("%s%s%s %g bits", model->kind, *model->label ? " " : "", model->label, model->budget);
+    const int before = d->run->measured + d->run->found;
+    Measurement m;
+    int status = run_measure(&m, d->run, &(LayerMap){ .n = d->n_layers, .entry = entry, .label = label });
+    free(label);
+    TRY(status);
+    if (d->run->measured + d->run->found == before) progress_skip(d->run->progress, 1);         /* the same choices as another's */
+    model->kl = xmalloc(sizeof *model->kl * (size_t)d->n_measured), model->nll = xmalloc(sizeof *model->nll * (size_t)d->n_measured);
+    memcpy(model->kl, m.kl, sizeof *model->kl * (size_t)d->n_measured);
+    memcpy(model->nll, m.nll, sizeof *model->nll * (size_t)d->n_measured);
+    measurement_free(&m);
+    return OK;
+}
+
+int models_measure(Dynamic *d)
+{
+    MapEntry *entry = xmalloc(sizeof *entry * (size_t)d->n_layers);
+    int status = OK;
+    for (int m = 0; m < d->n_models && status == OK; m++) status = measure_model(d, &d->model[m], entry);
+    free(entry);
+    return status;
+}
+
+double passes_of_point(const Dynamic *d)
+{
+    const GradientRequest request = { .probe = PROBE_KL, .group = 64, .n_layers = d->n_layers, .layer = d->run->layer, .label = "" };
+    const double share = (double)study_corpus(d->run->coefficients)->n_inputs / (double)study_corpus(d->run->study)->n_inputs;
+    return 2 * share * (1 + gradients_cost(d->run->coefficients, &request));
+}
+
+/* ---- intervals ---- */
+
+/* The scatter of windows about the mean, on the same text of measured - predicted; and the one draw that a quantizer's error is,
+ * where the coefficient is a mean over draws (predict.h). */
+Interval predicted_interval(const Dynamic *d, const Whole *model, const double *by_window)
+{
+    const Mean s = coefficient_mean(d, by_window);
+    const double t = d->n_windows > 1 ? student_quantile(.975, d->n_windows - 1) : NAN;
+    double draws = 0, variance;
+    for (int i = 0; i < d->n_layers; i++) {
+        const double t2 = d->t2[row_of(d, i, model->choice[i])];
+        draws += t2 * t2 * d->v[i];
+    }
+    if (d->same_text) {
+        double *difference = window_difference(model->kl, by_window, d->n_windows);
+        const Mean off = coefficient_mean(d, difference);
+        free(difference);
+        variance = off.se * off.se;
+    } else {
+        variance = s.se * s.se * (1 + (double)d->n_windows / d->n_measured);
+    }
+    const double half = sqrt(t * t * variance + 1.96 * 1.96 * draws);
+    const double relative = half / s.value;             /* KL is positive: low and high in the same ratio */
+    return (Interval){ s.value, s.value * exp(-relative), s.value * exp(relative) };
+}
+
+/* ---- uniform models of the same size ---- */
+
+static double size_of(const Dynamic *d, const Whole *m) { return d->size == d->bits ? m->bits : m->code_bits; }
+
+/* Share of b on the way from a to b at this size; negative where it is not between them. */
+static double share_between(const Dynamic *d, const Whole *a, const Whole *b, double size)
+{
+    const double from = size_of(d, a), to = size_of(d, b), slack = 1e-6;
+    if (!(from <= size + slack && to >= size - slack)) return -1;
+    return to - from > slack ? fmin(fmax((size - from) / (to - from), 0), 1) : 0;
+}
+
+/* To first order in the windows, of which all three are means. */
+static Mean ratio_to_path(const Dynamic *d, const Whole *model, const Whole *a, const Whole *b, double share)
+{
+    const double mine = measured_mean(d, model->kl).value, first = measured_mean(d, a->kl).value, second = measured_mean(d, b->kl).value;
+    double *influence = xmalloc(sizeof *influence * (size_t)d->n_measured);
+    for (int w = 0; w < d->n_measured; w++) influence[w] = model->kl[w] / mine - (1 - share) * a->kl[w] / first - share * b->kl[w] / second;
+    Mean ratio = { mine / (pow(first, 1 - share) * pow(second, share)), measured_mean(d, influence).se };
+    ratio.se *= ratio.value;
+    free(influence);
+    return ratio;
+}
+
+EqualSize equal_size(const Dynamic *d, const Whole *model)
+{
+    EqualSize best = { NAN, NAN, { NAN, NAN } };
+    for (int i = 0; i < d->n_choices; i++)
+        for (int j = 0; j < d->n_choices; j++) {
+            const Whole *a = &d->model[i], *b = &d->model[j];
+            const double share = share_between(d, a, b, size_of(d, model));
+            if (share < 0) continue;
+            const double kl = pow(measured_mean(d, a->kl).value, 1 - share) * pow(measured_mean(d, b->kl).value, share);
+            if (!(kl > 0) || kl >= best.kl) continue;
+            best.kl = kl;
+            best.predicted = pow(coefficient_mean(d, a->predicted).value, 1 - share) * pow(coefficient_mean(d, b->predicted).value, share);
+            best.ratio = ratio_to_path(d, model, a, b, share);
+        }
+    return best;
+}
+
+/* ---- perplexity ---- */
+
+/* Of one model, of the first round of each budget, by rising KL; two of nearly one KL are one level. */
+static int levels_of(const OperatingPoint **level, const Dynamic *d)
+{
+    const double apart = 1.05;
+    int n = 0;
+    for (;;) {
+        const OperatingPoint *next = NULL;
+        for (int p = 0; p < d->n_points; p++) {
+            const OperatingPoint *point = &d->point[p];
+            const double kl = coefficient_mean(d, point->kl).value;
+            if (!point->first || !(kl > (n ? apart * coefficient_mean(d, level[n - 1]->kl).value : 0))) continue;
+            if (!next || kl < coefficient_mean(d, next->kl).value) next = point;
+        }
+        if (!next) return n;
+        level[n++] = next;
+    }
+}
+
+static int ratio_at(ConversionRatio *out, const Dynamic *d, double kl)
+{
+    const OperatingPoint **level = xmalloc(sizeof *level * (size_t)(d->n_points + 1));
+    const int n = levels_of(level, d), windows = d->n_windows;
+    double *losses = xmalloc(sizeof *losses * 2 * (size_t)(n + 1) * (size_t)windows), *delta = losses + (int64_t)n * windows;
+    for (int k = 0; k < n; k++) {
+        memcpy(losses + (int64_t)k * windows, level[k]->kl, sizeof *losses * (size_t)windows);
+        memcpy(delta + (int64_t)k * windows, level[k]->delta, sizeof *delta * (size_t)windows);
+    }
+    const Conversion c = { .n_levels = n, .n_windows = windows, .tokens = d->tokens, .kl = losses, .delta = delta };
+    int status = n ? conversion_ratio(out, &c, kl, d->same_text ? 0 : d->n_measured) : ERR_ARGUMENT;
+    free(losses);
+    free(level);
+    return status;
+}
+
+Interval predicted_ppl(const Dynamic *d, const Whole *model)
+{
+    const Interval kl = predicted_interval(d, model, model->curved ? model->curved : model->predicted);
+    ConversionRatio ratio;
+    if (d->n_windows < 2 || ratio_at(&ratio, d, kl.value) != OK) return (Interval){ NAN, NAN, NAN };
+    ratio = conversion_of_draw(ratio, kl.value, ONE_DRAW);
+    const double log_ppl = measured_mean(d, d->clean).value + ratio.ratio * kl.value;
+    const double of_kl = ratio.ratio * (kl.high - kl.low) / 2, of_ratio = kl.value * (ratio.high - ratio.low) / 2;
+    const double half = sqrt(of_kl * of_kl + of_ratio * of_ratio);
+    return (Interval){ exp(log_ppl), exp(log_ppl - half), exp(log_ppl + half) };
+}

@@ -1,0 +1,95 @@
+/*
+ * point.c - one combination of a sweep: its model, its texts and the studies on them
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/base/size.h"
+#include "core/measure/study.h"
+#include "experiments/command.h"
+#include "experiments/run/run.h"
+
+void point_close(Point *p)
+{
+    study_close(&p->study);
+    study_close(&p->coefficients);
+    corpus_free(&p->corpus);
+    corpus_free(&p->others);
+    corpus_free(&p->calibration);
+    model_close(&p->model);
+    keys_free(&p->run.seen);
+    free(p->run.layer);
+    options_free(p->options);
+}
+
+int point_open(Point *p, const Config *config, const SweepPoint *point, struct Tables *tables, bool quiet)
+{
+    *p = (Point){ 0 };
+    TRY(config_options_at(&p->options, config, point));
+    kernels_set_threads(options_is_set(p->options, "threads") ? (int)options_integer(p->options, "threads") : 0);
+    p->kernels = kernels_find(options_text(p->options, "backend"));
+    TRY(model_open(&p->model, options_text(p->options, "model")));
+    p->run = (Run){ .config = config, .options = p->options, .point = point, .tables = tables, .quiet = quiet };
+    return run_layers(&p->run.layer, &p->run.n_layers, p->model, p->options);
+}
+
+static bool any_sequential(const Config *config)
+{
+    for (int c = 0; c < config->n_choices; c++) {
+        const Choice *choice = &config->choice[c];
+        if (choice->perturbation->sequential && choice->perturbation->sequential(choice->options)) return true;
+    }
+    return false;
+}
+
+/* Of the memory, what the calibration works with (another one where inputs are to be those of the model quantized so far) and, up
+ * to a fourth of the rest, what it keeps. */
+static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
+{
+    const int64_t memory = options_integer(p->options, "memory"), all = calibration_evidence_bytes(model_shape(p->model));
+    *left = memory, *keep = 0;
+    if (!options_is_set(p->options, "calibration.file")) return OK;
+    TRY(open_corpus(&p->calibration, options_text(p->options, "calibration.file"), p->model, p->options, "calibration."));
+    int64_t work = calibration_bytes(model_shape(p->model), &p->calibration, false);
+    if (any_sequential(p->run.config)) work += calibration_bytes(model_shape(p->model), &p->calibration, true);
+    char given[SIZE_TEXT], needed[SIZE_TEXT];
+    if (p->others.n_windows) work *= 2;         /* each study has its own */
+    if (work >= memory)
+        FAIL(ERR_MEMORY, "memory is set to %s, and the calibration text alone takes %s; raise memory, or use fewer or shorter calibration.windows",
+             size_text(given, memory), size_text(needed, work));
+    *keep = all < (memory - work) / 4 ? all : (memory - work) / 4;
+    *left = memory - work - *keep;
+    return OK;
+}
+
+static int open_study(Study **out, StudyPlan *plan, const Point *p, const Corpus *corpus, int64_t memory, Store *store)
+{
+    int status = study_plan(plan, model_shape(p->model), corpus, memory);
+    if (status == ERR_MEMORY && p->calibration.n_segments) err_context(status, "beside the calibration text");
+    TRY(status);
+    return study_open(out, p->model, corpus, p->kernels, plan, (uint64_t)options_integer(p->options, "seed"), store);
+}
+
+static int point_texts(Point *p, const char *folder, bool dry)
+{
+    const TextSource source = { p->model, p->options, p->kernels, folder, p->run.quiet || dry, dry };
+    TRY(run_corpus(&p->corpus, &source));
+    return run_coefficient_corpus(&p->others, &source);
+}
+
+int point_studies(Point *p, Store *store, const char *folder, bool dry)
+{
+    int64_t keep, left;
+    TRY(point_texts(p, folder, dry));
+    TRY(calibration_memory(&keep, &left, p));
+    if (p->others.n_windows) left /= 2;
+    TRY(open_study(&p->study, &p->plan, p, &p->corpus, left, store));
+    if (p->others.n_windows) TRY(open_study(&p->coefficients, &p->coefficient_plan, p, &p->others, left, store));
+    if (p->calibration.n_segments) study_calibrate(p->study, &p->calibration, keep);
+    if (p->calibration.n_segments && p->coefficients) study_calibrate(p->coefficients, &p->calibration, 0);
+    p->run.study = p->study;
+    p->run.inputs = p->corpus.n_inputs;
+    p->run.coefficients = p->coefficients ? p->coefficients : p->study;
+    return OK;
+}
