@@ -22,6 +22,8 @@ typedef struct {
     Study **map_study;
     GradientRequest *gradient;      /* [n_gradients] likewise     */
     Study **gradient_study;
+    int later_windows;              /* of backward passes that follow from results, */
+    double later_passes;            /* and their work in forward passes over the run's text */
 } Plan;
 
 /* Adds a copy of a map or request; whatever they point to may go afterwards. */

@@ -129,8 +129,10 @@ static int plan(Plan *out, int *later, Run *run)
     run_turn(run);
     const int budgets = options_count(run->options, "budgets") ? options_count(run->options, "budgets") : 8;
     const int rounds = (int)options_integer(run->options, "dynamic.rounds"), rules = options_count(run->options, "dynamic.rules");
-    const int models = d.n_costs + rounds + rules, points = rounds ? rounds + 1 : 0;
-    *later = budgets * (models + (int)ceil(points * passes_of_point(&d)));
+    const int points = rounds ? budgets * (rounds + 1) : 0;
+    *later = budgets * (d.n_costs + rounds + rules);
+    out->later_windows = points * 2 * d.n_windows;
+    out->later_passes = points * passes_of_point(&d);
     dynamic_free(&d);
     return status;
 }

@@ -68,7 +68,7 @@ double passes_of_point(const Dynamic *d)
 {
     const GradientRequest request = { .probe = PROBE_KL, .group = 64, .n_layers = d->n_layers, .layer = d->run->layer, .label = "" };
     const double share = (double)study_corpus(d->run->coefficients)->n_inputs / (double)study_corpus(d->run->study)->n_inputs;
-    return 2 * share * (1 + gradients_cost(d->run->coefficients, &request));
+    return 2 * share * gradients_cost(d->run->coefficients, &request);
 }
 
 /* ---- intervals ---- */

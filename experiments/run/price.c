@@ -47,7 +47,8 @@ static int price_experiment(Price *price, void **seen, Point *p, const char *nam
     int later = 0, status = e->plan(&plan, &later, &p->run);
     for (int m = 0; m < plan.n && status == OK; m++) status = price_map(price, seen, p, plan.map_study[m], &plan.map[m]);
     for (int g = 0; g < plan.n_gradients && status == OK; g++) status = price_gradients(price, seen, p, plan.gradient_study[g], &plan.gradient[g]);
-    price->n += later, price->work += later, price->left += later, price->later += later;
+    price->n += later + plan.later_windows, price->later += later, price->later_windows += plan.later_windows;
+    price->work += later + plan.later_passes, price->left += later + plan.later_passes;
     plan_free(&plan);
     return status;
 }
@@ -99,7 +100,8 @@ void price_say(const Point *p, const Price *price)
     printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
     if (p->others.n_windows) printf("coefficients   from %s, %d windows, %lld tokens scored\n", p->others.protocol, p->others.n_windows, (long long)p->others.n_scored);
     printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
-    if (price->later) printf("               (%d of them allocated models, which follow from the results; some may be in the store)\n", price->later);
+    if (price->later) printf("               (%d measurements of allocated models, which follow from the results; some may be in the store)\n", price->later);
+    if (price->later_windows) printf("               (%d windows of backward passes at allocated models, likewise)\n", price->later_windows);
     char used[SIZE_TEXT], least[SIZE_TEXT];
     printf("memory         %s beside the mapped file (%s, %s, %s); the least is %s\n", size_text(used, p->plan.bytes),
            p->plan.network.resident ? "weights kept as float32" : "weights converted block by block",

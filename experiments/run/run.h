@@ -28,9 +28,9 @@ extern const Experiment *const experiments[];
 int experiment_find(const Experiment **out, const char *name);
 
 /* Measurements of all experiments, how many of them the store has; their work in passes of the model,
- * and how much of it is left.  later: models that follow from the results, counted as left.  backward: those
- * that are windows of a backward pass. */
-typedef struct { int n, known, later, backward; double work, left; } Price;
+ * and how much of it is left.  later: models that follow from the results, counted as left; later_windows: windows of
+ * backward passes that do.  backward: those that are windows of a backward pass. */
+typedef struct { int n, known, later, later_windows, backward; double work, left; } Price;
 int  price_point(Price *price, Point *point);
 void price_say(const Point *point, const Price *price);
 
