@@ -3,12 +3,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/allocate/allocation.h"
+#include "core/allocate/classes.h"
+#include "core/allocate/distinct.h"
 #include "core/allocate/knapsack.h"
 #include "core/base/err.h"
 
-static const double LARGEST_COST = 1e100;           /* nats/token: beyond it sums could overflow */
-static const double LARGEST_SIZE = 0x1p53;          /* bits of a layer: whole numbers in a double */
-enum { MAX_STATES = 1 << 22 };
+static const double LARGEST_CAPACITY = 0x1p53;      /* bits: whole numbers in a double */
 
 static double whole_if_near(double bits, double otherwise)
 {
@@ -21,125 +22,78 @@ int64_t choice_size(int64_t weights, double bits)
     return (int64_t)whole_if_near(size, ceil(size));
 }
 
-static int check_row(const ChoiceTable *table, int row)
+int budget_capacity(int64_t *out, const Budget *budget, int64_t weights)
 {
-    const int layer = table->row_layer[row];
-    if (layer < 0 || layer >= table->n_layers)
-        FAIL(ERR_ARGUMENT, "choice %d belongs to layer %d of %d", row, layer, table->n_layers);
-    const char *where = table->layer[layer], *name = table->row_name[row];
-    const double bits = table->row_bits[row], cost = table->row_cost[row];
-    if (!(bits >= 0 && bits * (double)table->weights[layer] < LARGEST_SIZE / table->n_layers))
-        FAIL(ERR_ARGUMENT, "layer '%s', choice '%s': %g bits per weight are not possible", where, name, bits);
-    if (!(fabs(cost) <= LARGEST_COST)) FAIL(ERR_ARGUMENT, "layer '%s', choice '%s': the cost is %g", where, name, cost);
+    if (!isfinite(budget->average)) FAIL(ERR_ARGUMENT, "the budget is %g, not a number of bits per weight", budget->average);
+    const double by_average = budget->average * (double)weights, by_size = 8 * ((double)budget->bytes - (double)budget->elsewhere);
+    const double capacity = budget->bytes > 0 ? by_size : whole_if_near(by_average, floor(by_average));
+    *out = (int64_t)fmin(fmax(capacity, -1), LARGEST_CAPACITY);
     return OK;
 }
 
-static int check_table(const ChoiceTable *table, double budget)
+/* Says what would fit: an average that works when typed in, or a size that does. */
+int budget_too_small(const Budget *budget, int64_t least, const Classes *classes, const char *with)
 {
-    if (table->n_layers < 1 || table->n_choices < 1)
-        FAIL(ERR_ARGUMENT, "there is nothing to allocate: the table of choices is empty");
-    if (!isfinite(budget)) FAIL(ERR_ARGUMENT, "the budget is %g, not a number of bits per weight", budget);
-    for (int l = 0; l < table->n_layers; l++)
-        if (table->weights[l] < 1 || (double)table->weights[l] > LARGEST_SIZE / table->n_layers)
-            FAIL(ERR_ARGUMENT, "layer '%s' has %lld weights", table->layer[l], (long long)table->weights[l]);
-    for (int row = 0; row < table->n_choices; row++) TRY(check_row(table, row));
-    return OK;
-}
-
-static int compare_items(const void *a, const void *b)
-{
-    const Item *x = a, *y = b;
-    if (x->size != y->size) return x->size < y->size ? -1 : 1;
-    if (x->cost != y->cost) return x->cost < y->cost ? -1 : 1;
-    return x->row - y->row;
-}
-
-/* Sorts a class and drops what is neither smaller nor cheaper than another; returns how many are left. */
-static int drop_dominated(Item *item, int n)
-{
-    int kept = 0;
-    qsort(item, (size_t)n, sizeof *item, compare_items);
-    for (int j = 0; j < n; j++)
-        if (kept == 0 || item[j].cost < item[kept - 1].cost) item[kept++] = item[j];
-    return kept;
-}
-
-/* item and first have room for all rows and layers.  Rows are gathered by layer with one counting sort. */
-static int build_classes(Item *item, int *first, const ChoiceTable *table)
-{
-    int *start = xcalloc((unsigned long)table->n_layers + 1, sizeof *start);
-    for (int row = 0; row < table->n_choices; row++) start[table->row_layer[row] + 1]++;
-    for (int l = 0; l < table->n_layers; l++) start[l + 1] += start[l];
-    Item *gathered = xmalloc((size_t)table->n_choices * sizeof *gathered);
-    int *end = xmalloc((size_t)table->n_layers * sizeof *end);
-    for (int l = 0; l < table->n_layers; l++) end[l] = start[l];
-    for (int row = 0; row < table->n_choices; row++) {
-        const int l = table->row_layer[row];
-        gathered[end[l]++] = (Item){ choice_size(table->weights[l], table->row_bits[row]), fmax(table->row_cost[row], 0), row };
+    if (budget->bytes > 0) {
+        const long long bytes = (least + 7) / 8 + budget->elsewhere;
+        char *other = budget->elsewhere ? xformat(", %lld of them for what is not allocated", (long long)budget->elsewhere) : xstrdup("");
+        err_set(ERR_BUDGET, "no allocation%s fits %lld bytes; the least that fits is %lld bytes%s", with, (long long)budget->bytes, bytes, other);
+        free(other);
+        return ERR_BUDGET;
     }
-    int n = 0, empty = -1;
-    for (int l = 0; l < table->n_layers; l++) {
-        first[l] = n;
-        const int kept = drop_dominated(gathered + start[l], end[l] - start[l]);
-        if (kept == 0 && empty < 0) empty = l;
-        for (int j = 0; j < kept; j++) item[n++] = gathered[start[l] + j];
-    }
-    first[table->n_layers] = n;
-    free(start), free(end), free(gathered);
-    if (empty >= 0) FAIL(ERR_ARGUMENT, "layer '%s' has no choice", table->layer[empty]);
-    return OK;
+    const double average = ceil((double)least / (double)classes->weights * 1e6) / 1e6;
+    FAIL(ERR_BUDGET, "no allocation%s fits %g bits per weight; the least that fits is %.6f", with, budget->average, average);
 }
 
-static int64_t total_weights(const ChoiceTable *table)
+void allocation_fill(Allocation *out, const Classes *classes, const Budget *budget, const Knapsack *knapsack, const int *chosen, bool proven,
+                     const KnapsackBound *bound)
 {
-    int64_t total = 0;
-    for (int l = 0; l < table->n_layers; l++) total += table->weights[l];
-    return total;
-}
-
-static int check_budget(const Knapsack *knapsack, double budget, int64_t weights)
-{
-    int64_t least = 0;
-    for (int l = 0; l < knapsack->n_classes; l++) least += knapsack->item[knapsack->first[l]].size;
-    if (least <= knapsack->capacity) return OK;
-    const double average = ceil((double)least / (double)weights * 1e6) / 1e6;       /* one that works when typed in */
-    FAIL(ERR_BUDGET, "no allocation fits %g bits per weight; the least that fits is %.6f", budget, average);
-}
-
-static void fill_result(Allocation *out, const Knapsack *knapsack, const ChoiceTable *table, const int *chosen,
-                        double budget, bool proven, double lower_bound)
-{
+    const Item **option = xmalloc((size_t)classes->n_classes * sizeof *option);
+    for (int c = 0; c < classes->n_classes; c++) option[c] = &knapsack->item[chosen[c]];
     Allocation result = {
-        .budget = budget, .size = knapsack_size(knapsack, chosen), .capacity = knapsack->capacity,
-        .cost = knapsack_cost(knapsack, chosen), .lower_bound = lower_bound, .optimal = proven,
-        .row = xmalloc((size_t)table->n_layers * sizeof *result.row),
+        .budget = budget->average, .size = knapsack_size(knapsack, chosen), .capacity = knapsack->capacity,
+        .cost = knapsack_cost(knapsack, chosen), .lower_bound = bound->lower, .optimal = proven, .clamped = classes->clamped,
+        .row = xmalloc((size_t)classes->table->n_layers * sizeof *result.row),
+        .price = bound->price, .gap = bound->excess, .weights = classes->weights, .bytes = budget->bytes, .elsewhere = budget->elsewhere,
     };
-    result.bits = (double)result.size / (double)total_weights(table);
-    for (int row = 0; row < table->n_choices; row++) result.clamped += table->row_cost[row] < 0;
-    for (int l = 0; l < table->n_layers; l++) result.row[l] = knapsack->item[chosen[l]].row;
+    result.dual_bound = result.cost - result.gap;
+    result.bits = (double)result.size / (double)classes->weights;
+    if (budget->bytes > 0) result.budget = (double)knapsack->capacity / (double)classes->weights;
+    classes_rows(result.row, classes, option);
+    free(option);
     *out = result;
+}
+
+static int allocate_any(Allocation *out, const Classes *classes, const Budget *budget, int64_t capacity, int64_t max_states)
+{
+    if (classes->least > capacity) return budget_too_small(budget, classes->least, classes, classes->constrained ? " that keeps the constraints" : "");
+    Item *item = xmalloc((size_t)classes->first[classes->n_classes] * sizeof *item);
+    int *first = xmalloc(((size_t)classes->n_classes + 1) * sizeof *first), *chosen = xmalloc((size_t)classes->n_classes * sizeof *chosen);
+    Knapsack knapsack;
+    KnapsackBound bound;
+    classes_knapsack(&knapsack, item, first, classes, NULL);
+    knapsack.capacity = capacity;
+    const bool proven = knapsack_solve(chosen, &bound, &knapsack, max_states);
+    allocation_fill(out, classes, budget, &knapsack, chosen, proven, &bound);
+    free(item), free(first), free(chosen);
+    return OK;
+}
+
+int allocate_classes(Allocation *out, const Classes *classes, const Budget *budget)
+{
+    int64_t capacity = 0;
+    TRY(budget_capacity(&capacity, budget, classes->weights));
+    if (classes->distinct > 0) return allocate_distinct(out, classes, budget, capacity);
+    return allocate_any(out, classes, budget, capacity, MAX_STATES);
 }
 
 int allocate(Allocation *out, const ChoiceTable *table, double budget)
 {
-    TRY(check_table(table, budget));
-    Item *item = xmalloc((size_t)table->n_choices * sizeof *item);
-    int *first = xmalloc(((size_t)table->n_layers + 1) * sizeof *first);
-    int *chosen = xmalloc((size_t)table->n_layers * sizeof *chosen);
-    Knapsack knapsack = { table->n_layers, first, item, 0 };
-
-    int status = build_classes(item, first, table);
-    if (status != OK) goto done;
-    const int64_t weights = total_weights(table);
-    const double capacity = budget * (double)weights;
-    knapsack.capacity = (int64_t)fmin(fmax(whole_if_near(capacity, floor(capacity)), -1), LARGEST_SIZE);
-    status = check_budget(&knapsack, budget, weights);
-    if (status != OK) goto done;
-    double lower_bound;
-    const bool proven = knapsack_solve(chosen, &lower_bound, &knapsack, MAX_STATES);
-    fill_result(out, &knapsack, table, chosen, budget, proven, lower_bound);
-done:
-    free(item), free(first), free(chosen);
+    Classes classes;
+    TRY(classes_init(&classes, table, NULL));
+    const Budget average = { .average = budget };
+    const int status = allocate_classes(out, &classes, &average);
+    classes_free(&classes);
     return status;
 }
 
