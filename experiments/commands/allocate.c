@@ -178,8 +178,9 @@ static int run(const Arguments *a)
 
 const Command command_allocate = {
     .name = "allocate", .arguments = "TABLE.csv|RUN.h5 --budget B", .summary = "the best choice per layer under a size, exact",
-    .details = "TABLE.csv has the columns layer, weights, choice, bits (per weight, all overhead included) and cost (predicted loss); layers\n"
-               "with the same text in a column group share one choice.  RUN.h5: its table choices.  LAYERS and CHOICES are patterns with\n"
-               "* ? [..].  --json adds a certificate to each allocation, from which --verify FILE.json checks all of them again.\n",
+    .details = "TABLE.csv has the columns layer, weights, choice, bits (per weight, all overhead included) and cost (predicted\n"
+               "loss); layers with the same text in a column group share one choice.  RUN.h5: its table choices.  LAYERS and\n"
+               "CHOICES are patterns with * ? [..].  --json adds a certificate to each allocation, from which --verify FILE.json\n"
+               "checks all of them again.\n",
     .own = own, .check = check, .least = 1, .most = 1, .json = true, .run = run,
 };
