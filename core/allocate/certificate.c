@@ -171,14 +171,15 @@ static int check_bound(double *gap, const Verified *v, const Certificate *c)
     return OK;
 }
 
-static int prove(Verdict *out, const Verified *v, const Certificate *c, bool programmable)
+/* limited: to few distinct choices, of which the program knows nothing: something cheaper is then no contradiction. */
+static int prove(Verdict *out, const Verified *v, const Certificate *c, bool limited)
 {
     double best;
     if (out->gap <= SUMS * c->cost) {
         out->proof = PROOF_BOUND;
-    } else if (programmable && certificate_program(&best, &out->states, v, c->capacity, c->price, out->gap)) {
-        if (!(c->cost <= best * (1 + SUMS))) FAIL(ERR_FORMAT, "it is not optimal: an allocation within the capacity costs %.12g, this one %.12g", best, c->cost);
-        out->proof = PROOF_PROGRAM;
+    } else if (certificate_program(&best, &out->states, v, c->capacity, c->price, out->gap)) {
+        if (c->cost <= best * (1 + SUMS)) out->proof = PROOF_PROGRAM;
+        else if (!limited) FAIL(ERR_FORMAT, "it is not optimal: an allocation within the capacity costs %.12g, this one %.12g", best, c->cost);
     }
     return OK;
 }
@@ -193,7 +194,7 @@ int certificate_verify(Verdict *out, const Certificate *certificate, const Choic
     Verdict verdict = { PROOF_GAP, 0, 0 };
     collect(&v, certificate, table, constraints);
     int status = check_bound(&verdict.gap, &v, certificate);
-    if (status == OK && certificate->optimal) status = prove(&verdict, &v, certificate, !(constraints && constraints->distinct > 0));
+    if (status == OK && certificate->optimal) status = prove(&verdict, &v, certificate, constraints && constraints->distinct > 0);
     free(v.first), free(v.size), free(v.cost), free(v.chosen);
     if (status == OK) *out = verdict;
     return status;
