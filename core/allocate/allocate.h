@@ -29,20 +29,36 @@ typedef struct {
     double bits;                    /* size / total weights                                        */
     double cost, lower_bound;       /* nats/token; cost = lower_bound where optimality is proven   */
     int optimal, clamped;
-    int *row;                       /* [n_layers] chosen row of the table; free with allocation_free */
+    int *row;                       /* [n_layers] chosen row of the table, -1 in layers that take no part; free with allocation_free */
+    double price, dual_bound, gap;  /* nats/token per bit; D(price) <= every allocation's cost; cost - dual_bound (certificate.h) */
+    int64_t weights;                /* of the layers that take part                                */
+    int64_t bytes, elsewhere;       /* of the Budget; 0 where an average was asked for             */
 } Allocation;
+
+/* What is asked for: average bits per weight over the layers that take part, or a size in bytes of which what is
+ * not allocated takes `elsewhere`. */
+typedef struct {
+    double average;
+    int64_t bytes, elsewhere;       /* bytes: 0 where an average is asked for                      */
+} Budget;
 
 /* weights x bits, to the nearest whole bit when within 1e-6 of one, otherwise rounded up. */
 int64_t choice_size(int64_t weights, double bits);
 
-/* All weights of the table, and the whole bits that `budget` bits for each allow: budget x weights to the nearest whole bit
- * when within 1e-6 of one, otherwise rounded down; -1 below 0. */
-int64_t allocation_weights(const ChoiceTable *table);
-int64_t allocation_capacity(const ChoiceTable *table, double budget);
-
 /* ERR_ARGUMENT: empty, NaN or infinite entries, a layer without a choice (named).  ERR_BUDGET: names
  * the least average that fits. */
 int  allocate(Allocation *out, const ChoiceTable *table, double budget);
+
+/* The same under constraints (classes.h).  ERR_BUDGET: names what fits. */
+struct Classes;
+int  allocate_classes(Allocation *out, const struct Classes *classes, const Budget *budget);
+
+/* Whole bits that the budget allows.  ERR_ARGUMENT where it is not a number. */
+int  budget_capacity(int64_t *out, const Budget *budget, int64_t weights);
 void allocation_free(Allocation *allocation);
+
+/* Of all layers of a table; whole bits that so many bits per weight on average allow. */
+int64_t allocation_weights(const ChoiceTable *table);
+int64_t allocation_capacity(const ChoiceTable *table, double budget);
 
 #endif

@@ -152,7 +152,7 @@ static bool deepen(int *chosen, double *searched, const Knapsack *knapsack, cons
     return proven;
 }
 
-bool knapsack_solve(int *chosen, double *lower_bound, const Knapsack *knapsack, int64_t max_states)
+bool knapsack_solve(int *chosen, KnapsackBound *bound, const Knapsack *knapsack, int64_t max_states)
 {
     Enclosure *reduced = xmalloc((size_t)knapsack->first[knapsack->n_classes] * sizeof *reduced);
     const Dual dual = { choose_greedily(chosen, knapsack), reduced };
@@ -162,7 +162,8 @@ bool knapsack_solve(int *chosen, double *lower_bound, const Knapsack *knapsack, 
     double searched;
     const bool proven = deepen(chosen, &searched, knapsack, &dual, max_states);
     const double cost = knapsack_cost(knapsack, chosen), excess = excess_of(knapsack, &dual, chosen);
-    *lower_bound = proven ? cost : fmax(0, cost - (excess * ROUND_UP - searched) - (ROUND_UP - 1) * cost);
+    const double lower = proven ? cost : fmax(0, cost - (excess * ROUND_UP - searched) - (ROUND_UP - 1) * cost);
+    *bound = (KnapsackBound){ lower, dual.price, excess };
     free(reduced);
     return proven;
 }

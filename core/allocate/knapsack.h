@@ -29,10 +29,13 @@ typedef struct {
     int64_t capacity;           /* not below the sum of the smallest sizes                               */
 } Knapsack;
 
+/* What is known of the optimal cost: it is at least `lower`, and of that alone at least cost - excess, whatever was
+ * searched: the Lagrangian dual at `price` (rounded to the safe side). */
+typedef struct { double lower, price, excess; } KnapsackBound;
+
 /* chosen[n_classes] = indices into item.  Returns whether they are proven optimal within max_states
- * states (8 bytes each, up to 56 while in the list at hand); otherwise they are the best found.
- * *lower_bound bounds the optimal cost. */
-bool knapsack_solve(int *chosen, double *lower_bound, const Knapsack *knapsack, int64_t max_states);
+ * states (8 bytes each, up to 56 while in the list at hand); otherwise they are the best found. */
+bool knapsack_solve(int *chosen, KnapsackBound *bound, const Knapsack *knapsack, int64_t max_states);
 
 double  knapsack_cost(const Knapsack *knapsack, const int *chosen);
 int64_t knapsack_size(const Knapsack *knapsack, const int *chosen);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/allocate/allocation.h"
 #include "core/allocate/classes.h"
 #include "core/base/err.h"
 #include "core/model/model.h"
@@ -174,6 +175,32 @@ static int choose_types(int *row, const AllocationRule *rule, const ChoiceTable 
 
 /* ---- from costs, without a solver ---- */
 
+/* The table as a knapsack, one class for each layer. */
+typedef struct { Classes classes; Item *item; int *first; Knapsack knapsack; } Plain;
+
+static void plain_free(Plain *plain)
+{
+    classes_free(&plain->classes);
+    free(plain->item);
+    free(plain->first);
+}
+
+static int plain_init(Plain *out, const ChoiceTable *table, double budget)
+{
+    Plain plain = { 0 };
+    int64_t capacity = 0;
+    const Budget average = { .average = budget };
+    TRY(classes_init(&plain.classes, table, NULL));
+    int status = budget_capacity(&capacity, &average, plain.classes.weights);
+    if (status == OK && plain.classes.least > capacity) status = budget_too_small(&average, plain.classes.least, &plain.classes, "");
+    plain.item = xmalloc(sizeof *plain.item * (size_t)table->n_choices), plain.first = xmalloc(sizeof *plain.first * ((size_t)table->n_layers + 1));
+    if (status == OK) classes_knapsack(&plain.knapsack, plain.item, plain.first, &plain.classes, NULL);
+    plain.knapsack.capacity = capacity;
+    if (status == OK) *out = plain;
+    else plain_free(&plain);
+    return status;
+}
+
 /* The layer whose step saves most per bit among those that fit; -1 where none does.  at: the item that each has. */
 static int steepest_step(const Knapsack *k, const int *at, int64_t left)
 {
@@ -231,11 +258,11 @@ static void bisect_threshold(int *at, const Knapsack *k)
 
 static int choose_by_cost(int *row, const ChoiceTable *table, double budget, void (*choose)(int *at, const Knapsack *k))
 {
-    Knapsack knapsack;
-    TRY(classes_build(&knapsack, table, budget));
-    choose(row, &knapsack);
-    for (int l = 0; l < table->n_layers; l++) row[l] = knapsack.item[row[l]].row;
-    classes_free(&knapsack);
+    Plain plain;
+    TRY(plain_init(&plain, table, budget));
+    choose(row, &plain.knapsack);
+    for (int l = 0; l < table->n_layers; l++) row[l] = plain.classes.row[plain.item[row[l]].row];
+    plain_free(&plain);
     return OK;
 }
 
@@ -262,9 +289,9 @@ const AllocationRule *const allocation_rules[] = { &ends, &types, &greedy, &thre
 
 int allocation_rule_apply(int *row, const AllocationRule *rule, const ChoiceTable *table, const LayerPlace *place, double budget)
 {
-    Knapsack knapsack;
-    TRY(classes_build(&knapsack, table, budget));       /* for its checks */
-    classes_free(&knapsack);
+    Plain plain;
+    TRY(plain_init(&plain, table, budget));             /* for its checks */
+    plain_free(&plain);
     int *chosen = xmalloc(sizeof *chosen * (size_t)table->n_layers);
     const int status = rule->choose(chosen, rule, table, place, budget);
     if (status == OK) memcpy(row, chosen, sizeof *row * (size_t)table->n_layers);

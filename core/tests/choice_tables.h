@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "core/allocate/allocate.h"
+#include "core/allocate/certificate.h"
 #include "core/base/err.h"
 #include "core/base/rng.h"
 
@@ -42,6 +43,16 @@ static inline void add_row(Fixture *f, int layer, double bits, double cost)
     f->row_layer[row] = layer, f->row_name[row] = "rtn-4", f->row_bits[row] = bits, f->row_cost[row] = cost;
 }
 
+/* The certificate must hold; returns what it proves. */
+static inline Verdict check_proof(const Allocation *a, const ChoiceTable *t, const Constraints *constraints)
+{
+    Verdict verdict = { 0 };
+    const Certificate certificate = certificate_of(a);
+    if (certificate_verify(&verdict, &certificate, t, constraints) != OK) fail_msg("%s", err_last());
+    assert_true(verdict.gap >= 0 && fabs(verdict.gap - a->gap) <= 1e-9 * a->gap + 1e-12 * a->cost);
+    return verdict;
+}
+
 /* What any answer must satisfy, whatever the optimum. */
 static inline void check_certificate(const Allocation *a, const ChoiceTable *t, double budget)
 {
@@ -59,6 +70,7 @@ static inline void check_certificate(const Allocation *a, const ChoiceTable *t, 
     assert_true(a->bits == (double)size / (double)weights && a->budget == budget && a->clamped == clamped);
     assert_true(fabs(a->cost - cost) <= 1e-14 * cost && a->lower_bound <= a->cost && a->lower_bound >= 0);
     if (a->optimal) assert_true(a->lower_bound == a->cost);
+    check_proof(a, t, NULL);
 }
 
 /* ---- drawn at random ---- */

@@ -37,13 +37,13 @@ static void test_short_of_states(void **state)
         Source s = { rng_stream(RNG_TEST, 4, 0, i), 0 };
         Small small;
         int chosen[CLASSES], best[CLASSES];
-        double bound, unproven;
+        KnapsackBound bound, unproven;
         random_knapsack(&small, &s);
-        assert_true(knapsack_solve(best, &bound, &small.knapsack, 1 << 20) && bound == knapsack_cost(&small.knapsack, best));
+        assert_true(knapsack_solve(best, &bound, &small.knapsack, 1 << 20) && bound.lower == knapsack_cost(&small.knapsack, best));
         const bool claimed = knapsack_solve(chosen, &unproven, &small.knapsack, i % 40);
         const double cost = knapsack_cost(&small.knapsack, chosen);
         assert_true(knapsack_size(&small.knapsack, chosen) <= small.knapsack.capacity);
-        assert_true(unproven <= bound && bound <= cost && (!claimed || fabs(cost - bound) <= 1e-13 * cost));
+        assert_true(unproven.lower <= bound.lower && bound.lower <= cost && (!claimed || fabs(cost - bound.lower) <= 1e-13 * cost));
         proven += claimed;
     }
     assert_true(proven > 10 && proven < 290);
@@ -68,7 +68,8 @@ static void test_price_is_the_best(void **state)
         Source s = { rng_stream(RNG_TEST, 8, 0, i), 0 };
         Small small;
         int chosen[CLASSES];
-        double bound, best = 0;
+        double best = 0;
+        KnapsackBound bound;
         random_knapsack(&small, &s);
         knapsack_solve(chosen, &bound, &small.knapsack, 0);
         for (int l = 0; l < CLASSES; l++)
@@ -77,7 +78,8 @@ static void test_price_is_the_best(void **state)
                     const Item *a = &small.item[k], *b = &small.item[j];
                     best = fmax(best, dual_bound(&small.knapsack, (a->cost - b->cost) / (double)(b->size - a->size)));
                 }
-        assert_true(bound >= best - 1e-10);
+        assert_true(bound.lower >= best - 1e-10);
+        assert_true(fabs(knapsack_cost(&small.knapsack, chosen) - bound.excess - dual_bound(&small.knapsack, bound.price)) <= 1e-10);
     }
 }
 

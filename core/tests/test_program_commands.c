@@ -268,7 +268,7 @@ static void test_allocate(void **state)
     json_t *root = parse(&ran), *list = json_object_get(root, "allocations"), *three = json_array_get(list, 0), *four = json_array_get(list, 1);
     assert_keys(root, "allocations");
     assert_int_equal(json_array_size(list), 2);
-    assert_keys(three, "budget bits cost lower_bound optimal clamped choices");
+    assert_keys(three, "budget bits cost lower_bound optimal clamped choices certificate");
     assert_true(number(three, "budget") == 3 && number(three, "bits") == 3 && number(three, "cost") == 5 && number(three, "lower_bound") == 5);
     assert_true(json_is_true(json_object_get(three, "optimal")));
     assert_true(number(four, "cost") == 1 && number(four, "clamped") == 1);

@@ -58,7 +58,8 @@ static void test_help_of_commands(void **state)
     assert_help("kl", text);
     assert_help("info", "MODEL --json");
     assert_help("tokenize", "FILE --bos --json");
-    assert_help("allocate", "TABLE.csv --budget layer weights choice bits cost --json");
+    assert_help("allocate", "TABLE.csv|RUN.h5 --budget --size --model --together --pin --forbid --exclude --distinct --best --frontier --csv --verify layer weights choice"
+                            " bits cost group LAYERS CHOICES certificate --json");
     assert_help("quantize", "MODEL --method --set --out --force --layers --dtype f32|bf16|f16 --shard-size --calibration --context --windows --seed --protocol"
                             " --bos --separator --json rtn bits group symmetric");
     assert_help("grid", "--p --n --levels optimal|uniform --built-in --seed --starts --steps --out --csv --json mse");

@@ -1,0 +1,201 @@
+#include "core/allocate/certificate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+
+static const double ROUNDING = 0x1p-50, SUMS = 1e-12;           /* of one term; of a sum of up to a million terms >= 0 */
+
+Certificate certificate_of(const Allocation *a)
+{
+    return (Certificate){ a->size, a->capacity, a->cost, a->price, a->dual_bound, a->gap, a->optimal, a->row };
+}
+
+/* ---- the choices ---- */
+
+static bool takes_part(const Constraints *k, int layer) { return !(k && k->excluded[layer]); }
+
+static int check_choice(const Certificate *c, const ChoiceTable *t, const Constraints *k, int layer)
+{
+    const int row = c->row[layer];
+    if (!takes_part(k, layer)) {
+        if (row != -1) FAIL(ERR_FORMAT, "layer '%s' is excluded and yet has a choice", t->layer[layer]);
+        return OK;
+    }
+    if (row < 0 || row >= t->n_choices || t->row_layer[row] != layer) FAIL(ERR_FORMAT, "layer '%s' has none of its choices", t->layer[layer]);
+    if (k && k->forbidden[row]) FAIL(ERR_FORMAT, "layer '%s' has the choice '%s', which is forbidden", t->layer[layer], t->row_name[row]);
+    if (k && k->pinned[layer] >= 0 && k->pinned[layer] != row)
+        FAIL(ERR_FORMAT, "layer '%s' is pinned to '%s' and has '%s'", t->layer[layer], t->row_name[k->pinned[layer]], t->row_name[row]);
+    const int leader = k ? k->group[layer] : layer;
+    for (int l = leader; l < layer; l++)
+        if (k->group[l] == leader && takes_part(k, l) && c->row[l] >= 0 && strcmp(t->row_name[c->row[l]], t->row_name[row]))
+            FAIL(ERR_FORMAT, "layers '%s' and '%s' must share a choice and have '%s' and '%s'", t->layer[l], t->layer[layer],
+                 t->row_name[c->row[l]], t->row_name[row]);
+    return OK;
+}
+
+static int check_distinct(const Certificate *c, const ChoiceTable *t, int most)
+{
+    const char **seen = xmalloc(((size_t)most + 1) * sizeof *seen);
+    int n = 0;
+    for (int l = 0; l < t->n_layers && n <= most; l++) {
+        bool found = c->row[l] < 0;
+        for (int i = 0; i < n && !found; i++) found = !strcmp(seen[i], t->row_name[c->row[l]]);
+        if (!found) seen[n++] = t->row_name[c->row[l]];
+    }
+    free(seen);
+    if (n > most) FAIL(ERR_FORMAT, "there are more than %d distinct choices", most);
+    return OK;
+}
+
+/* ---- the sums ---- */
+
+static int64_t bits_of(const ChoiceTable *t, int row)
+{
+    const double exact = (double)t->weights[t->row_layer[row]] * t->row_bits[row], near = nearbyint(exact);
+    return (int64_t)(fabs(exact - near) <= 1e-6 ? near : ceil(exact));
+}
+
+static double price_of(const ChoiceTable *t, int row) { return t->row_cost[row] > 0 ? t->row_cost[row] : 0; }
+
+static bool near(double a, double b, double scale) { return fabs(a - b) <= SUMS * scale; }
+
+static int check_sums(const Certificate *c, const ChoiceTable *t)
+{
+    int64_t size = 0;
+    double cost = 0;
+    for (int l = 0; l < t->n_layers; l++)
+        if (c->row[l] >= 0) size += bits_of(t, c->row[l]), cost += price_of(t, c->row[l]);
+    if (size != c->size) FAIL(ERR_FORMAT, "the choices take %lld bits, not %lld", (long long)size, (long long)c->size);
+    if (size > c->capacity) FAIL(ERR_FORMAT, "the choices take %lld bits, more than the capacity of %lld", (long long)size, (long long)c->capacity);
+    if (!near(cost, c->cost, cost)) FAIL(ERR_FORMAT, "the choices cost %.12g, not %.12g", cost, c->cost);
+    return OK;
+}
+
+/* ---- the options of each class ---- */
+
+static bool usable(const ChoiceTable *t, const Constraints *k, int row)
+{
+    const int layer = t->row_layer[row];
+    return !k || (!k->excluded[layer] && !k->forbidden[row] && (k->pinned[layer] < 0 || k->pinned[layer] == row));
+}
+
+/* Rows of each layer, one after the other: rows first[l] .. first[l + 1] - 1 of the returned list. */
+static int *rows_by_layer(int *first, const ChoiceTable *t, const Constraints *k)
+{
+    int *list = xmalloc((size_t)t->n_choices * sizeof *list), *next = xcalloc((unsigned long)t->n_layers + 1, sizeof *next);
+    for (int row = 0; row < t->n_choices; row++) next[t->row_layer[row]] += usable(t, k, row);
+    first[0] = 0;
+    for (int l = 0; l < t->n_layers; l++) {
+        first[l + 1] = first[l] + next[l];
+        next[l] = first[l];
+    }
+    for (int row = 0; row < t->n_choices; row++)
+        if (usable(t, k, row)) list[next[t->row_layer[row]]++] = row;
+    free(next);
+    return list;
+}
+
+/* Adds to size and cost the same-named row of every other member of the group; false where a member has none. */
+static bool add_members(int64_t *size, double *cost, const int *first, const int *list, const ChoiceTable *t, const Constraints *k, int leader, int row)
+{
+    for (int l = leader + 1; k && l < t->n_layers; l++) {
+        if (k->group[l] != k->group[leader] || !takes_part(k, l)) continue;
+        int at = first[l];
+        while (at < first[l + 1] && strcmp(t->row_name[list[at]], t->row_name[row])) at++;
+        if (at == first[l + 1]) return false;
+        *size += bits_of(t, list[at]), *cost += price_of(t, list[at]);
+    }
+    return true;
+}
+
+static bool leads(const Constraints *k, int layer)
+{
+    if (!takes_part(k, layer)) return false;
+    for (int l = k ? k->group[layer] : layer; l < layer; l++)
+        if (k->group[l] == k->group[layer] && takes_part(k, l)) return false;
+    return true;
+}
+
+static void collect(Verified *v, const Certificate *c, const ChoiceTable *t, const Constraints *k)
+{
+    int *first = xmalloc(((size_t)t->n_layers + 1) * sizeof *first), *list = rows_by_layer(first, t, k);
+    int n = 0;
+    for (int l = 0; l < t->n_layers; l++) {
+        if (!leads(k, l)) continue;
+        v->first[v->n_classes] = n;
+        for (int i = first[l]; i < first[l + 1]; i++) {
+            int64_t size = bits_of(t, list[i]);
+            double cost = price_of(t, list[i]);
+            if (!add_members(&size, &cost, first, list, t, k, l, list[i])) continue;
+            if (list[i] == c->row[l]) v->chosen[v->n_classes] = n;
+            v->size[n] = size, v->cost[n++] = cost;
+        }
+        v->first[++v->n_classes] = n;
+    }
+    free(first), free(list);
+}
+
+/* ---- the bound ---- */
+
+/* gap = sum over classes of what the chosen option costs more, bits paid for, than the best one, + price x bits left over.
+ * Differences are formed before anything is added up, so both ends are near. */
+static void enclose_gap(double *low, double *high, const Verified *v, const Certificate *c)
+{
+    *low = *high = c->price * (double)(c->capacity - c->size);
+    for (int i = 0; i < v->n_classes; i++) {
+        double least = 0, most = 0;
+        for (int j = v->first[i]; j < v->first[i + 1]; j++) {
+            const double cost = v->cost[v->chosen[i]] - v->cost[j], paid = c->price * (double)(v->size[v->chosen[i]] - v->size[j]);
+            const double error = ROUNDING * (fabs(cost) + fabs(paid));
+            least = fmax(least, cost + paid - error), most = fmax(most, cost + paid + error);
+        }
+        *low += least, *high += most;
+    }
+    *low *= 1 - SUMS, *high *= 1 + SUMS;
+}
+
+static int check_bound(double *gap, const Verified *v, const Certificate *c)
+{
+    double low, high;
+    if (!(c->price >= 0 && isfinite(c->price))) FAIL(ERR_FORMAT, "the price is %g", c->price);
+    enclose_gap(&low, &high, v, c);
+    const double slack = 1e-9 * high + SUMS * c->cost;
+    if (!(c->gap >= low - slack && c->gap <= high + slack)) FAIL(ERR_FORMAT, "the gap at this price is %.12g, not %.12g", high, c->gap);
+    const double bound = c->cost - high;
+    if (!near(c->dual_bound, bound, c->cost + fabs(bound) + 1e3 * high))
+        FAIL(ERR_FORMAT, "the bound at this price is %.12g, not %.12g", bound, c->dual_bound);
+    *gap = high;
+    return OK;
+}
+
+/* limited: to few distinct choices, of which the program knows nothing: something cheaper is then no contradiction. */
+static int prove(Verdict *out, const Verified *v, const Certificate *c, bool limited)
+{
+    double best;
+    if (out->gap <= SUMS * c->cost) {
+        out->proof = PROOF_BOUND;
+    } else if (certificate_program(&best, &out->states, v, c->capacity, c->price, out->gap)) {
+        if (c->cost <= best * (1 + SUMS)) out->proof = PROOF_PROGRAM;
+        else if (!limited) FAIL(ERR_FORMAT, "it is not optimal: an allocation within the capacity costs %.12g, this one %.12g", best, c->cost);
+    }
+    return OK;
+}
+
+int certificate_verify(Verdict *out, const Certificate *certificate, const ChoiceTable *table, const Constraints *constraints)
+{
+    for (int l = 0; l < table->n_layers; l++) TRY(check_choice(certificate, table, constraints, l));
+    if (constraints && constraints->distinct > 0) TRY(check_distinct(certificate, table, constraints->distinct));
+    TRY(check_sums(certificate, table));
+    const size_t layers = (size_t)table->n_layers, rows = (size_t)table->n_choices;
+    Verified v = { 0, xcalloc(layers + 1, sizeof *v.first), xmalloc(rows * sizeof *v.size), xmalloc(rows * sizeof *v.cost), xcalloc(layers, sizeof *v.chosen) };
+    Verdict verdict = { PROOF_GAP, 0, 0 };
+    collect(&v, certificate, table, constraints);
+    int status = check_bound(&verdict.gap, &v, certificate);
+    if (status == OK && certificate->optimal) status = prove(&verdict, &v, certificate, constraints && constraints->distinct > 0);
+    free(v.first), free(v.size), free(v.cost), free(v.chosen);
+    if (status == OK) *out = verdict;
+    return status;
+}

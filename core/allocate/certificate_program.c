@@ -1,0 +1,90 @@
+/*
+ * certificate_program.c - the optimum by dense dynamic programming, for the check of a claim
+ *
+ * Sizes are counted from the smallest of each class, in units of the greatest common divisor of what is left; costs are
+ * doubles, so the optimum is one to the rounding of their sums.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/allocate/certificate.h"
+#include "core/base/err.h"
+
+static const int64_t MOST_STATES = (int64_t)1 << 24;
+static const double MOST_STEPS = 2e10;
+
+/* What may be part of an allocation that is better than the certificate's. */
+typedef struct { int n_classes, *first; int64_t *size; double *cost; int64_t smallest, range, unit; } Reduced;
+
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    while (b) {
+        const int64_t rest = a % b;
+        a = b, b = rest;
+    }
+    return a;
+}
+
+static double best_of_class(const Verified *v, int c, double price)
+{
+    double least = INFINITY;
+    for (int j = v->first[c]; j < v->first[c + 1]; j++) least = fmin(least, v->cost[j] + price * (double)v->size[j]);
+    return least;
+}
+
+static void reduce_class(Reduced *r, const Verified *v, int c, double price, double gap)
+{
+    const double least = best_of_class(v, c, price);
+    int64_t smallest = INT64_MAX, largest = 0;
+    int n = r->first[c];
+    for (int j = v->first[c]; j < v->first[c + 1]; j++) {
+        const double paid = v->cost[j] + price * (double)v->size[j];
+        if (paid - least > gap + 0x1p-48 * paid) continue;
+        r->size[n] = v->size[j], r->cost[n++] = v->cost[j];
+        if (v->size[j] < smallest) smallest = v->size[j];
+        if (v->size[j] > largest) largest = v->size[j];
+    }
+    for (int j = r->first[c]; j < n; j++) r->unit = common_divisor(r->unit, r->size[j] -= smallest);
+    r->first[c + 1] = n;
+    r->smallest += smallest;
+    r->range += largest - smallest;
+}
+
+/* next[w] = least cost of the classes so far within w units, w = 0 .. n. */
+static void add_class(double *next, const double *before, const Reduced *r, int c, int64_t n)
+{
+    for (int64_t w = 0; w <= n; w++) next[w] = INFINITY;
+    for (int j = r->first[c]; j < r->first[c + 1]; j++) {
+        const int64_t shift = r->size[j] / r->unit;
+        const double cost = r->cost[j];
+        for (int64_t w = shift; w <= n; w++) next[w] = before[w - shift] + cost < next[w] ? before[w - shift] + cost : next[w];
+    }
+}
+
+static double run(const Reduced *r, int64_t n)
+{
+    double *before = xcalloc((unsigned long)n + 1, sizeof *before), *next = xmalloc(((size_t)n + 1) * sizeof *next);
+    for (int c = 0; c < r->n_classes; c++) {
+        add_class(next, before, r, c, n);
+        double *swap = before;
+        before = next, next = swap;
+    }
+    const double best = before[n];
+    free(before), free(next);
+    return best;
+}
+
+bool certificate_program(double *out, int64_t *states, const Verified *v, int64_t capacity, double price, double gap)
+{
+    const size_t options = (size_t)v->first[v->n_classes];
+    Reduced r = { v->n_classes, xcalloc((unsigned long)v->n_classes + 1, sizeof *r.first), xmalloc(options * sizeof *r.size),
+                  xmalloc(options * sizeof *r.cost), 0, 0, 0 };
+    for (int c = 0; c < v->n_classes; c++) reduce_class(&r, v, c, price, gap);
+    if (r.unit == 0) r.unit = 1;
+    const int64_t room = capacity - r.smallest, n = (room < r.range ? room : r.range) / r.unit;
+    const bool fits = n >= 0 && n < MOST_STATES && (double)n * r.first[r.n_classes] <= MOST_STEPS;
+    if (fits) *out = run(&r, n);
+    *states = n + 1;
+    free(r.first), free(r.size), free(r.cost);
+    return fits;
+}
