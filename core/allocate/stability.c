@@ -3,29 +3,42 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/allocate/classes.h"
 #include "core/base/err.h"
 #include "core/estimate/fit.h"
 
 static const double QUANTILE = 0.95;        /* of the regrets: regret_high */
 
-/* [n_layers] rows; the caller frees.  Table and budget have been found good: what allocate refuses here is the costs, and
- * the answer is NULL. */
-static int *solve_again(const ChoiceTable *table, double budget, const double *cost)
+/* What is solved again and again. */
+typedef struct { const ChoiceTable *table; const Constraints *constraints; const Budget *budget; } Problem;
+
+static int solve(Allocation *out, const Problem *p, const double *cost)
 {
-    ChoiceTable again = *table;
-    again.row_cost = cost;
-    Allocation best;
-    return allocate(&best, &again, budget) == OK ? best.row : NULL;
+    Classes classes;
+    ChoiceTable table = *p->table;
+    if (cost) table.row_cost = cost;
+    TRY(classes_init(&classes, &table, p->constraints));
+    const int status = allocate_classes(out, &classes, p->budget);
+    classes_free(&classes);
+    return status;
 }
 
-static void solve_all(int **out, const ChoiceTable *table, double budget, int n_resamples, CostResample resample, void *context)
+/* [n_layers] rows; the caller frees.  Table and budget have been found good: what is refused here is the costs, and
+ * the answer is NULL. */
+static int *solve_again(const Problem *p, const double *cost)
+{
+    Allocation best;
+    return solve(&best, p, cost) == OK ? best.row : NULL;
+}
+
+static void solve_all(int **out, const Problem *p, int n_resamples, CostResample resample, void *context)
 {
     #pragma omp parallel for schedule(dynamic)
     for (int b = 0; b < n_resamples; b++) {
-        double *cost = xmalloc((size_t)table->n_choices * sizeof *cost);
+        double *cost = xmalloc((size_t)p->table->n_choices * sizeof *cost);
         #pragma omp critical(cost_resample)
         resample(cost, context, b);
-        out[b] = solve_again(table, budget, cost);
+        out[b] = solve_again(p, cost);
         free(cost);
     }
 }
@@ -33,13 +46,14 @@ static void solve_all(int **out, const ChoiceTable *table, double budget, int n_
 static double cost_of(const ChoiceTable *table, const int *row)
 {
     double cost = 0;
-    for (int l = 0; l < table->n_layers; l++) cost += fmax(table->row_cost[row[l]], 0);
+    for (int l = 0; l < table->n_layers; l++)
+        if (row[l] >= 0) cost += fmax(table->row_cost[row[l]], 0);
     return cost;
 }
 
 static void compare(Stability *out, const ChoiceTable *table, const Allocation *chosen, const Allocation *best, int *const *resolved, int n_resamples)
 {
-    const double least = cost_of(table, best->row), weights = (double)allocation_weights(table);
+    const double least = cost_of(table, best->row), weights = (double)best->weights;
     double *regret = xmalloc((size_t)n_resamples * sizeof *regret);
     for (int b = 0; b < n_resamples; b++) {
         if (!resolved[b]) continue;
@@ -51,7 +65,7 @@ static void compare(Stability *out, const ChoiceTable *table, const Allocation *
     out->regret_high = quantile(regret, out->n_resamples, QUANTILE);
     for (int l = 0; l < table->n_layers; l++) {
         out->keep[l] /= out->n_resamples;
-        out->kept += out->keep[l] * (double)table->weights[l] / weights;
+        if (best->row[l] >= 0) out->kept += out->keep[l] * (double)table->weights[l] / weights;
     }
     free(regret);
 }
@@ -63,14 +77,15 @@ static int count_solved(int *const *resolved, int n)
     return solved;
 }
 
-int allocation_stability(Stability *out, const ChoiceTable *table, double budget, const Allocation *chosen, int n_resamples,
-                         CostResample resample, void *context)
+int allocation_stability_under(Stability *out, const ChoiceTable *table, const Constraints *constraints, const Budget *budget,
+                               const Allocation *chosen, int n_resamples, CostResample resample, void *context)
 {
+    const Problem problem = { table, constraints, budget };
     if (n_resamples < 1) FAIL(ERR_ARGUMENT, "stability needs at least one resample, not %d", n_resamples);
     Allocation best;
-    TRY(allocate(&best, table, budget));
+    TRY(solve(&best, &problem, NULL));
     int **resolved = xcalloc((size_t)n_resamples, sizeof *resolved);
-    solve_all(resolved, table, budget, n_resamples, resample, context);
+    solve_all(resolved, &problem, n_resamples, resample, context);
     const int solved = count_solved(resolved, n_resamples);
     if (solved > 0) {
         Stability stability = { .keep = xcalloc((size_t)table->n_layers, sizeof *stability.keep) };
@@ -82,6 +97,12 @@ int allocation_stability(Stability *out, const ChoiceTable *table, double budget
     allocation_free(&best);
     if (solved == 0) FAIL(ERR_ARGUMENT, "none of the %d resamples has costs that are all numbers", n_resamples);
     return OK;
+}
+
+int allocation_stability(Stability *out, const ChoiceTable *table, double budget, const Allocation *chosen, int n_resamples,
+                         CostResample resample, void *context)
+{
+    return allocation_stability_under(out, table, NULL, &(Budget){ .average = budget }, chosen, n_resamples, resample, context);
 }
 
 void stability_free(Stability *stability)

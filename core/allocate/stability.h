@@ -12,7 +12,7 @@
 #ifndef CORE_ALLOCATE_STABILITY_H
 #define CORE_ALLOCATE_STABILITY_H
 
-#include "core/allocate/allocate.h"
+#include "core/allocate/constraints.h"
 
 /* Writes the costs of all rows of the table in resample b, cost[n_choices] [nats/token].  Called once for every b, never
  * twice at the same time, but in no particular order and from any thread: what it writes may depend on b alone. */
@@ -30,6 +30,9 @@ typedef struct {
  * could be solved.  On failure *out is untouched. */
 int  allocation_stability(Stability *out, const ChoiceTable *table, double budget, const Allocation *chosen, int n_resamples,
                           CostResample resample, void *context);
+/* The same under constraints (NULL: none): every resample keeps to them; layers that take no part have keep 1. */
+int  allocation_stability_under(Stability *out, const ChoiceTable *table, const Constraints *constraints, const Budget *budget,
+                                const Allocation *chosen, int n_resamples, CostResample resample, void *context);
 void stability_free(Stability *stability);
 
 #endif

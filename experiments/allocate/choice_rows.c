@@ -19,7 +19,7 @@ void choice_rows_free(ChoiceRows *r)
         free(r->name[i]);
         if (r->group) free(r->group[i]);
     }
-    free(r->layer), free(r->name), free(r->group), free(r->weights), free(r->row_layer), free(r->row_before), free(r->bits), free(r->cost);
+    free(r->layer), free(r->name), free(r->group), free(r->weights), free(r->row_layer), free(r->row_before), free(r->bits), free(r->cost), free(r->cost_se);
     *r = (ChoiceRows){ 0 };
 }
 
@@ -38,9 +38,11 @@ static int check_columns(const Source *s)
     for (int i = 0; i < 5; i++) {
         const Column *column = table_column(s->table, needed[i]);
         if (!column) FAIL(ERR_FORMAT, "%s has no column '%s'; needed are layer, weights, choice, bits, cost", s->path, needed[i]);
-        int text = i == 0 || i == 2;
+        const int text = i == 0 || i == 2;
         if (!text && column->type == COLUMN_TEXT) FAIL(ERR_FORMAT, "%s: column '%s' must hold numbers, not '%s'", s->path, needed[i], column->text[0]);
     }
+    const Column *error = table_column(s->table, "cost_se");
+    if (error && error->type == COLUMN_TEXT) FAIL(ERR_FORMAT, "%s: column 'cost_se' must hold numbers, not '%s'", s->path, error->text[0]);
     for (int i = 0; i < s->table->n_columns; i++)
         if (column_is_swept(&s->table->column[i]))
             FAIL(ERR_FORMAT, "%s: the choices are those of a sweep over '%s'; write them with linearity export %s choices, keep the rows of one value, "
@@ -68,6 +70,17 @@ static int read_number(double *out, const Source *s, int64_t row, const char *na
     *out = cell(s->table, row, name);
     if (isfinite(*out)) return OK;
     FAIL(ERR_FORMAT, "%s: the cell '%s' is %s", place(s, row), name, isnan(*out) ? "empty or not a number" : "infinite");
+}
+
+/* An error that is not known is an empty cell. */
+static int read_error(ChoiceRows *r, const Source *s, int64_t row)
+{
+    if (!r->cost_se) return OK;
+    r->cost_se[row] = cell(s->table, row, "cost_se");
+    if (isnan(r->cost_se[row])) r->cost_se[row] = 0;
+    if (!(r->cost_se[row] >= 0 && isfinite(r->cost_se[row])))
+        FAIL(ERR_FORMAT, "%s: the standard error 'cost_se' is %g", place(s, row), r->cost_se[row]);
+    return OK;
 }
 
 /* ---- layers ---- */
@@ -135,6 +148,7 @@ static int fill(ChoiceRows *out, const Source *s)
     ChoiceRows r = { .n_rows = table->n_rows, .layer = xcalloc(n, sizeof *r.layer), .name = xcalloc(n, sizeof *r.name), .weights = xcalloc(n, sizeof *r.weights),
                      .row_layer = xcalloc(n, sizeof *r.row_layer), .row_before = xcalloc(n, sizeof *r.row_before),
                      .bits = xcalloc(n, sizeof *r.bits), .cost = xcalloc(n, sizeof *r.cost) };
+    if (table_column(table, "cost_se")) r.cost_se = xcalloc(n, sizeof *r.cost_se);
     if (table_column(table, "group")) r.group = xcalloc(n, sizeof *r.group);
     int n_layers = 0, status = OK, *last = xcalloc(n, sizeof *last);
     for (int64_t i = 0; i < table->n_rows && status == OK; i++) {
@@ -144,6 +158,7 @@ static int fill(ChoiceRows *out, const Source *s)
         if (status == OK) status = check_new(&r, s, i);
         if (status == OK) status = read_number(&r.bits[i], s, i, "bits");
         if (status == OK) status = read_number(&r.cost[i], s, i, "cost");
+        if (status == OK) status = read_error(&r, s, i);
     }
     free(last);
     r.choices = (ChoiceTable){ .n_layers = n_layers, .layer = (const char *const *)r.layer, .weights = r.weights, .n_choices = (int)table->n_rows,

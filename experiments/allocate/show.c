@@ -28,15 +28,22 @@ char *allocation_title(const Allocation *a, int rank)
     return title;
 }
 
-void show_allocation(const Allocation *a, const ChoiceTable *t, int rank)
+void show_allocation(const Allocation *a, const ChoiceTable *t, int rank, const Stability *s)
 {
     char *title = allocation_title(a, rank);
     printf("%s: %.6g bits, cost %.9g (%s)\n", title, a->bits, a->cost, a->optimal ? "optimal, proven" : "not proven optimal");
     if (a->bytes > 0) printf("  %lld bytes, %lld of them not allocated here\n", (long long)((a->size + 7) / 8 + a->elsewhere), (long long)a->elsewhere);
     if (!a->optimal) printf("  no %sallocation can cost less than %.9g\n", rank > 1 ? "other " : "", a->lower_bound);
     if (a->clamped) printf("  %d negative costs taken as 0\n", a->clamped);
-    for (int l = 0; l < t->n_layers; l++)
-        if (a->row[l] >= 0) printf("  %-24s %s\n", t->layer[l], t->row_name[a->row[l]]);
+    if (s->n_resamples)
+        printf("  %d resamples of the costs: %.0f %% of the weights keep their choice; costs to expect of their errors %.2g %% (95 %%: %.2g %%)\n", s->n_resamples,
+               100 * s->kept, 100 * s->regret, 100 * s->regret_high);
+    for (int l = 0; l < t->n_layers; l++) {
+        if (a->row[l] < 0) continue;
+        printf("  %-24s %s", t->layer[l], t->row_name[a->row[l]]);
+        if (s->n_resamples) printf("  %.0f %%", 100 * s->keep[l]);
+        putchar('\n');
+    }
     free(title);
 }
 
@@ -48,7 +55,23 @@ static void certificate_json(const Allocation *a, int rank)
     printf(",\"optimal\":%s}", truth(a->optimal && rank <= 1));
 }
 
-void show_allocation_json(const Allocation *a, const ChoiceTable *t, int rank)
+static void stability_json(const Stability *s, const Allocation *a, const ChoiceTable *t)
+{
+    const Pair pair[] = { { "kept", s->kept }, { "regret", s->regret }, { "regret_high", s->regret_high } };
+    printf("\"stability\":{\"resamples\":%d,", s->n_resamples);
+    pairs_json(pair, 3);
+    fputs(",\"keep\":{", stdout);
+    for (int l = 0, n = 0; l < t->n_layers; l++) {
+        if (a->row[l] < 0) continue;
+        if (n++) putchar(',');
+        json_text(stdout, t->layer[l]);
+        putchar(':');
+        json_number(stdout, s->keep[l]);
+    }
+    fputs("}},", stdout);
+}
+
+void show_allocation_json(const Allocation *a, const ChoiceTable *t, int rank, const Stability *s)
 {
     const Pair pair[] = { { "budget", a->budget }, { "bits", a->bits }, { "cost", a->cost }, { "lower_bound", a->lower_bound } };
     putchar('{');
@@ -64,6 +87,7 @@ void show_allocation_json(const Allocation *a, const ChoiceTable *t, int rank)
         json_text(stdout, t->row_name[a->row[l]]);
     }
     fputs("},", stdout);
+    if (s->n_resamples) stability_json(s, a, t);
     certificate_json(a, rank);
     putchar('}');
 }

@@ -6,10 +6,11 @@
 
 #include "core/allocate/certificate.h"
 #include "core/allocate/frontier.h"
+#include "core/allocate/stability.h"
 
-/* rank: 0 where only the best was asked for, otherwise 1 for the best, 2 .. */
-void show_allocation(const Allocation *allocation, const ChoiceTable *table, int rank);
-void show_allocation_json(const Allocation *allocation, const ChoiceTable *table, int rank);
+/* rank: 0 where only the best was asked for, otherwise 1 for the best, 2 ..; stability: n_resamples 0 where it is not known. */
+void show_allocation(const Allocation *allocation, const ChoiceTable *table, int rank, const Stability *stability);
+void show_allocation_json(const Allocation *allocation, const ChoiceTable *table, int rank, const Stability *stability);
 
 void show_frontier(const AllocationFrontier *frontier);
 void show_frontier_json(const AllocationFrontier *frontier);

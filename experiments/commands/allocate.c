@@ -9,6 +9,7 @@
 #include "experiments/allocate/asked.h"
 #include "experiments/allocate/elsewhere.h"
 #include "experiments/allocate/show.h"
+#include "experiments/allocate/trust.h"
 #include "experiments/allocate/verify.h"
 #include "experiments/command.h"
 #include "kernels/kernels.h"
@@ -23,6 +24,7 @@ static const Option own[] = {
     { "exclude",  OPTION_TEXT,    true,  NULL, 0, 0,      NULL, "", "'LAYERS': these layers take no part" },
     { "distinct", OPTION_INTEGER, false, NULL, 1, 1000,   NULL, "choices", "at most so many distinct choices over the model" },
     { "best",     OPTION_INTEGER, false, NULL, 1, 1000,   NULL, "allocations", "the so many best ones, all different, instead of the best alone" },
+    { "resamples", OPTION_INTEGER, false, "200", 0, 1e6,  NULL, "resamples", "of the costs, where there is cost_se: which choices are sure (0: none; not with --best, --distinct)" },
     { "frontier", OPTION_FLAG,    false, "no", 0, 0,      NULL, "", "the best cost of every size: all breakpoints, and which lie on the convex hull" },
     { "csv",      OPTION_FLAG,    false, "no", 0, 0,      NULL, "", "of --frontier: print bits,size,cost,on_hull and nothing else" },
     { "verify",   OPTION_TEXT,    false, NULL, 0, 0,      NULL, "", "check every allocation of a file that --json printed, independently of the solver" },
@@ -33,7 +35,7 @@ static bool given(const Arguments *a, const char *name) { return options_is_give
 
 static int check(const Arguments *a)
 {
-    static const char *const others[] = { "budget", "size", "model", "together", "pin", "forbid", "exclude", "distinct", "best", "frontier", "csv" };
+    static const char *const others[] = { "budget", "size", "model", "together", "pin", "forbid", "exclude", "distinct", "best", "frontier", "csv", "resamples" };
     const bool frontier = options_flag(a->options, "frontier");
     for (int i = 0; given(a, "verify") && i < (int)(sizeof others / sizeof *others); i++)
         if (given(a, others[i])) FAIL(ERR_ARGUMENT, "--verify takes budgets and constraints from its file; leave out --%s", others[i]);
@@ -53,6 +55,7 @@ static int check(const Arguments *a)
 /* Everything that was asked for, solved before anything is printed. */
 typedef struct {
     Allocation *allocation;
+    Stability *stability;               /* n_resamples 0 where it is not asked for */
     int *rank, n;
     AllocationFrontier frontier;
     bool has_frontier;
@@ -60,38 +63,52 @@ typedef struct {
 
 static void solved_free(Solved *s)
 {
-    for (int i = 0; i < s->n; i++) allocation_free(&s->allocation[i]);
-    free(s->allocation), free(s->rank);
+    for (int i = 0; i < s->n; i++) {
+        allocation_free(&s->allocation[i]);
+        stability_free(&s->stability[i]);
+    }
+    free(s->allocation), free(s->stability), free(s->rank);
     frontier_free(&s->frontier);
 }
 
-static int solve_budget(Solved *s, const Classes *classes, const Budget *budget, const Options *options)
+/* What is solved. */
+typedef struct { const ChoiceRows *rows; const Constraints *constraints; const Classes *classes; const Options *options; int64_t elsewhere; } Problem;
+
+static int solve_best(Solved *s, const Problem *p, const Budget *budget)
 {
-    if (!options_is_given(options, "best")) {
-        TRY(allocate_classes(&s->allocation[s->n], classes, budget));
-        s->rank[s->n++] = 0;
-        return OK;
-    }
+    const int resamples = (int)options_integer(p->options, "resamples");
+    Allocation *best = &s->allocation[s->n];
+    TRY(allocate_classes(best, p->classes, budget));
+    s->rank[s->n++] = 0;
+    if (!p->rows->cost_se || !resamples || p->constraints->distinct) return OK;
+    return trust_allocation(&s->stability[s->n - 1], p->rows, p->constraints, budget, best, resamples);
+}
+
+static int solve_budget(Solved *s, const Problem *p, const Budget *budget)
+{
+    if (!options_is_given(p->options, "best")) return solve_best(s, p, budget);
     int n;
-    TRY(allocate_best(&s->allocation[s->n], &n, classes, budget, (int)options_integer(options, "best")));
+    TRY(allocate_best(&s->allocation[s->n], &n, p->classes, budget, (int)options_integer(p->options, "best")));
     for (int i = 0; i < n; i++) s->rank[s->n++] = i + 1;
     return OK;
 }
 
-static int solve(Solved *s, const Classes *classes, const Options *options, int64_t elsewhere)
+static int solve(Solved *s, const Problem *p)
 {
+    const Options *options = p->options;
     const int budgets = options_count(options, "budget"), sizes = options_count(options, "size");
     const size_t most = (size_t)(budgets + sizes) * (options_is_given(options, "best") ? (size_t)options_integer(options, "best") : 1);
     s->allocation = xcalloc(most, sizeof *s->allocation);
+    s->stability = xcalloc(most, sizeof *s->stability);
     s->rank = xcalloc(most, sizeof *s->rank);
     for (int i = 0; i < budgets + sizes; i++) {
         Budget budget = { 0 };
         if (i < budgets) budget.average = options_number_at(options, "budget", i);
-        else budget.bytes = options_integer_at(options, "size", i - budgets), budget.elsewhere = elsewhere;
-        TRY(solve_budget(s, classes, &budget, options));
+        else budget.bytes = options_integer_at(options, "size", i - budgets), budget.elsewhere = p->elsewhere;
+        TRY(solve_budget(s, p, &budget));
     }
     if (!options_flag(options, "frontier")) return OK;
-    TRY(frontier_init(&s->frontier, classes, options_integer(options, "memory")));
+    TRY(frontier_init(&s->frontier, p->classes, options_integer(options, "memory")));
     s->has_frontier = true;
     return OK;
 }
@@ -103,7 +120,7 @@ static void show_json(const Solved *s, const ChoiceTable *table, const Asked *as
     fputs("{\"allocations\":[", stdout);
     for (int i = 0; i < s->n; i++) {
         if (i) putchar(',');
-        show_allocation_json(&s->allocation[i], table, s->rank[i]);
+        show_allocation_json(&s->allocation[i], table, s->rank[i], &s->stability[i]);
     }
     putchar(']');
     if (asked_anything(asked)) {
@@ -123,17 +140,17 @@ static void show(const Solved *s, const ChoiceTable *table, const Asked *asked, 
         show_json(s, table, asked);
         return;
     }
-    for (int i = 0; i < s->n; i++) show_allocation(&s->allocation[i], table, s->rank[i]);
+    for (int i = 0; i < s->n; i++) show_allocation(&s->allocation[i], table, s->rank[i], &s->stability[i]);
     if (s->has_frontier) (options_flag(options, "csv") ? show_frontier_csv : show_frontier)(&s->frontier);
 }
 
 /* ---- the command ---- */
 
-static int run_classes(const Classes *classes, const Asked *asked, const Options *options, int64_t elsewhere)
+static int run_classes(const Problem *problem, const Asked *asked)
 {
     Solved solved = { 0 };
-    const int status = solve(&solved, classes, options, elsewhere);
-    if (status == OK) show(&solved, classes->table, asked, options);
+    const int status = solve(&solved, problem);
+    if (status == OK) show(&solved, problem->classes->table, asked, problem->options);
     solved_free(&solved);
     return status;
 }
@@ -150,7 +167,7 @@ static int run_rows(const ChoiceRows *rows, const Options *options)
         if (options_is_given(options, "model")) status = bytes_elsewhere(&elsewhere, options_text(options, "model"), &rows->choices, &constraints);
         if (status == OK) status = classes_init(&classes, &rows->choices, &constraints);
         if (status == OK) {
-            status = run_classes(&classes, &asked, options, elsewhere);
+            status = run_classes(&(Problem){ rows, &constraints, &classes, options, elsewhere }, &asked);
             classes_free(&classes);
         }
         constraints_free(&constraints);
@@ -179,8 +196,9 @@ static int run(const Arguments *a)
 const Command command_allocate = {
     .name = "allocate", .arguments = "TABLE.csv|RUN.h5 --budget B", .summary = "the best choice per layer under a size, exact",
     .details = "TABLE.csv has the columns layer, weights, choice, bits (per weight, all overhead included) and cost (predicted\n"
-               "loss); layers with the same text in a column group share one choice.  RUN.h5: its table choices.  LAYERS and\n"
-               "CHOICES are patterns with * ? [..].  --json adds a certificate to each allocation, from which --verify FILE.json\n"
-               "checks all of them again.\n",
+               "loss); layers with the same text in a column group share one choice; with the costs' standard errors in a\n"
+               "column cost_se it is told how often each layer keeps its choice when costs are drawn again.  RUN.h5: its table\n"
+               "choices.  LAYERS and CHOICES are patterns with * ? [..].  --json adds a certificate to each allocation, from\n"
+               "which --verify FILE.json checks all of them again.\n",
     .own = own, .check = check, .least = 1, .most = 1, .json = true, .run = run,
 };
