@@ -161,6 +161,7 @@ bool knapsack_solve(int *chosen, KnapsackBound *bound, const Knapsack *knapsack,
 
     double searched;
     const bool proven = deepen(chosen, &searched, knapsack, &dual, max_states);
+    if (!proven && max_states > 0) knapsack_exchange(chosen, knapsack);
     const double cost = knapsack_cost(knapsack, chosen), excess = excess_of(knapsack, &dual, chosen);
     const double lower = proven ? cost : fmax(0, cost - (excess * ROUND_UP - searched) - (ROUND_UP - 1) * cost);
     *bound = (KnapsackBound){ lower, dual.price, excess };
