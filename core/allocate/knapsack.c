@@ -138,8 +138,8 @@ static bool deepen(int *chosen, double *searched, const Knapsack *knapsack, cons
     int *found = xmalloc(bytes);
     bool proven = false;
     *searched = 0;
-    double threshold = fmax(0x1p-20 * excess_of(knapsack, dual, chosen), DBL_MIN);      /* 0 would stay 0 */
-    for (; !proven; threshold *= 4) {
+    double threshold = fmax(0x1p-12 * excess_of(knapsack, dual, chosen), DBL_MIN);      /* 0 would stay 0 */
+    for (; !proven; threshold *= 2) {
         const double at_hand = excess_of(knapsack, dual, chosen);
         if (threshold > at_hand) threshold = at_hand;
         const SearchOutcome outcome = at_hand > 0 ? knapsack_search(found, knapsack, dual, threshold, max_states) : SEARCH_EMPTY;
