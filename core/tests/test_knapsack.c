@@ -82,6 +82,34 @@ static void test_hard_and_short_of_states(void **state)
     assert_true(unproven >= 10);
 }
 
+/* Costs that nearly are a price per unit of size, of which there are few: a table with a byte for each size proves what
+ * lists are too long for. */
+static void test_table_in_place_of_lists(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    Item item[MANY * ITEMS];
+    int first[MANY + 1], few[MANY], many[MANY];
+    for (int i = 0; i < 50; i++) {
+        Source s = { rng_stream(RNG_TEST, 11, 0, i), 0 };
+        int64_t least = 0, most = 0;
+        for (int l = 0; l < MANY; l++) {
+            int64_t size = 7 * below(&s, 10);
+            for (int k = 0; k < ITEMS; k++, size += 7000 * (1 + below(&s, 30)))
+                item[l * ITEMS + k] = (Item){ size, 1e6 - (double)size * (1 + 1e-3 * uniform(&s)), l * ITEMS + k };
+            first[l] = l * ITEMS, first[l + 1] = (l + 1) * ITEMS;
+            least += item[l * ITEMS].size, most += item[l * ITEMS + ITEMS - 1].size;
+        }
+        const Knapsack knapsack = { MANY, first, item, least + (int64_t)((0.2 + 0.6 * uniform(&s)) * (double)(most - least)) };
+        KnapsackBound bound;
+        assert_true(knapsack_solve(many, &bound, &knapsack, 1 << 22));
+        assert_true(knapsack_solve(few, &bound, &knapsack, 2500));
+        assert_true(fabs(knapsack_cost(&knapsack, few) - knapsack_cost(&knapsack, many)) <= 1e-14 * knapsack_cost(&knapsack, many));
+        assert_true(knapsack_size(&knapsack, few) <= knapsack.capacity && bound.lower == knapsack_cost(&knapsack, few));
+        assert_false(knapsack_solve(few, &bound, &knapsack, 100));
+    }
+}
+
 /* Nothing that one or two exchanges could save is left. */
 static void test_exchange(void **state)
 {
@@ -151,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_short_of_states),
         cmocka_unit_test(test_hard_and_short_of_states),
+        cmocka_unit_test(test_table_in_place_of_lists),
         cmocka_unit_test(test_exchange),
         cmocka_unit_test(test_price_is_the_best),
     };

@@ -1,4 +1,4 @@
-#include "core/allocate/frontier_step.h"
+#include "core/allocate/dense_step.h"
 
 #include <math.h>
 
@@ -46,7 +46,7 @@ static void tile(double *next, uint8_t *best, const double *before, int64_t star
     for (int i = 0; i < n; i++) best[start + i] = (uint8_t)which[i];
 }
 
-void frontier_step(double *next, uint8_t *best, const double *before, int64_t n, const int64_t *shift, const double *cost, int n_options)
+void dense_step(double *next, uint8_t *best, const double *before, int64_t n, const int64_t *shift, const double *cost, int n_options)
 {
 #pragma omp parallel for schedule(static) if (n >= PARALLEL_STATES)
     for (int64_t start = 0; start < n; start += TILE)
