@@ -9,6 +9,7 @@
 
 #include "core/allocate/certificate.h"
 #include "core/base/err.h"
+#include "kernels/cpu/simd.h"
 
 static const int64_t MOST_STATES = (int64_t)1 << 24;
 static const double MOST_STEPS = 2e10;
@@ -50,14 +51,21 @@ static void reduce_class(Reduced *r, const Verified *v, int c, double price, dou
     r->range += largest - smallest;
 }
 
+SIMD static void take_cheaper(double *restrict next, const double *restrict before, double cost, int64_t n)
+{
+    for (int64_t w = 0; w < n; w++) {
+        const double sum = before[w] + cost;
+        next[w] = sum < next[w] ? sum : next[w];
+    }
+}
+
 /* next[w] = least cost of the classes so far within w units, w = 0 .. n. */
 static void add_class(double *next, const double *before, const Reduced *r, int c, int64_t n)
 {
     for (int64_t w = 0; w <= n; w++) next[w] = INFINITY;
     for (int j = r->first[c]; j < r->first[c + 1]; j++) {
         const int64_t shift = r->size[j] / r->unit;
-        const double cost = r->cost[j];
-        for (int64_t w = shift; w <= n; w++) next[w] = before[w - shift] + cost < next[w] ? before[w - shift] + cost : next[w];
+        if (shift <= n) take_cheaper(next + shift, before, r->cost[j], n - shift + 1);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "core/allocate/dense.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "core/allocate/dense_step.h"
 #include "core/base/err.h"
@@ -60,8 +61,7 @@ void dense_init(Dense *out, const Knapsack *knapsack)
 void dense_free(Dense *dense)
 {
     if (!dense || !dense->best) return;
-    for (int i = 0; i < dense->knapsack->n_classes; i++) free(dense->best[i]);
-    free(dense->cost), free(dense->order), free(dense->shift), free(dense->reach), free(dense->best);
+    free(dense->steps), free(dense->cost), free(dense->order), free(dense->shift), free(dense->reach), free(dense->best);
     *dense = (Dense){ 0 };
 }
 
@@ -75,6 +75,21 @@ double dense_steps(const Dense *dense)
 double dense_bytes(const Dense *dense) { return dense_steps(dense) + 2 * sizeof *dense->cost * ((double)dense->range + 1); }
 
 /* ---- the program ---- */
+
+/* One block in large pages, where there are such: the first touch of small ones takes a quarter of the time. */
+static void place_steps(Dense *dense)
+{
+    static const size_t page = (size_t)1 << 21;
+    const size_t bytes = (size_t)dense_steps(dense), whole = (bytes + page - 1) / page * page;
+    dense->steps = bytes > page ? aligned_alloc(page, whole) : NULL;
+    if (dense->steps) madvise(dense->steps, whole, MADV_HUGEPAGE);
+    else dense->steps = xmalloc(bytes);
+    uint8_t *next = dense->steps;
+    for (int i = 0; i < dense->knapsack->n_classes; i++) {
+        dense->best[i] = next;
+        next += dense->reach[i + 1] + 1;
+    }
+}
 
 /* Beyond what is within reach more room does not help. */
 static void extend(double *cost, int64_t reach, int64_t to)
@@ -90,11 +105,11 @@ bool dense_run(Dense *dense)
     const size_t n = (size_t)dense->range + 1;
     double *before = xmalloc(n * sizeof *before), *next = xmalloc(n * sizeof *next), price[MOST_ITEMS];
     before[0] = 0;
+    place_steps(dense);
     for (int i = 0; i < k->n_classes; i++) {
         const int from = k->first[dense->order[i]], items = k->first[dense->order[i] + 1] - from;
         for (int j = 0; j < items; j++) price[j] = k->item[from + j].cost;
         extend(before, dense->reach[i], dense->reach[i + 1]);
-        dense->best[i] = xmalloc((size_t)dense->reach[i + 1] + 1);
         dense_step(next, dense->best[i], before, dense->reach[i + 1] + 1, dense->shift + from, price, items);
         double *swap = before;
         before = next, next = swap;

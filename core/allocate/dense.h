@@ -19,7 +19,7 @@ typedef struct {
     int *order;                     /* [n_classes] class that is added i-th                        */
     int64_t *shift;                 /* [items] units above the smallest of the class               */
     int64_t *reach;                 /* [n_classes + 1] units within reach before the i-th class    */
-    uint8_t **best;                 /* [n_classes][reach[i + 1] + 1] item of the class, from its first */
+    uint8_t **best, *steps;         /* [n_classes][reach[i + 1] + 1] item of the class, from its first; all of them */
 } Dense;
 
 /* Up to the knapsack's capacity.  Plans alone: nothing is computed, and cost is NULL, before dense_run. */
