@@ -69,15 +69,27 @@ static void add_class(double *next, const double *before, const Reduced *r, int 
     }
 }
 
+static int64_t range_of(const Reduced *r, int c)
+{
+    int64_t range = 0;
+    for (int j = r->first[c]; j < r->first[c + 1]; j++) range = r->size[j] > range ? r->size[j] : range;
+    return range / r->unit;
+}
+
+/* Beyond what the classes so far can take, more room does not help. */
 static double run(const Reduced *r, int64_t n)
 {
     double *before = xcalloc((unsigned long)n + 1, sizeof *before), *next = xmalloc(((size_t)n + 1) * sizeof *next);
+    int64_t reach = 0;
     for (int c = 0; c < r->n_classes; c++) {
-        add_class(next, before, r, c, n);
+        const int64_t range = range_of(r, c), to = range < n - reach ? reach + range : n;
+        for (int64_t w = reach + 1; w <= to; w++) before[w] = before[reach];
+        add_class(next, before, r, c, to);
         double *swap = before;
         before = next, next = swap;
+        reach = to;
     }
-    const double best = before[n];
+    const double best = before[reach];
     free(before), free(next);
     return best;
 }

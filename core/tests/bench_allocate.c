@@ -2,8 +2,8 @@
  * bench_allocate.c - how long allocations take on tables like those of Llama models: `make bench`
  *
  * Layers q k v o gate up down of 4 1 1 4 14 14 14 units of 2^20 weights, log-normal coefficients (the standard deviation of
- * the logarithm is 1), t2 = 4^-bits, bits in steps of 1/32 from 2 to 8.  Times are those of the calls alone, on one thread
- * unless said otherwise; each budget is the fastest of three calls.
+ * the logarithm is 1), t2 = 4^-bits, bits in steps of 1/32 from 2 to 8.  Times are those of the calls alone; each budget is
+ * the fastest of three.
  */
 #include <math.h>
 #include <stdio.h>
@@ -109,7 +109,7 @@ static void time_frontier(const Bench *b, const char *what)
         frontier_free(&f);
         classes_free(&classes);
     }
-    printf("%-34s frontier of %lld sizes: %.1f ms, %lld breakpoints, %lld on the hull (all threads)\n", what, (long long)range + 1, 1e3 * fastest,
+    printf("%-34s frontier of %lld sizes: %.1f ms, %lld breakpoints, %lld on the hull\n", what, (long long)range + 1, 1e3 * fastest,
            (long long)n, (long long)hull);
     fflush(stdout);
 }

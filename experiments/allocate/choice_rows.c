@@ -171,7 +171,6 @@ static int read_store(Table **out, const char *path)
     Store *store = NULL;
     TRY(store_open(&store, path, true));
     int status = store_get_table(out, store, "choices");
-    if (status != OK) err_context(status, "%s", path);
     store_close(&store);
     return status;
 }

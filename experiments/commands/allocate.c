@@ -14,7 +14,7 @@
 #include "kernels/kernels.h"
 
 static const Option own[] = {
-    { "budget",   OPTION_NUMBER,  true,  NULL, 0.01, 64,  NULL, "bits/weight", "average bits per weight over all layers, all overhead included; may be repeated" },
+    { "budget",   OPTION_NUMBER,  true,  NULL, 0.01, 64,  NULL, "bits/weight", "average bits per weight of the layers that take part, all overhead included; may be repeated" },
     { "size",     OPTION_SIZE,    true,  NULL, 1, 1e15,   NULL, "bytes", "size of the table's layers, or with --model of the whole model; may be repeated" },
     { "model",    OPTION_TEXT,    false, NULL, 0, 0,      NULL, "", "of --size: the model; what no layer of the table covers counts as it is stored there" },
     { "together", OPTION_TEXT,    true,  NULL, 0, 0,      NULL, "", "q,k,v: these types share one choice inside each block; block: the whole block does" },
