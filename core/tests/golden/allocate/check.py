@@ -4,7 +4,7 @@
     python3 -m venv VENV && VENV/bin/pip install ortools numpy
     VENV/bin/python core/tests/golden/allocate/check.py [--binary build/linearity] [--instances 100] [--limit 10] [--solvers CP-SAT,SCIP,CBC]
 
-Sizes are whole and given to all solvers in units of their common divisor.  CP-SAT takes whole numbers only: costs are scaled to
+In every fourth table q, k and v of a block share a choice, and so do gate and up.  Sizes are whole and given to all solvers in units of their common divisor.  CP-SAT takes whole numbers only: costs are scaled to
 2^50 for the dearest allocation and rounded, so that its optimum is one to n_layers / 2 steps.  SCIP and CBC take doubles and
 prove to tolerances of their own, whatever gap is asked for: 1e-6 of the cost is left to SCIP, 1e-4 to CBC.  Times: `solver` is the call of Solve() alone, for linearity the mean of
 20 further budgets in one process less that of one budget; `whole` is a process from its start for linearity, and building the model
@@ -47,12 +47,26 @@ def write_csv(path, weights, bits, cost):
         out.write("layer,weights,choice,bits,cost\n")
         for l, w in enumerate(weights):
             for k, b in enumerate(bits):
-                out.write(f"blocks.{l // 7}.{TYPES[l % 7]},{w},c{k},{b!r},{float(cost[l, k])!r}\n".replace("np.float64(", "").replace(")", ""))
+                out.write(f"blocks.{l // 7}.{TYPES[l % 7]},{w},c{k},{float(b)!r},{float(cost[l, k])!r}\n")
 
 
-def run_linearity(binary, path, budgets):
+TOGETHER = [("q", "k", "v"), ("gate", "up")]
+
+
+def merge(rows):
+    """rows of layers that share a choice, added up"""
+    merged = {}
+    for l, row in enumerate(rows):
+        group = next((g for g, types in enumerate(TOGETHER) if TYPES[l % 7] in types), TYPES[l % 7])
+        key = (l // 7, group)
+        merged[key] = merged[key] + row if key in merged else row.copy()
+    return numpy.array(list(merged.values()))
+
+
+def run_linearity(binary, path, budgets, grouped):
     start = time.perf_counter()
     words = [binary, "allocate", str(path), "--json"] + [f"--budget={b!r}" for b in budgets]
+    words += [word for types in TOGETHER for word in ("--together", ",".join(types))] if grouped else []
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     seconds = time.perf_counter() - start
     return json.loads(done.stdout)["allocations"], seconds
@@ -117,11 +131,14 @@ def main():
             weights, bits, cost, budget = make_instance(seed)
             path = pathlib.Path(folder) / f"{seed}.csv"
             write_csv(path, weights, bits, cost)
-            (ours,), whole = run_linearity(asked.binary, path, [budget])
-            _, many = run_linearity(asked.binary, path, [budget] + [budget + 1e-3 * i for i in range(1, 21)])
+            grouped = seed % 4 == 3
+            (ours,), whole = run_linearity(asked.binary, path, [budget], grouped)
+            _, many = run_linearity(asked.binary, path, [budget] + [budget + 1e-3 * i for i in range(1, 21)], grouped)
             ours_only.append(max((many - whole) / 20, 1e-6))
             ours_whole.append(whole)
             sizes = (weights[:, None] * bits[None, :]).round().astype(numpy.int64)
+            if grouped:
+                sizes, cost = merge(sizes), merge(cost)
             least = sizes.min(axis=1)
             unit = int(numpy.gcd.reduce((sizes - least[:, None]).ravel()))
             capacity = (ours["certificate"]["capacity"] - int(least.sum())) // unit
