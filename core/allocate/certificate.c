@@ -190,7 +190,8 @@ int certificate_verify(Verdict *out, const Certificate *certificate, const Choic
     if (constraints && constraints->distinct > 0) TRY(check_distinct(certificate, table, constraints->distinct));
     TRY(check_sums(certificate, table));
     const size_t layers = (size_t)table->n_layers, rows = (size_t)table->n_choices;
-    Verified v = { 0, xcalloc(layers + 1, sizeof *v.first), xmalloc(rows * sizeof *v.size), xmalloc(rows * sizeof *v.cost), xcalloc(layers, sizeof *v.chosen) };
+    Verified v = { 0, xcalloc(layers + 1, sizeof *v.first), xmalloc(rows * sizeof *v.size), xmalloc(rows * sizeof *v.cost),
+                   xcalloc(layers, sizeof *v.chosen) };
     Verdict verdict = { PROOF_GAP, 0, 0 };
     collect(&v, certificate, table, constraints);
     int status = check_bound(&verdict.gap, &v, certificate);

@@ -19,15 +19,16 @@ SIMD static void pass(double *restrict least, int64_t *restrict which, const dou
 }
 
 /* Four options at once halve the traffic of the row at hand.  fresh: nothing is in it yet. */
-SIMD static void pass_four(double *restrict least, int64_t *restrict which, const double *before, const int64_t *shift, const double *cost, int64_t option,
-                           int n, bool fresh)
+SIMD static void pass_four(double *restrict least, int64_t *restrict which, const double *before, const int64_t *shift, const double *cost,
+                           int64_t option, int n, bool fresh)
 {
     const double *restrict a = before - shift[0], *restrict b = before - shift[1], *restrict c = before - shift[2], *restrict d = before - shift[3];
     const double cost_a = cost[0], cost_b = cost[1], cost_c = cost[2], cost_d = cost[3];
     for (int i = 0; i < n; i++) {
         const double sum_a = a[i] + cost_a, sum_b = b[i] + cost_b, sum_c = c[i] + cost_c, sum_d = d[i] + cost_d;
         const double low = sum_b < sum_a ? sum_b : sum_a, high = sum_d < sum_c ? sum_d : sum_c, sum = high < low ? high : low;
-        const int64_t at_low = sum_b < sum_a ? option + 1 : option, at_high = sum_d < sum_c ? option + 3 : option + 2, at = high < low ? at_high : at_low;
+        const int64_t at_low = sum_b < sum_a ? option + 1 : option, at_high = sum_d < sum_c ? option + 3 : option + 2;
+        const int64_t at = high < low ? at_high : at_low;
         if (fresh) {
             which[i] = at, least[i] = sum;
         } else {

@@ -16,7 +16,14 @@
 #include "core/base/err.h"
 #include "core/base/rng.h"
 
-typedef struct { ChoiceTable table; char (*text)[32], (*choice)[32]; const char **layer, **name; int64_t *weights; int *row_layer; double *bits, *cost; } Bench;
+typedef struct {
+    ChoiceTable table;
+    char (*text)[32], (*choice)[32];
+    const char **layer, **name;
+    int64_t *weights;
+    int *row_layer;
+    double *bits, *cost;
+} Bench;
 
 static double seconds(void)
 {
@@ -38,7 +45,8 @@ static Bench build(int n_layers, int n_choices, int lattice, bool same_sizes)
 {
     static const int64_t unit[7] = { 4, 1, 1, 4, 14, 14, 14 };
     const size_t layers = (size_t)n_layers, rows = (size_t)(n_layers * n_choices);
-    Bench b = { .text = xmalloc(layers * sizeof *b.text), .choice = xmalloc((size_t)n_choices * sizeof *b.choice), .layer = xmalloc(layers * sizeof *b.layer), .name = xmalloc(rows * sizeof *b.name),
+    Bench b = { .text = xmalloc(layers * sizeof *b.text), .choice = xmalloc((size_t)n_choices * sizeof *b.choice),
+                .layer = xmalloc(layers * sizeof *b.layer), .name = xmalloc(rows * sizeof *b.name),
                 .weights = xmalloc(layers * sizeof *b.weights), .row_layer = xmalloc(rows * sizeof *b.row_layer),
                 .bits = xmalloc(rows * sizeof *b.bits), .cost = xmalloc(rows * sizeof *b.cost) };
     uint64_t index = 0, stream = rng_stream(RNG_TEST, 90, (uint64_t)n_layers, (uint64_t)n_choices);

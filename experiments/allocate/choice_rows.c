@@ -43,8 +43,8 @@ static int check_columns(const Source *s)
     }
     for (int i = 0; i < s->table->n_columns; i++)
         if (column_is_swept(&s->table->column[i]))
-            FAIL(ERR_FORMAT, "%s: the choices are those of a sweep over '%s'; write them with linearity export %s choices, keep the rows of one value, "
-                 "and allocate from that CSV", s->path, s->table->column[i].name, s->path);
+            FAIL(ERR_FORMAT, "%s: the choices are those of a sweep over '%s'; write them with linearity export %s choices, keep the rows of one "
+                 "value, and allocate from that CSV", s->path, s->table->column[i].name, s->path);
     return OK;
 }
 
@@ -111,7 +111,8 @@ static int enter_group(ChoiceRows *r, const Source *s, int64_t i)
     char *text = cell_text(s->table, i, "group"), **known = &r->group[r->row_layer[i]];
     int status = OK;
     if (*known && strcmp(*known, text))
-        status = err_set(ERR_FORMAT, "%s: layer '%s' is of group '%s' in an earlier row and of '%s' here", place(s, i), r->layer[r->row_layer[i]], *known, text);
+        status = err_set(ERR_FORMAT, "%s: layer '%s' is of group '%s' in an earlier row and of '%s' here", place(s, i), r->layer[r->row_layer[i]],
+                         *known, text);
     if (*known) free(text);
     else *known = text;
     return status;
@@ -132,9 +133,9 @@ static int fill(ChoiceRows *out, const Source *s)
     TRY(check_columns(s));
     const Table *table = s->table;
     size_t n = (size_t)table->n_rows;
-    ChoiceRows r = { .n_rows = table->n_rows, .layer = xcalloc(n, sizeof *r.layer), .name = xcalloc(n, sizeof *r.name), .weights = xcalloc(n, sizeof *r.weights),
-                     .row_layer = xcalloc(n, sizeof *r.row_layer), .row_before = xcalloc(n, sizeof *r.row_before),
-                     .bits = xcalloc(n, sizeof *r.bits), .cost = xcalloc(n, sizeof *r.cost) };
+    ChoiceRows r = { .n_rows = table->n_rows, .layer = xcalloc(n, sizeof *r.layer), .name = xcalloc(n, sizeof *r.name),
+                     .weights = xcalloc(n, sizeof *r.weights), .row_layer = xcalloc(n, sizeof *r.row_layer),
+                     .row_before = xcalloc(n, sizeof *r.row_before), .bits = xcalloc(n, sizeof *r.bits), .cost = xcalloc(n, sizeof *r.cost) };
     if (table_column(table, "group")) r.group = xcalloc(n, sizeof *r.group);
     int n_layers = 0, status = OK, *last = xcalloc(n, sizeof *last);
     for (int64_t i = 0; i < table->n_rows && status == OK; i++) {
