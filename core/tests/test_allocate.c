@@ -43,7 +43,7 @@ static void check_against_enumeration(const ChoiceTable *t, double budget)
     }
     assert_int_equal(status, OK);
     check_certificate(&a, t, budget);
-    assert_true(a.optimal && a.capacity == capacity);
+    assert_true(a.optimal && a.capacity == capacity && check_proof(&a, t, NULL).proof != PROOF_GAP);
     assert_true(fabs(a.cost - best) <= 1e-13 * best);
     allocation_free(&a);
 }

@@ -60,6 +60,8 @@ static void test_every_field_counts(void **state)
     c[10].cost = NAN;
     c[11].dual_bound = NAN;
     for (int i = 0; i < N_BAD; i++) expect_refusal(&c[i], &f->table, NULL, words[i]);
+    f->row_bits[7] = -1;
+    expect_refusal(&sound, &f->table, NULL, "the table's layer");
     allocation_free(&a);
     free(f);
 }
