@@ -127,7 +127,7 @@ static void split(Search *s, const Part *solved, int answer)
         if (i >= solved->class) {
             Part part = { .number = s->born++, .parent = answer, .class = i, .n_out = inherited + 1 };
             part.out = xmalloc((size_t)part.n_out * sizeof *part.out);
-            memcpy(part.out, solved->out, (size_t)inherited * sizeof *part.out);
+            for (int k = 0; k < inherited; k++) part.out[k] = solved->out[k];
             part.out[inherited] = taken;
             part.key = fmax(0, s->base + (before + least_left(s, i, part.out, part.n_out)) * ROUND_DOWN);
             if (isfinite(part.key)) push(s, part);

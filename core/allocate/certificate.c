@@ -13,6 +13,19 @@ Certificate certificate_of(const Allocation *a)
     return (Certificate){ a->size, a->capacity, a->cost, a->price, a->dual_bound, a->gap, a->optimal, a->row };
 }
 
+/* ---- the table ---- */
+
+static int check_entries(const ChoiceTable *t)
+{
+    for (int row = 0; row < t->n_choices; row++) {
+        const double size = (double)t->weights[t->row_layer[row]] * t->row_bits[row];
+        if (!(size >= 0 && size < 0x1p53 / t->n_layers && isfinite(t->row_cost[row])))
+            FAIL(ERR_FORMAT, "the table's layer '%s', choice '%s' has %g bits per weight and costs %g", t->layer[t->row_layer[row]], t->row_name[row],
+                 t->row_bits[row], t->row_cost[row]);
+    }
+    return OK;
+}
+
 /* ---- the choices ---- */
 
 static bool takes_part(const Constraints *k, int layer) { return !(k && k->excluded[layer]); }
@@ -186,11 +199,13 @@ static int prove(Verdict *out, const Verified *v, const Certificate *c, bool lim
 
 int certificate_verify(Verdict *out, const Certificate *certificate, const ChoiceTable *table, const Constraints *constraints)
 {
+    TRY(check_entries(table));
     for (int l = 0; l < table->n_layers; l++) TRY(check_choice(certificate, table, constraints, l));
     if (constraints && constraints->distinct > 0) TRY(check_distinct(certificate, table, constraints->distinct));
     TRY(check_sums(certificate, table));
     const size_t layers = (size_t)table->n_layers, rows = (size_t)table->n_choices;
-    Verified v = { 0, xcalloc(layers + 1, sizeof *v.first), xmalloc(rows * sizeof *v.size), xmalloc(rows * sizeof *v.cost), xcalloc(layers, sizeof *v.chosen) };
+    Verified v = { 0, xcalloc(layers + 1, sizeof *v.first), xmalloc(rows * sizeof *v.size), xmalloc(rows * sizeof *v.cost),
+                   xcalloc(layers, sizeof *v.chosen) };
     Verdict verdict = { PROOF_GAP, 0, 0 };
     collect(&v, certificate, table, constraints);
     int status = check_bound(&verdict.gap, &v, certificate);

@@ -9,6 +9,7 @@
 
 #include "core/allocate/certificate.h"
 #include "core/base/err.h"
+#include "kernels/cpu/simd.h"
 
 static const int64_t MOST_STATES = (int64_t)1 << 24;
 static const double MOST_STEPS = 2e10;
@@ -50,26 +51,45 @@ static void reduce_class(Reduced *r, const Verified *v, int c, double price, dou
     r->range += largest - smallest;
 }
 
+SIMD static void take_cheaper(double *restrict next, const double *restrict before, double cost, int64_t n)
+{
+    for (int64_t w = 0; w < n; w++) {
+        const double sum = before[w] + cost;
+        next[w] = sum < next[w] ? sum : next[w];
+    }
+}
+
 /* next[w] = least cost of the classes so far within w units, w = 0 .. n. */
 static void add_class(double *next, const double *before, const Reduced *r, int c, int64_t n)
 {
     for (int64_t w = 0; w <= n; w++) next[w] = INFINITY;
     for (int j = r->first[c]; j < r->first[c + 1]; j++) {
         const int64_t shift = r->size[j] / r->unit;
-        const double cost = r->cost[j];
-        for (int64_t w = shift; w <= n; w++) next[w] = before[w - shift] + cost < next[w] ? before[w - shift] + cost : next[w];
+        if (shift <= n) take_cheaper(next + shift, before, r->cost[j], n - shift + 1);
     }
 }
 
+static int64_t range_of(const Reduced *r, int c)
+{
+    int64_t range = 0;
+    for (int j = r->first[c]; j < r->first[c + 1]; j++) range = r->size[j] > range ? r->size[j] : range;
+    return range / r->unit;
+}
+
+/* Beyond what the classes so far can take, more room does not help. */
 static double run(const Reduced *r, int64_t n)
 {
     double *before = xcalloc((unsigned long)n + 1, sizeof *before), *next = xmalloc(((size_t)n + 1) * sizeof *next);
+    int64_t reach = 0;
     for (int c = 0; c < r->n_classes; c++) {
-        add_class(next, before, r, c, n);
+        const int64_t range = range_of(r, c), to = range < n - reach ? reach + range : n;
+        for (int64_t w = reach + 1; w <= to; w++) before[w] = before[reach];
+        add_class(next, before, r, c, to);
         double *swap = before;
         before = next, next = swap;
+        reach = to;
     }
-    const double best = before[n];
+    const double best = before[reach];
     free(before), free(next);
     return best;
 }

@@ -155,7 +155,8 @@ static int check_type(const ChoiceTable *table, const char *type)
         if (other) known[n++] = other, found |= !strcmp(other, type);
     }
     const char *nearest = err_nearest(type, known, n);
-    if (!found && n == 0) err_set(ERR_ARGUMENT, "--together: layers are not named blocks.B.TYPE, but such as '%s'", table->n_layers ? table->layer[0] : "");
+    const char *first = table->n_layers ? table->layer[0] : "";
+    if (!found && n == 0) err_set(ERR_ARGUMENT, "--together: layers are not named blocks.B.TYPE, but such as '%s'", first);
     else if (!found && nearest) err_set(ERR_ARGUMENT, "--together: no layer is of type '%.40s'; did you mean '%s'?", type, nearest);
     else if (!found) err_set(ERR_ARGUMENT, "--together: no layer is of type '%.40s'; types are such as '%s' and '%s'", type, known[0], known[n - 1]);
     free(known);

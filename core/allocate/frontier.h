@@ -1,28 +1,29 @@
 /*
- * frontier.h - the best allocation of every size at once, by dense dynamic programming
+ * frontier.h - the best allocation of every size at once
  *
- *     f_c(w) = min_j f_{c-1}(w - size_cj) + cost_cj ,    f_0 = 0,   w = 0 .. W
- *
- * with sizes counted from the smallest option of each class, in units of the greatest common divisor of all their
- * differences.  f is the least cost within w units; its breakpoints, where it falls, are the monotone frontier.
- * Takes options x W steps and classes x W / 2 bytes (one byte a step back; classes of small range come first).
+ * The breakpoints of the dense program (dense.h), where the least cost within a size falls, are the monotone
+ * frontier; those on its lower convex hull are the best of some price of a bit.
  */
 #ifndef CORE_ALLOCATE_FRONTIER_H
 #define CORE_ALLOCATE_FRONTIER_H
 
 #include "core/allocate/classes.h"
+#include "core/allocate/dense.h"
 
 typedef struct {
     int64_t n;                      /* breakpoints, size ascending, cost strictly descending       */
     int64_t *size;                  /* [n] bits                                                    */
     double *cost;                   /* [n] nats/token                                              */
-    bool *on_hull;                  /* [n] on the lower convex hull: the best of some price        */
-    int64_t unit, range;            /* bits; W                                                     */
+    bool *on_hull;                  /* [n] */
+    int64_t unit, range;            /* bits; sizes that were looked at, less one                   */
     const Classes *classes;         /* borrowed                                                    */
-    struct FrontierSteps *steps;    /* the way back                                                */
+    Knapsack *knapsack;             /* below: what the way back to an allocation takes              */
+    Item *item;
+    int *first;
+    Dense dense;
 } AllocationFrontier;
 
-/* ERR_MEMORY: more than `memory` bytes are needed; says how many.  ERR_UNSUPPORTED: a class with more than 256 options. */
+/* ERR_MEMORY: more than `memory` bytes are needed; says how many.  ERR_UNSUPPORTED: a layer with more than 256 options. */
 int  frontier_init(AllocationFrontier *out, const Classes *classes, int64_t memory);
 void frontier_free(AllocationFrontier *frontier);
 

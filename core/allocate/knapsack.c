@@ -138,8 +138,8 @@ static bool deepen(int *chosen, double *searched, const Knapsack *knapsack, cons
     int *found = xmalloc(bytes);
     bool proven = false;
     *searched = 0;
-    double threshold = fmax(0x1p-20 * excess_of(knapsack, dual, chosen), DBL_MIN);      /* 0 would stay 0 */
-    for (; !proven; threshold *= 4) {
+    double threshold = fmax(0x1p-12 * excess_of(knapsack, dual, chosen), DBL_MIN);      /* 0 would stay 0 */
+    for (; !proven; threshold *= 2) {
         const double at_hand = excess_of(knapsack, dual, chosen);
         if (threshold > at_hand) threshold = at_hand;
         const SearchOutcome outcome = at_hand > 0 ? knapsack_search(found, knapsack, dual, threshold, max_states) : SEARCH_EMPTY;
@@ -152,6 +152,14 @@ static bool deepen(int *chosen, double *searched, const Knapsack *knapsack, cons
     return proven;
 }
 
+/* Where the lists were too long: a better choice by exchanges, and then a proof by the dense table. */
+static bool try_densely(int *chosen, const Knapsack *knapsack, const Dual *dual, int64_t max_states)
+{
+    if (max_states == 0) return false;
+    knapsack_exchange(chosen, knapsack);
+    return knapsack_dense(chosen, knapsack, dual, excess_of(knapsack, dual, chosen) * ROUND_UP, 64 * (double)max_states);
+}
+
 bool knapsack_solve(int *chosen, KnapsackBound *bound, const Knapsack *knapsack, int64_t max_states)
 {
     Enclosure *reduced = xmalloc((size_t)knapsack->first[knapsack->n_classes] * sizeof *reduced);
@@ -160,7 +168,7 @@ bool knapsack_solve(int *chosen, KnapsackBound *bound, const Knapsack *knapsack,
     enclose_reduced(reduced, knapsack, dual.price);
 
     double searched;
-    const bool proven = deepen(chosen, &searched, knapsack, &dual, max_states);
+    const bool proven = deepen(chosen, &searched, knapsack, &dual, max_states) || try_densely(chosen, knapsack, &dual, max_states);
     const double cost = knapsack_cost(knapsack, chosen), excess = excess_of(knapsack, &dual, chosen);
     const double lower = proven ? cost : fmax(0, cost - (excess * ROUND_UP - searched) - (ROUND_UP - 1) * cost);
     *bound = (KnapsackBound){ lower, dual.price, excess };

@@ -34,7 +34,8 @@ typedef struct {
 typedef struct { double lower, price, excess; } KnapsackBound;
 
 /* chosen[n_classes] = indices into item.  Returns whether they are proven optimal within max_states
- * states (8 bytes each, up to 56 while in the list at hand); otherwise they are the best found. */
+ * states (8 bytes each, up to 56 while in the list at hand), or a dense table of 64 bytes for each; otherwise they
+ * are the best found, of the greedy choice alone where max_states is 0. */
 bool knapsack_solve(int *chosen, KnapsackBound *bound, const Knapsack *knapsack, int64_t max_states);
 
 double  knapsack_cost(const Knapsack *knapsack, const int *chosen);
@@ -48,5 +49,12 @@ typedef enum { SEARCH_EMPTY, SEARCH_FOUND, SEARCH_TOO_LARGE } SearchOutcome;
 
 /* knapsack_list.c: the cheapest feasible choice among all whose excess may be below threshold. */
 SearchOutcome knapsack_search(int *chosen, const Knapsack *knapsack, const Dual *dual, double threshold, int64_t max_states);
+
+/* knapsack_dense.c: the cheapest feasible choice among all whose r are below threshold, in place of chosen where it is
+ * cheaper; false where that takes more bytes. */
+bool knapsack_dense(int *chosen, const Knapsack *knapsack, const Dual *dual, double threshold, double most_bytes);
+
+/* knapsack_exchange.c: betters a feasible choice by exchanges in one or two classes, until none saves anything. */
+void knapsack_exchange(int *chosen, const Knapsack *knapsack);
 
 #endif

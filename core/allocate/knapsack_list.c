@@ -137,22 +137,29 @@ static bool before(const State *a, const State *b)
     return a->size != b->size ? a->size < b->size : a->cost < b->cost;
 }
 
+/* Where one of the merged lists stands: its next state; of size INT64_MAX behind the last. */
+typedef struct { State state; int at; } Front;
+
+static void move_on(Front *front, const Search *search, const List *list, int at, int item)
+{
+    front->at = at;
+    front->state = at < list->n ? add(search, &list->state[at], item) : (State){ INT64_MAX, INFINITY, INFINITY };
+}
+
 /* next = list + each item of the branch: a merge of as many sorted lists as there are items. */
-static bool expand(Search *search, List *next, const List *list, const Branch *branch, int *head)
+static bool expand(Search *search, List *next, const List *list, const Branch *branch, Front *front)
 {
     double cheapest = INFINITY;
-    memset(head, 0, (size_t)branch->n_items * sizeof *head);
     next->n = 0;
+    for (int k = 0; k < branch->n_items; k++) move_on(&front[k], search, list, 0, branch->item[k]);
     for (;;) {
-        State first = { 0 };
-        int from = -1;
-        for (int k = 0; k < branch->n_items; k++) {
-            if (head[k] == list->n) continue;
-            State state = add(search, &list->state[head[k]], branch->item[k]);
-            if (from < 0 || before(&state, &first)) first = state, from = k;
-        }
-        if (from < 0) return true;
-        const Origin origin = { head[from]++, branch->item[from] };
+        int from = 0;
+        for (int k = 1; k < branch->n_items; k++)
+            if (before(&front[k].state, &front[from].state)) from = k;
+        const State first = front[from].state;
+        if (first.size == INT64_MAX) return true;
+        const Origin origin = { front[from].at, branch->item[from] };
+        move_on(&front[from], search, list, front[from].at + 1, branch->item[from]);
         if (!(first.cost < cheapest) || !promising(search, branch, &first)) continue;
         if (!push(search, next, &first, origin)) return false;
         cheapest = first.cost;
@@ -170,7 +177,7 @@ static void trace_back(int *chosen, const Search *search, const List *list)
     }
 }
 
-static SearchOutcome run(int *chosen, Search *search, int *head)
+static SearchOutcome run(int *chosen, Search *search, Front *front)
 {
     List list = { 0 }, next = { 0 };
     const Branch nothing_left = { 0 };
@@ -180,7 +187,7 @@ static SearchOutcome run(int *chosen, Search *search, int *head)
     if (search->n_branches > 0 || promising(search, &nothing_left, &search->root)) list.state[list.n++] = search->root;
     for (int i = 0; i < search->n_branches; i++) {
         search->list_start[i] = search->n_origins;
-        if (!expand(search, &next, &list, &search->branch[i], head)) goto done;
+        if (!expand(search, &next, &list, &search->branch[i], front)) goto done;
         List swap = list;
         list = next, next = swap;
     }
@@ -201,10 +208,10 @@ SearchOutcome knapsack_search(int *chosen, const Knapsack *knapsack, const Dual 
         .branch = xmalloc(n_classes * sizeof *search.branch), .kept = xmalloc(n_items * sizeof *search.kept),
         .list_start = xmalloc(n_classes * sizeof *search.list_start),
     };
-    int *head = xmalloc(n_items * sizeof *head);
+    Front *front = xmalloc(n_items * sizeof *front);
     select_items(&search, chosen);
     sum_up_rests(&search);
-    SearchOutcome outcome = run(chosen, &search, head);
-    free(search.branch), free(search.kept), free(search.list_start), free(search.origin), free(head);
+    SearchOutcome outcome = run(chosen, &search, front);
+    free(search.branch), free(search.kept), free(search.list_start), free(search.origin), free(front);
     return outcome;
 }

@@ -2,20 +2,28 @@
  * bench_allocate.c - how long allocations take on tables like those of Llama models: `make bench`
  *
  * Layers q k v o gate up down of 4 1 1 4 14 14 14 units of 2^20 weights, log-normal coefficients (the standard deviation of
- * the logarithm is 1), t2 = 4^-bits, bits in steps of 1/32 from 2 to 8.  Times are those of the calls alone, on one thread
- * unless said otherwise; each budget is the fastest of three calls.
+ * the logarithm is 1), t2 = 4^-bits, bits in steps of 1/32 from 2 to 8.  Times are those of the calls alone; each budget is
+ * the fastest of three.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "core/allocate/best.h"
 #include "core/allocate/certificate.h"
 #include "core/allocate/frontier.h"
 #include "core/base/err.h"
 #include "core/base/rng.h"
 
-typedef struct { ChoiceTable table; char (*text)[32]; const char **layer, **name; int64_t *weights; int *row_layer; double *bits, *cost; } Bench;
+typedef struct {
+    ChoiceTable table;
+    char (*text)[32], (*choice)[32];
+    const char **layer, **name;
+    int64_t *weights;
+    int *row_layer;
+    double *bits, *cost;
+} Bench;
 
 static double seconds(void)
 {
@@ -37,7 +45,8 @@ static Bench build(int n_layers, int n_choices, int lattice, bool same_sizes)
 {
     static const int64_t unit[7] = { 4, 1, 1, 4, 14, 14, 14 };
     const size_t layers = (size_t)n_layers, rows = (size_t)(n_layers * n_choices);
-    Bench b = { .text = xmalloc(layers * sizeof *b.text), .layer = xmalloc(layers * sizeof *b.layer), .name = xmalloc(rows * sizeof *b.name),
+    Bench b = { .text = xmalloc(layers * sizeof *b.text), .choice = xmalloc((size_t)n_choices * sizeof *b.choice),
+                .layer = xmalloc(layers * sizeof *b.layer), .name = xmalloc(rows * sizeof *b.name),
                 .weights = xmalloc(layers * sizeof *b.weights), .row_layer = xmalloc(rows * sizeof *b.row_layer),
                 .bits = xmalloc(rows * sizeof *b.bits), .cost = xmalloc(rows * sizeof *b.cost) };
     uint64_t index = 0, stream = rng_stream(RNG_TEST, 90, (uint64_t)n_layers, (uint64_t)n_choices);
@@ -50,7 +59,8 @@ static Bench build(int n_layers, int n_choices, int lattice, bool same_sizes)
         for (int k = 0; k < n_choices; k++) {
             const int row = l * n_choices + k;
             const int steps = lattice * (int)lround(192.0 * k / (n_choices - 1) / lattice);         /* of 1/32 bit above 2 */
-            b.row_layer[row] = l, b.name[row] = "choice", b.bits[row] = 2 + steps / 32.0, b.cost[row] = alpha * pow(4, -b.bits[row]);
+            snprintf(b.choice[k], sizeof b.choice[k], "choice %d", k);
+            b.row_layer[row] = l, b.name[row] = b.choice[k], b.bits[row] = 2 + steps / 32.0, b.cost[row] = alpha * pow(4, -b.bits[row]);
         }
     }
     b.table = (ChoiceTable){ n_layers, b.layer, b.weights, (int)rows, b.row_layer, b.name, b.bits, b.cost };
@@ -59,7 +69,7 @@ static Bench build(int n_layers, int n_choices, int lattice, bool same_sizes)
 
 static void release(Bench *b)
 {
-    free(b->text), free(b->layer), free(b->name), free(b->weights), free(b->row_layer), free(b->bits), free(b->cost);
+    free(b->text), free(b->choice), free(b->layer), free(b->name), free(b->weights), free(b->row_layer), free(b->bits), free(b->cost);
 }
 
 static void time_budgets(const Bench *b, const char *what)
@@ -107,9 +117,42 @@ static void time_frontier(const Bench *b, const char *what)
         frontier_free(&f);
         classes_free(&classes);
     }
-    printf("%-34s frontier of %lld sizes: %.1f ms, %lld breakpoints, %lld on the hull (all threads)\n", what, (long long)range + 1, 1e3 * fastest,
+    printf("%-34s frontier of %lld sizes: %.1f ms, %lld breakpoints, %lld on the hull\n", what, (long long)range + 1, 1e3 * fastest,
            (long long)n, (long long)hull);
     fflush(stdout);
+}
+
+static void time_best(const Bench *b, const char *what, int k)
+{
+    Classes classes;
+    Allocation *best = xcalloc((size_t)k, sizeof *best);
+    const Budget budget = { .average = 4 };
+    int n = 0;
+    if (classes_init(&classes, &b->table, NULL) != OK) exit(1);
+    const double start = seconds();
+    if (allocate_best(best, &n, &classes, &budget, k) != OK) exit(1);
+    printf("%-34s %d best: %.1f ms\n", what, n, 1e3 * (seconds() - start));
+    for (int i = 0; i < n; i++) allocation_free(&best[i]);
+    free(best);
+    classes_free(&classes);
+}
+
+static void time_distinct(const Bench *b, const char *what, int k)
+{
+    Constraints constraints;
+    Classes classes;
+    Allocation a;
+    const Budget budget = { .average = 4 };
+    constraints_init(&constraints, &b->table);
+    constraints.distinct = k;
+    if (classes_init(&classes, &b->table, &constraints) != OK) exit(1);
+    const double start = seconds();
+    if (allocate_classes(&a, &classes, &budget) != OK) exit(1);
+    printf("%-34s at most %d distinct choices: %.1f ms%s\n", what, k, 1e3 * (seconds() - start), a.optimal ? "" : ", not proven");
+    fflush(stdout);
+    allocation_free(&a);
+    classes_free(&classes);
+    constraints_free(&constraints);
 }
 
 int main(void)
@@ -126,6 +169,8 @@ int main(void)
         Bench b = build(bench[i].n_layers, bench[i].n_choices, bench[i].lattice, bench[i].same_sizes);
         time_budgets(&b, bench[i].what);
         if (bench[i].frontier) time_frontier(&b, bench[i].what);
+        if (i == 0 || i == 2) time_best(&b, bench[i].what, 10);
+        for (int k = 2; k <= 6 && (i == 0 || i == 2); k += 2) time_distinct(&b, bench[i].what, k);
         release(&b);
     }
     return 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/allocate/best.h"
 #include "core/allocate/certificate.h"
 #include "core/base/err.h"
 #include "core/base/rng.h"
@@ -59,6 +60,8 @@ static void test_every_field_counts(void **state)
     c[10].cost = NAN;
     c[11].dual_bound = NAN;
     for (int i = 0; i < N_BAD; i++) expect_refusal(&c[i], &f->table, NULL, words[i]);
+    f->row_bits[7] = -1;
+    expect_refusal(&sound, &f->table, NULL, "the table's layer");
     allocation_free(&a);
     free(f);
 }
@@ -116,6 +119,33 @@ static void test_false_claims_are_found(void **state)
     assert_true(found > 20);
 }
 
+/* The second best allocation is sound in everything but the claim to be the best. */
+static void test_second_best_is_not_optimal(void **state)
+{
+    (void)state;
+    int refused = 0;
+    for (int i = 0; i < 2000; i++) {
+        Source s = { rng_stream(RNG_TEST, 23, 0, i), 0 };
+        Fixture *f = random_instance(&s, i % 5);
+        Classes classes;
+        Allocation a[2];
+        int n = 0;
+        const Budget budget = { .average = 9 * uniform(&s) };
+        assert_int_equal(classes_init(&classes, &f->table, NULL), OK);
+        if (allocate_best(a, &n, &classes, &budget, 2) != OK) n = 0;
+        if (n == 2) {
+            const Certificate c = certificate_of(&a[1]);
+            Verdict verdict;
+            if (a[1].cost > a[0].cost * (1 + 1e-9)) expect_refusal(&c, &f->table, NULL, "it is not optimal"), refused++;
+            else if (a[1].cost == a[0].cost) assert_int_equal(certificate_verify(&verdict, &c, &f->table, NULL), OK);
+        }
+        for (int k = 0; k < n; k++) allocation_free(&a[k]);
+        classes_free(&classes);
+        free(f);
+    }
+    assert_true(refused > 500);
+}
+
 /* A gap of 0 needs no program; a gap that is not small and sizes without a common divisor are said to be unproven. */
 static void test_what_was_proven(void **state)
 {
@@ -148,6 +178,7 @@ int main(void)
         cmocka_unit_test(test_every_field_counts),
         cmocka_unit_test(test_rows_count),
         cmocka_unit_test(test_false_claims_are_found),
+        cmocka_unit_test(test_second_best_is_not_optimal),
         cmocka_unit_test(test_what_was_proven),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

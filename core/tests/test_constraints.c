@@ -128,6 +128,27 @@ static void test_against_enumeration(void **state)
     assert_true(solved > 1500 && too_small > 100 && impossible > 100);
 }
 
+/* A layer of two groups makes them one, in whatever order they come. */
+static void test_groups_join(void **state)
+{
+    (void)state;
+    Fixture *f = fixture_new(7);
+    static const char *const text[7] = { "", "", "x", "", "", "x", "x" };
+    for (int l = 0; l < 7; l++) f->layer[l] = layer_name[l], add_row(f, l, 2, 1);
+    for (int order = 0; order < 2; order++) {
+        Constraints k;
+        constraints_init(&k, &f->table);
+        if (order) constraints_group(&k, text);
+        assert_int_equal(constraints_together(&k, &f->table, "k,v"), OK);
+        assert_int_equal(constraints_together(&k, &f->table, "q, up"), OK);
+        if (!order) constraints_group(&k, text);
+        static const int expected[7] = { 0, 1, 1, 1, 1, 1, 1 };                 /* 0.k 0.v 1.v 1.k 1.up 1.q in turn */
+        for (int l = 0; l < 7; l++) assert_int_equal(k.group[l], expected[l]);
+        constraints_free(&k);
+    }
+    free(f);
+}
+
 /* ---- constraints in the certificate ---- */
 
 static void test_broken_constraints_are_found(void **state)
@@ -285,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_enumeration),
+        cmocka_unit_test(test_groups_join),
         cmocka_unit_test(test_broken_constraints_are_found),
         cmocka_unit_test(test_refusals_say_why),
         cmocka_unit_test(test_pins_that_contradict),

@@ -8,12 +8,44 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/allocate/dense_step.h"
 #include "core/allocate/frontier.h"
 #include "core/base/err.h"
 #include "core/base/rng.h"
 #include "core/tests/choice_tables.h"
 
 enum { MEMORY = 1 << 28 };
+
+/* ---- the inner loop ---- */
+
+/* Shifts around the edges of tiles, equal sums, and few or many options, against the definition. */
+static void test_step(void **state)
+{
+    (void)state;
+    enum { LONG = 40000, OPTIONS = 40 };
+    static double before[LONG + 1], next[LONG];
+    static uint8_t best[LONG];
+    for (int i = 0; i < 60; i++) {
+        Source s = { rng_stream(RNG_TEST, 44, 0, i), 0 };
+        const int n = i % 2 ? LONG : 1 + below(&s, 3000), options = 1 + below(&s, OPTIONS);
+        int64_t shift[OPTIONS] = { 0 };
+        double cost[OPTIONS];
+        before[0] = -INFINITY;                                  /* must not be read */
+        for (int w = 0; w < n; w++) before[w + 1] = below(&s, 8);
+        for (int j = 0; j < options; j++) {
+            if (j > 0) shift[j] = shift[j - 1] + 1 + (below(&s, 4) ? below(&s, 30) : below(&s, 3) ? 1023 - shift[j - 1] % 1024 : 1024 - shift[j - 1] % 1024);
+            cost[j] = below(&s, 8);
+        }
+        dense_step(next, best, before + 1, n, shift, cost, options);
+        for (int w = 0; w < n; w++) {
+            double least = INFINITY;
+            int which = -1;
+            for (int j = 0; j < options && shift[j] <= w; j++)
+                if (before[1 + w - shift[j]] + cost[j] < least) least = before[1 + w - shift[j]] + cost[j], which = j;
+            assert_true(next[w] == least && best[w] == which);
+        }
+    }
+}
 
 /* ---- enumeration ---- */
 
@@ -195,6 +227,7 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_step),
         cmocka_unit_test(test_against_enumeration),
         cmocka_unit_test(test_against_the_solver),
         cmocka_unit_test(test_large_range),

@@ -95,6 +95,34 @@ static void test_groups_of_the_table(void **state)
     json_decref(root);
 }
 
+static void test_distinct(void **state)
+{
+    (void)state;
+    const char *table = table_path("t.csv", false);
+    for (int k = 1; k <= 3; k++) {
+        char *most = xformat("%d", k);
+        Ran ran = program("allocate", table, "--budget", "5", "--distinct", most, "--json", NULL);
+        json_t *root = parse(&ran), *choices = json_object_get(item(root, "allocations", 0), "choices"), *value;
+        const char *layer;
+        int seen[3] = { 0 };
+        json_object_foreach(choices, layer, value) seen[json_string_value(value)[9] == '2' ? 0 : json_string_value(value)[9] == '4' ? 1 : 2] = 1;
+        assert_int_equal(seen[0] + seen[1] + seen[2], k);
+        assert_true(number(json_object_get(root, "constraints"), "distinct") == k && json_is_true(json_object_get(item(root, "allocations", 0), "optimal")));
+        ran = program("allocate", table, "--verify", save("d.json", root), NULL);
+        assert_int_equal(ran.status, 0);
+        if (k == 1) assert_non_null(strstr(ran.out, "more was not verified"));
+        ran_free(&ran);
+        if (k == 2) {
+            json_object_set_new(json_object_get(root, "constraints"), "distinct", json_integer(1));
+            ran = program("allocate", table, "--verify", save("d.json", root), NULL);
+            assert_true(ran.status == 1 && strstr(ran.err, "there are more than 1 distinct choices"));
+            ran_free(&ran);
+        }
+        json_decref(root);
+        free(most);
+    }
+}
+
 /* ---- sizes ---- */
 
 static void test_sizes(void **state)
@@ -146,13 +174,21 @@ static void test_best(void **state)
     assert_int_equal(ran.status, 0);
     assert_non_null(strstr(ran.out, "number 5"));
     ran_free(&ran);
+    json_t *fourth = json_incref(item(root, "allocations", 3));
+    json_array_set(list, 3, item(root, "allocations", 4));
+    json_array_set_new(list, 4, fourth);
+    for (int i = 3; i < 5; i++) json_object_set_new(item(root, "allocations", i), "rank", json_integer(i + 1));
+    ran = program("allocate", table, "--verify", save("b.json", root), NULL);
+    assert_int_equal(ran.status, 1);
+    assert_non_null(strstr(ran.err, "allocation 5: number 5 costs less than number 4"));
+    ran_free(&ran);
     json_array_remove(list, 1);
     ran = program("allocate", table, "--verify", save("b.json", root), NULL);
     assert_int_equal(ran.status, 1);
     assert_non_null(strstr(ran.err, "allocation 2: number 3 does not follow number 2"));
     ran_free(&ran);
     json_object_set_new(item(root, "allocations", 1), "rank", json_integer(2));
-    json_array_insert(list, 1, json_deep_copy(item(root, "allocations", 1)));
+    json_array_insert_new(list, 1, json_deep_copy(item(root, "allocations", 1)));
     json_object_set_new(item(root, "allocations", 2), "rank", json_integer(3));
     ran = program("allocate", table, "--verify", save("b.json", root), NULL);
     assert_int_equal(ran.status, 1);
@@ -295,7 +331,11 @@ static void test_every_value_counts(void **state)
 /* ---- sentences ---- */
 
 static void make_table(void) { table_path("good.csv", false); }
-static void make_groups(void) { scratch_text("groups.csv", "layer,weights,choice,bits,cost,group\na,1,x,2,1,g\na,1,y,3,0,h\n"); }
+static void make_groups(void)
+{
+    scratch_text("few.csv", "layer,weights,choice,bits,cost\na,1,x,2,1\na,1,y,3,0\nb,1,z,2,0\nb,1,y,8,0\nc,1,z,2,0\n");
+    scratch_text("groups.csv", "layer,weights,choice,bits,cost,group\na,1,x,2,1,g\na,1,y,3,0,h\n");
+}
 static void make_apart(void) { scratch_text("apart.csv", "layer,weights,choice,bits,cost,group\na,1,x,2,1,g\nb,1,y,3,0,g\n"); }
 static void make_json(void)
 {
@@ -312,6 +352,11 @@ static const BadInput bad[] = {
     { "model without size", 2, { "allocate", "@good.csv", "--budget", "3", "--model", TINY }, { "--model is of --size" }, make_table },
     { "csv without frontier", 2, { "allocate", "@good.csv", "--budget", "3", "--csv" }, { "--csv is of --frontier" }, make_table },
     { "verify with a budget", 2, { "allocate", "@good.csv", "--verify", "@a.json", "--budget", "3" }, { "leave out --budget" }, make_table },
+    { "best and distinct", 2, { "allocate", "@good.csv", "--budget", "3", "--best", "2", "--distinct", "2" }, { "--best does not take --distinct" }, make_table },
+    { "frontier and distinct", 2, { "allocate", "@good.csv", "--frontier", "--distinct", "2" }, { "--frontier does not take --distinct" }, make_table },
+    { "too few distinct choices", 1, { "allocate", "@few.csv", "--budget", "3", "--distinct", "1" }, { "1 distinct choices are not enough for every layer to have one; 2 are" }, make_groups },
+    { "distinct choices that do not fit", 1, { "allocate", "@good.csv", "--budget", "3", "--distinct", "1", "--forbid", "blocks.0.q=*2,*" },
+      { "no allocation with at most 1 distinct choice fits 3 bits per weight; the least that fits is 4.25" }, make_table },
     { "size without a unit known", 2, { "allocate", "@good.csv", "--size", "3 bananas" }, { "--size", "must be a size" }, make_table },
     { "size that nothing fits", 1, { "allocate", "@good.csv", "--size", "5kB" }, { "no allocation fits 5000 bytes; the least that fits is 5184 bytes" }, make_table },
     { "pin without a choice", 1, { "allocate", "@good.csv", "--budget", "3", "--pin", "blocks.0.q" }, { "--pin is written 'LAYERS=CHOICE'" }, make_table },
@@ -342,7 +387,7 @@ static void test_sentences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_constraints), cmocka_unit_test(test_groups_of_the_table), cmocka_unit_test(test_sizes), cmocka_unit_test(test_best),
+        cmocka_unit_test(test_constraints), cmocka_unit_test(test_groups_of_the_table), cmocka_unit_test(test_distinct), cmocka_unit_test(test_sizes), cmocka_unit_test(test_best),
         cmocka_unit_test(test_frontier), cmocka_unit_test(test_results_file), cmocka_unit_test(test_every_value_counts), cmocka_unit_test(test_sentences),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

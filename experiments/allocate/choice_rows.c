@@ -45,8 +45,8 @@ static int check_columns(const Source *s)
     if (error && error->type == COLUMN_TEXT) FAIL(ERR_FORMAT, "%s: column 'cost_se' must hold numbers, not '%s'", s->path, error->text[0]);
     for (int i = 0; i < s->table->n_columns; i++)
         if (column_is_swept(&s->table->column[i]))
-            FAIL(ERR_FORMAT, "%s: the choices are those of a sweep over '%s'; write them with linearity export %s choices, keep the rows of one value, "
-                 "and allocate from that CSV", s->path, s->table->column[i].name, s->path);
+            FAIL(ERR_FORMAT, "%s: the choices are those of a sweep over '%s'; write them with linearity export %s choices, keep the rows of one "
+                 "value, and allocate from that CSV", s->path, s->table->column[i].name, s->path);
     return OK;
 }
 
@@ -124,7 +124,8 @@ static int enter_group(ChoiceRows *r, const Source *s, int64_t i)
     char *text = cell_text(s->table, i, "group"), **known = &r->group[r->row_layer[i]];
     int status = OK;
     if (*known && strcmp(*known, text))
-        status = err_set(ERR_FORMAT, "%s: layer '%s' is of group '%s' in an earlier row and of '%s' here", place(s, i), r->layer[r->row_layer[i]], *known, text);
+        status = err_set(ERR_FORMAT, "%s: layer '%s' is of group '%s' in an earlier row and of '%s' here", place(s, i), r->layer[r->row_layer[i]],
+                         *known, text);
     if (*known) free(text);
     else *known = text;
     return status;
@@ -145,9 +146,9 @@ static int fill(ChoiceRows *out, const Source *s)
     TRY(check_columns(s));
     const Table *table = s->table;
     size_t n = (size_t)table->n_rows;
-    ChoiceRows r = { .n_rows = table->n_rows, .layer = xcalloc(n, sizeof *r.layer), .name = xcalloc(n, sizeof *r.name), .weights = xcalloc(n, sizeof *r.weights),
-                     .row_layer = xcalloc(n, sizeof *r.row_layer), .row_before = xcalloc(n, sizeof *r.row_before),
-                     .bits = xcalloc(n, sizeof *r.bits), .cost = xcalloc(n, sizeof *r.cost) };
+    ChoiceRows r = { .n_rows = table->n_rows, .layer = xcalloc(n, sizeof *r.layer), .name = xcalloc(n, sizeof *r.name),
+                     .weights = xcalloc(n, sizeof *r.weights), .row_layer = xcalloc(n, sizeof *r.row_layer),
+                     .row_before = xcalloc(n, sizeof *r.row_before), .bits = xcalloc(n, sizeof *r.bits), .cost = xcalloc(n, sizeof *r.cost) };
     if (table_column(table, "cost_se")) r.cost_se = xcalloc(n, sizeof *r.cost_se);
     if (table_column(table, "group")) r.group = xcalloc(n, sizeof *r.group);
     int n_layers = 0, status = OK, *last = xcalloc(n, sizeof *last);
@@ -186,7 +187,6 @@ static int read_store(Table **out, const char *path)
     Store *store = NULL;
     TRY(store_open(&store, path, true));
     int status = store_get_table(out, store, "choices");
-    if (status != OK) err_context(status, "%s", path);
     store_close(&store);
     return status;
 }

@@ -46,8 +46,8 @@ static int take_layer(int64_t *bytes, const Model *model, const char *name, int6
         const Layer *layer = model_layer(model, i);
         if (strcmp(layer->name, name)) continue;
         if (layer->rows * layer->cols != weights)
-            FAIL(ERR_ARGUMENT, "layer '%s' has %lld weights in the table and %lld in %s", name, (long long)weights, (long long)(layer->rows * layer->cols),
-                 model_path(model));
+            FAIL(ERR_ARGUMENT, "layer '%s' has %lld weights in the table and %lld in %s", name, (long long)weights,
+                 (long long)(layer->rows * layer->cols), model_path(model));
         *bytes -= tensor_bytes(model, layer->type, layer->block);
         return OK;
     }

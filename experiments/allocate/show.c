@@ -103,8 +103,8 @@ void show_frontier(const AllocationFrontier *f)
     int64_t hull = 0, point = 0, last = -1;
     for (int64_t i = 0; i < f->n; i++) hull += f->on_hull[i];
     const double least = bits_at(f, 0), most = bits_at(f, f->n - 1);
-    printf("frontier: %lld sizes from %.6g to %.6g bits/weight, %lld of them on the lower convex hull; all with --csv or --json\n", (long long)f->n, least, most,
-           (long long)hull);
+    printf("frontier: %lld sizes from %.6g to %.6g bits/weight, %lld of them on the lower convex hull; all with --csv or --json\n",
+           (long long)f->n, least, most, (long long)hull);
     for (int i = 0; i < LINES; i++) {
         const double bits = least + (most - least) * i / (LINES - 1);
         while (point + 1 < f->n && (i == LINES - 1 || bits_at(f, point + 1) <= bits)) point++;

@@ -66,7 +66,8 @@ static int read_choices(int *row, const json_t *choices, const ChoiceTable *t)
         int l = 0;
         while (l < t->n_layers && strcmp(t->layer[l], layer)) l++;
         if (l == t->n_layers) return unknown_layer(t, layer);
-        if (row[l] < 0) FAIL(ERR_FORMAT, "layer '%s' has no choice '%.80s' in the table", layer, json_is_string(choice) ? json_string_value(choice) : "(no text)");
+        const char *name = json_is_string(choice) ? json_string_value(choice) : "(no text)";
+        if (row[l] < 0) FAIL(ERR_FORMAT, "layer '%s' has no choice '%.80s' in the table", layer, name);
     }
     return OK;
 }
@@ -126,7 +127,8 @@ static int check_beside(const Printed *p, const ChoiceTable *t, const Constraint
     if (!near(a->bits, (double)a->size / (double)weights)) FAIL(ERR_FORMAT, "%lld bits are not %.9g per weight", (long long)a->size, a->bits);
     if (!near(a->cost, p->certified_cost)) FAIL(ERR_FORMAT, "the cost is %.12g, that of the certificate %.12g", a->cost, p->certified_cost);
     if (a->clamped != clamped) FAIL(ERR_FORMAT, "%d costs are negative, not %d", clamped, a->clamped);
-    if (p->certified_optimal != (a->optimal && p->rank <= 1)) FAIL(ERR_FORMAT, "the certificate and the allocation do not agree on whether it is optimal");
+    if (p->certified_optimal != (a->optimal && p->rank <= 1))
+        FAIL(ERR_FORMAT, "the certificate and the allocation do not agree on whether it is optimal");
     if (a->optimal ? a->lower_bound != a->cost : !(a->lower_bound <= a->cost && a->lower_bound >= a->dual_bound - TOLERANCE * a->cost))
         FAIL(ERR_FORMAT, "the lower bound of %.12g is not %s", a->lower_bound, a->optimal ? "the cost" : "between the certificate's and the cost");
     return OK;
@@ -140,7 +142,8 @@ static int check_rank(const Printed *p, int i, const ChoiceTable *t)
         FAIL(ERR_FORMAT, "number %d does not follow number %d", p[i].rank, p[i].rank - 1);
     if (!(p[i].a.cost >= p[i - 1].a.cost * (1 - TOLERANCE))) FAIL(ERR_FORMAT, "number %d costs less than number %d", p[i].rank, p[i].rank - 1);
     for (int j = i - p[i].rank + 1; j < i; j++)
-        if (!memcmp(p[j].a.row, p[i].a.row, sizeof *p[i].a.row * (size_t)t->n_layers)) FAIL(ERR_FORMAT, "number %d is number %d again", p[i].rank, p[j].rank);
+        if (!memcmp(p[j].a.row, p[i].a.row, sizeof *p[i].a.row * (size_t)t->n_layers))
+            FAIL(ERR_FORMAT, "number %d is number %d again", p[i].rank, p[j].rank);
     return OK;
 }
 

@@ -15,10 +15,14 @@
 #include "kernels/kernels.h"
 
 static const Option own[] = {
-    { "budget",   OPTION_NUMBER,  true,  NULL, 0.01, 64,  NULL, "bits/weight", "average bits per weight over all layers, all overhead included; may be repeated" },
-    { "size",     OPTION_SIZE,    true,  NULL, 1, 1e15,   NULL, "bytes", "size of the table's layers, or with --model of the whole model; may be repeated" },
-    { "model",    OPTION_TEXT,    false, NULL, 0, 0,      NULL, "", "of --size: the model; what no layer of the table covers counts as it is stored there" },
-    { "together", OPTION_TEXT,    true,  NULL, 0, 0,      NULL, "", "q,k,v: these types share one choice inside each block; block: the whole block does" },
+    { "budget",   OPTION_NUMBER,  true,  NULL, 0.01, 64,  NULL, "bits/weight",
+      "average bits per weight of the layers that take part, all overhead included; may be repeated" },
+    { "size",     OPTION_SIZE,    true,  NULL, 1, 1e15,   NULL, "bytes",
+      "size of the table's layers, or with --model of the whole model; may be repeated" },
+    { "model",    OPTION_TEXT,    false, NULL, 0, 0,      NULL, "",
+      "of --size: the model; what no layer of the table covers counts as it is stored there" },
+    { "together", OPTION_TEXT,    true,  NULL, 0, 0,      NULL, "",
+      "q,k,v: these types share one choice inside each block; block: the whole block does" },
     { "pin",      OPTION_TEXT,    true,  NULL, 0, 0,      NULL, "", "'LAYERS=CHOICE': these layers get this choice" },
     { "forbid",   OPTION_TEXT,    true,  NULL, 0, 0,      NULL, "", "'LAYERS=CHOICES': these layers get none of these choices" },
     { "exclude",  OPTION_TEXT,    true,  NULL, 0, 0,      NULL, "", "'LAYERS': these layers take no part" },
@@ -43,7 +47,8 @@ static int check(const Arguments *a)
         FAIL(ERR_ARGUMENT, "--budget is missing: average bits per weight; or give --size, --frontier or --verify");
     if (given(a, "model") && !given(a, "size")) FAIL(ERR_ARGUMENT, "--model is of --size, which is not given");
     if (options_flag(a->options, "csv") && !frontier) FAIL(ERR_ARGUMENT, "--csv is of --frontier, which is not given");
-    if (options_flag(a->options, "csv") && (given(a, "budget") || given(a, "size"))) FAIL(ERR_ARGUMENT, "--csv prints a frontier alone; leave out --budget and --size");
+    if (options_flag(a->options, "csv") && (given(a, "budget") || given(a, "size")))
+        FAIL(ERR_ARGUMENT, "--csv prints a frontier alone; leave out --budget and --size");
     if (options_flag(a->options, "csv") && options_flag(a->options, "json")) FAIL(ERR_ARGUMENT, "--csv and --json exclude each other");
     if (given(a, "distinct") && frontier) FAIL(ERR_ARGUMENT, "--frontier does not take --distinct");
     if (given(a, "distinct") && given(a, "best")) FAIL(ERR_ARGUMENT, "--best does not take --distinct");
