@@ -49,7 +49,7 @@ static void dynamic_free(Dynamic *d)
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     }
     coefficients_free(&d->fisher);
-    void *all[] = { d->weights, d->t2, d->v, d->cost, (void *)d->table.layer, (void *)d->table.row_layer, (void *)d->table.row_name, d->clean, d->other_clean,
+    void *all[] = { d->weights, d->t2, d->calm, d->v, d->cost, (void *)d->table.layer, (void *)d->table.row_layer, (void *)d->table.row_name, d->clean, d->other_clean,
                     d->point, d->model };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
@@ -74,6 +74,7 @@ static void numbers_init(Dynamic *d)
     d->t2 = xcalloc(4 * rows, sizeof *d->t2), d->kappa = d->t2 + rows, d->bits = d->t2 + 2 * rows, d->code_bits = d->t2 + 3 * rows;
     d->size = !strcmp(options_text(d->run->options, "dynamic.bits"), "code") ? d->code_bits : d->bits;
     d->v = xcalloc((size_t)d->n_layers, sizeof *d->v);
+    d->calm = xcalloc((size_t)d->n_layers * (size_t)d->n_windows, sizeof *d->calm);
     d->clean = xcalloc((size_t)d->n_measured, sizeof *d->clean), d->other_clean = xcalloc((size_t)d->n_windows, sizeof *d->other_clean);
 }
 

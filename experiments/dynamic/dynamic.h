@@ -41,6 +41,7 @@ typedef struct {
     int64_t *weights;               /* [n_layers]                                              */
     double *t2, *kappa, *bits, *code_bits, *size;               /* [n_rows], layer by layer; size: what a budget counts */
     Coefficients fisher;
+    double *calm;                   /* [n_layers][n_windows] what each window counts; below 1 where `robust` bounds a wild one (influence.h) */
     double *v;                      /* [n_layers] variance of a between draws (predict.h)      */
     int n_costs;
     CostKind *cost;

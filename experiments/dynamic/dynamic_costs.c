@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/estimate/influence.h"
 #include "experiments/dynamic/dynamic.h"
 
 static const char MEASURED[] = "measured";
@@ -124,13 +125,33 @@ static int measure_single(double *kl, Dynamic *d, int i, int c)
     return OK;
 }
 
-static int fill_row(Dynamic *d, CostKind *cost, int i, int c, const double *square)
+static int loss_of_row(Dynamic *d, CostKind *cost, int i, int c, const double *square)
 {
     const int row = row_of(d, i, c);
     double *out = cost->by_window + (int64_t)row * d->n_windows;
     if (cost->measured && d->t2[row] >= options_number(d->run->options, "dynamic.measured")) return measure_single(out, d, i, c);
     const ErrorSize error = { .t2 = d->t2[row], .kappa = d->kappa[row], .square = square ? square + ((int64_t)c * d->n_layers + i) * d->n_windows : NULL };
     predictor_loss(out, cost->predictor, &d->fisher, i, &error);
+    return OK;
+}
+
+/* What bounds a wild window in a layer's coefficient bounds it in all that the layer costs. */
+static void bound_windows(Dynamic *d)
+{
+    double *capped = xmalloc(sizeof *capped * (size_t)d->n_layers * (size_t)d->n_windows);
+    int *n = xmalloc(sizeof *n * (size_t)d->n_layers);
+    const bool robust = options_flag(d->run->options, "robust");
+    influence_cap(capped, n, d->fisher.a, d->n_layers, d->n_windows, robust ? ROBUST_CAP : INFINITY);
+    for (int64_t k = 0; k < (int64_t)d->n_layers * d->n_windows; k++) d->calm[k] = robust && d->fisher.a[k] > 0 ? capped[k] / d->fisher.a[k] : 1;
+    free(capped);
+    free(n);
+}
+
+static int fill_row(Dynamic *d, CostKind *cost, int i, int c, const double *square)
+{
+    double *out = cost->by_window + (int64_t)row_of(d, i, c) * d->n_windows;
+    TRY(loss_of_row(d, cost, i, c, square));
+    for (int w = 0; w < d->n_windows; w++) out[w] *= d->calm[(int64_t)i * d->n_windows + w];
     return OK;
 }
 
@@ -147,10 +168,13 @@ int costs_measure(Dynamic *d)
     double *square;
     TRY(apply_choices(d));
     TRY(estimator_fisher.run(&d->fisher, d->run));
-    const WindowCoefficients fresh = { .n_layers = d->n_layers, .n_windows = d->n_windows, .n_draws = d->fisher.n_draws, .a = d->fisher.a, .tokens = d->tokens };
-    draw_variance(d->v, &fresh);
+    bound_windows(d);
     int status = measure_squares(&square, d);
     if (status == OK) status = fill_costs(d, square);
     free(square);
-    return status;
+    TRY(status);
+    for (int64_t k = 0; k < (int64_t)d->n_layers * d->n_windows; k++) d->fisher.a[k] *= d->calm[k];
+    const WindowCoefficients fresh = { .n_layers = d->n_layers, .n_windows = d->n_windows, .n_draws = d->fisher.n_draws, .a = d->fisher.a, .tokens = d->tokens };
+    draw_variance(d->v, &fresh);
+    return OK;
 }

@@ -47,7 +47,7 @@ static int add_sign(OperatingPoint *point, Dynamic *d, const LayerMap *map)
     for (int i = 0; i < d->n_layers; i++)
         for (int w = 0; w < d->n_windows; w++) {
             const int64_t at = (int64_t)i * d->n_windows + w;
-            point->slope[at] += t2[at] > 0 ? dot[at] / (2 * t2[at]) / 2 : 0;
+            point->slope[at] += t2[at] > 0 ? d->calm[at] * dot[at] / (2 * t2[at]) / 2 : 0;
         }
     for (int w = 0; w < d->n_windows; w++) point->kl[w] += m.kl[w] / 2, point->delta[w] += (m.nll[w] - d->other_clean[w]) / 2;
     measurement_free(&m);

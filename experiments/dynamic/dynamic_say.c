@@ -16,6 +16,17 @@ static void say_text(const Dynamic *d)
         run_say(d->run, "Coefficients from %d windows of other text (%s), losses from %d windows.", d->n_windows, options_text(d->run->options, "coefficients.from"), d->n_measured);
 }
 
+static void say_bounded(const Dynamic *d)
+{
+    int bounded = 0, layers = 0;
+    for (int i = 0; i < d->n_layers; i++) {
+        const int before = bounded;
+        for (int w = 0; w < d->n_windows; w++) bounded += d->calm[(int64_t)i * d->n_windows + w] < 1;
+        layers += bounded > before;
+    }
+    if (bounded) run_say(d->run, "%d windows of %d layers count as 5 times the layer's usual one, which they exceed (robust).", bounded, layers);
+}
+
 /* The rule of this budget with the smallest KL; NULL where there is none. */
 static const Whole *best_rule(const Dynamic *d, double budget)
 {
@@ -61,6 +72,7 @@ static void say_rule(const Dynamic *d, double budget)
 void dynamic_say(Dynamic *d)
 {
     say_text(d);
+    say_bounded(d);
     for (int m = 0; m < d->n_models; m++) {
         const Whole *model = &d->model[m];
         if (strcmp(model->kind, "allocated")) continue;
