@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/allocate/certificate_program.h"
 #include "core/base/err.h"
 
 static const double ROUNDING = 0x1p-50, SUMS = 1e-12;           /* of one term; of a sum of up to a million terms >= 0 */
@@ -197,20 +198,72 @@ static int prove(Verdict *out, const Verified *v, const Certificate *c, bool lim
     return OK;
 }
 
+/* Everything but claims of optimality; *v is the caller's to free, even on failure. */
+static int check(Verified *v, double *gap, const Certificate *c, const ChoiceTable *t, const Constraints *k)
+{
+    const size_t layers = (size_t)t->n_layers, rows = (size_t)t->n_choices;
+    *v = (Verified){ 0, xcalloc(layers + 1, sizeof *v->first), xmalloc(rows * sizeof *v->size), xmalloc(rows * sizeof *v->cost),
+                     xcalloc(layers, sizeof *v->chosen) };
+    TRY(check_entries(t));
+    for (int l = 0; l < t->n_layers; l++) TRY(check_choice(c, t, k, l));
+    if (k && k->distinct > 0) TRY(check_distinct(c, t, k->distinct));
+    TRY(check_sums(c, t));
+    collect(v, c, t, k);
+    return check_bound(gap, v, c);
+}
+
+static void verified_free(Verified *v) { free(v->first), free(v->size), free(v->cost), free(v->chosen); }
+
 int certificate_verify(Verdict *out, const Certificate *certificate, const ChoiceTable *table, const Constraints *constraints)
 {
-    TRY(check_entries(table));
-    for (int l = 0; l < table->n_layers; l++) TRY(check_choice(certificate, table, constraints, l));
-    if (constraints && constraints->distinct > 0) TRY(check_distinct(certificate, table, constraints->distinct));
-    TRY(check_sums(certificate, table));
-    const size_t layers = (size_t)table->n_layers, rows = (size_t)table->n_choices;
-    Verified v = { 0, xcalloc(layers + 1, sizeof *v.first), xmalloc(rows * sizeof *v.size), xmalloc(rows * sizeof *v.cost),
-                   xcalloc(layers, sizeof *v.chosen) };
+    Verified v;
     Verdict verdict = { PROOF_GAP, 0, 0 };
-    collect(&v, certificate, table, constraints);
-    int status = check_bound(&verdict.gap, &v, certificate);
+    int status = check(&v, &verdict.gap, certificate, table, constraints);
     if (status == OK && certificate->optimal) status = prove(&verdict, &v, certificate, constraints && constraints->distinct > 0);
-    free(v.first), free(v.size), free(v.cost), free(v.chosen);
+    verified_free(&v);
     if (status == OK) *out = verdict;
     return status;
+}
+
+/* ---- the n best ---- */
+
+static int check_order(const Certificate *c, int i, const ChoiceTable *t)
+{
+    if (c[i].capacity != c[0].capacity) FAIL(ERR_FORMAT, "number %d has another capacity than number 1", i + 1);
+    if (i > 0 && !(c[i].cost >= c[i - 1].cost * (1 - SUMS))) FAIL(ERR_FORMAT, "number %d costs less than number %d", i + 1, i);
+    for (int j = 0; j < i; j++)
+        if (!memcmp(c[j].row, c[i].row, sizeof *c[i].row * (size_t)t->n_layers)) FAIL(ERR_FORMAT, "number %d is number %d again", i + 1, j + 1);
+    return OK;
+}
+
+/* Those before the last are cheaper, so that its gap holds for all. */
+static int prove_ranks(Verdict *out, int *wrong, const Certificate *c, int n, const ChoiceTable *t, const Constraints *k)
+{
+    Verified v;
+    double gap, *cost = xmalloc((size_t)n * sizeof *cost);
+    int64_t states = 0;
+    int status = check(&v, &gap, &c[n - 1], t, k);
+    const bool ran = status == OK && certificate_ranks(cost, n, &states, &v, c[0].capacity, c[n - 1].price, gap);
+    for (int i = 0; i < n && ran && status == OK; i++) {
+        *wrong = i;
+        if (!(c[i].cost <= cost[i] * (1 + SUMS))) status = err_set(ERR_FORMAT, "it is not number %d: one that costs %.12g is missing", i + 1, cost[i]);
+        else if (i > 0) out[i].proof = PROOF_PROGRAM, out[i].states = states;
+    }
+    verified_free(&v);
+    free(cost);
+    return status;
+}
+
+int certificate_verify_best(Verdict *out, int *wrong, const Certificate *certificate, int n, const ChoiceTable *table, const Constraints *constraints)
+{
+    bool all_claimed = n > 1 && !(constraints && constraints->distinct > 0);
+    for (int i = 0; i < n; i++) {
+        Certificate c = certificate[i];
+        c.optimal = i == 0 && c.optimal;
+        all_claimed &= certificate[i].optimal != 0;
+        *wrong = i;
+        TRY(certificate_verify(&out[i], &c, table, constraints));
+        TRY(check_order(certificate, i, table));
+    }
+    return all_claimed ? prove_ranks(out, wrong, certificate, n, table, constraints) : OK;
 }
