@@ -8,7 +8,8 @@
  *
  * so that a price and one pass over the table bound how far from the optimum an allocation can be:
  * gap = cost - D(p).  Where optimality is claimed with a gap above 0, every option whose reduced cost alone exceeds the
- * gap is dropped (no better allocation can hold it), and a dense dynamic program over what is left finds the optimum.
+ * gap is dropped (no better allocation can hold it), and a dense dynamic program over what is left finds the optimum; with a limit
+ * to distinct choices, so for every set of so many.
  */
 #ifndef CORE_ALLOCATE_CERTIFICATE_H
 #define CORE_ALLOCATE_CERTIFICATE_H
@@ -30,6 +31,7 @@ Certificate certificate_of(const Allocation *allocation);       /* borrows row *
 typedef enum {
     PROOF_BOUND,                        /* optimal: the gap is 0 to rounding                        */
     PROOF_PROGRAM,                      /* optimal, or number i + 1: dynamic programming finds nothing cheaper */
+    PROOF_SETS,                         /* optimal: no set of so few distinct choices has anything cheaper */
     PROOF_GAP                           /* at most `gap` above the optimum; more was not verified   */
 } Proof;
 
