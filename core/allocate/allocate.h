@@ -5,7 +5,8 @@
  *
  * Dominated choices are dropped, the Lagrangian dual gives a lower bound and the multiplier, and a
  * list dynamic program over partial sums (states sorted by size, dominated and bounded-out states
- * dropped) is exact on whole bits.  Costs below 0 are set to 0 and counted.
+ * dropped) is exact on whole bits; where its lists grow too long, a dense table over all sizes is, if it fits in memory.  Costs
+ * below 0 are set to 0 and counted.
  */
 #ifndef CORE_ALLOCATE_ALLOCATE_H
 #define CORE_ALLOCATE_ALLOCATE_H

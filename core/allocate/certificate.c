@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/allocate/certificate_program.h"
 #include "core/base/err.h"
 
 static const double ROUNDING = 0x1p-50, SUMS = 1e-12;           /* of one term; of a sum of up to a million terms >= 0 */
@@ -13,81 +14,12 @@ Certificate certificate_of(const Allocation *a)
     return (Certificate){ a->size, a->capacity, a->cost, a->price, a->dual_bound, a->gap, a->optimal, a->row };
 }
 
-/* ---- the table ---- */
+static bool near(double a, double b, double scale) { return fabs(a - b) <= SUMS * scale; }
 
-static int check_entries(const ChoiceTable *t)
-{
-    for (int row = 0; row < t->n_choices; row++) {
-        const double size = (double)t->weights[t->row_layer[row]] * t->row_bits[row];
-        if (!(size >= 0 && size < 0x1p53 / t->n_layers && isfinite(t->row_cost[row])))
-            FAIL(ERR_FORMAT, "the table's layer '%s', choice '%s' has %g bits per weight and costs %g", t->layer[t->row_layer[row]], t->row_name[row],
-                 t->row_bits[row], t->row_cost[row]);
-    }
-    return OK;
-}
-
-/* ---- the choices ---- */
+/* ---- the options of each class ---- */
 
 static bool takes_part(const Constraints *k, int layer) { return !(k && k->excluded[layer]); }
 
-static int check_choice(const Certificate *c, const ChoiceTable *t, const Constraints *k, int layer)
-{
-    const int row = c->row[layer];
-    if (!takes_part(k, layer)) {
-        if (row != -1) FAIL(ERR_FORMAT, "layer '%s' is excluded and yet has a choice", t->layer[layer]);
-        return OK;
-    }
-    if (row < 0 || row >= t->n_choices || t->row_layer[row] != layer) FAIL(ERR_FORMAT, "layer '%s' has none of its choices", t->layer[layer]);
-    if (k && k->forbidden[row]) FAIL(ERR_FORMAT, "layer '%s' has the choice '%s', which is forbidden", t->layer[layer], t->row_name[row]);
-    if (k && k->pinned[layer] >= 0 && k->pinned[layer] != row)
-        FAIL(ERR_FORMAT, "layer '%s' is pinned to '%s' and has '%s'", t->layer[layer], t->row_name[k->pinned[layer]], t->row_name[row]);
-    const int leader = k ? k->group[layer] : layer;
-    for (int l = leader; l < layer; l++)
-        if (k->group[l] == leader && takes_part(k, l) && c->row[l] >= 0 && strcmp(t->row_name[c->row[l]], t->row_name[row]))
-            FAIL(ERR_FORMAT, "layers '%s' and '%s' must share a choice and have '%s' and '%s'", t->layer[l], t->layer[layer],
-                 t->row_name[c->row[l]], t->row_name[row]);
-    return OK;
-}
-
-static int check_distinct(const Certificate *c, const ChoiceTable *t, int most)
-{
-    const char **seen = xmalloc(((size_t)most + 1) * sizeof *seen);
-    int n = 0;
-    for (int l = 0; l < t->n_layers && n <= most; l++) {
-        bool found = c->row[l] < 0;
-        for (int i = 0; i < n && !found; i++) found = !strcmp(seen[i], t->row_name[c->row[l]]);
-        if (!found) seen[n++] = t->row_name[c->row[l]];
-    }
-    free(seen);
-    if (n > most) FAIL(ERR_FORMAT, "there are more than %d distinct choices", most);
-    return OK;
-}
-
-/* ---- the sums ---- */
-
-static int64_t bits_of(const ChoiceTable *t, int row)
-{
-    const double exact = (double)t->weights[t->row_layer[row]] * t->row_bits[row], near = nearbyint(exact);
-    return (int64_t)(fabs(exact - near) <= 1e-6 ? near : ceil(exact));
-}
-
-static double price_of(const ChoiceTable *t, int row) { return t->row_cost[row] > 0 ? t->row_cost[row] : 0; }
-
-static bool near(double a, double b, double scale) { return fabs(a - b) <= SUMS * scale; }
-
-static int check_sums(const Certificate *c, const ChoiceTable *t)
-{
-    int64_t size = 0;
-    double cost = 0;
-    for (int l = 0; l < t->n_layers; l++)
-        if (c->row[l] >= 0) size += bits_of(t, c->row[l]), cost += price_of(t, c->row[l]);
-    if (size != c->size) FAIL(ERR_FORMAT, "the choices take %lld bits, not %lld", (long long)size, (long long)c->size);
-    if (size > c->capacity) FAIL(ERR_FORMAT, "the choices take %lld bits, more than the capacity of %lld", (long long)size, (long long)c->capacity);
-    if (!near(cost, c->cost, cost)) FAIL(ERR_FORMAT, "the choices cost %.12g, not %.12g", cost, c->cost);
-    return OK;
-}
-
-/* ---- the options of each class ---- */
 
 static bool usable(const ChoiceTable *t, const Constraints *k, int row)
 {
@@ -119,7 +51,7 @@ static bool add_members(int64_t *size, double *cost, const int *first, const int
         int at = first[l];
         while (at < first[l + 1] && strcmp(t->row_name[list[at]], t->row_name[row])) at++;
         if (at == first[l + 1]) return false;
-        *size += bits_of(t, list[at]), *cost += price_of(t, list[at]);
+        *size += certificate_bits(t, list[at]), *cost += certificate_cost(t, list[at]);
     }
     return true;
 }
@@ -140,15 +72,32 @@ static void collect(Verified *v, const Certificate *c, const ChoiceTable *t, con
         if (!leads(k, l)) continue;
         v->first[v->n_classes] = n;
         for (int i = first[l]; i < first[l + 1]; i++) {
-            int64_t size = bits_of(t, list[i]);
-            double cost = price_of(t, list[i]);
+            int64_t size = certificate_bits(t, list[i]);
+            double cost = certificate_cost(t, list[i]);
             if (!add_members(&size, &cost, first, list, t, k, l, list[i])) continue;
             if (list[i] == c->row[l]) v->chosen[v->n_classes] = n;
+            if (v->name) v->name[n] = list[i];
             v->size[n] = size, v->cost[n++] = cost;
         }
         v->first[++v->n_classes] = n;
     }
     free(first), free(list);
+}
+
+/* Rows become numbers of distinct names; returns how many there are. */
+static int number_names(Verified *v, const ChoiceTable *t)
+{
+    const char **name = xmalloc((size_t)v->first[v->n_classes] * sizeof *name);
+    int n = 0;
+    for (int j = 0; j < v->first[v->n_classes]; j++) {
+        const char *own = t->row_name[v->name[j]];
+        int i = 0;
+        while (i < n && strcmp(name[i], own)) i++;
+        if (i == n) name[n++] = own;
+        v->name[j] = i;
+    }
+    free(name);
+    return n;
 }
 
 /* ---- the bound ---- */
@@ -184,33 +133,94 @@ static int check_bound(double *gap, const Verified *v, const Certificate *c)
     return OK;
 }
 
-/* limited: to few distinct choices, of which the program knows nothing: something cheaper is then no contradiction. */
-static int prove(Verdict *out, const Verified *v, const Certificate *c, bool limited)
+static int prove_few(Verdict *out, Verified *v, const Certificate *c, const ChoiceTable *t, int most)
+{
+    double best;
+    const int n_names = number_names(v, t);
+    if (!certificate_sets(&best, v, n_names, most, c->capacity, c->price, c->cost)) return OK;
+    if (!(c->cost <= best * (1 + SUMS)))
+        FAIL(ERR_FORMAT, "it is not optimal: one with as few distinct choices costs %.12g, this one %.12g", best, c->cost);
+    out->proof = PROOF_SETS;
+    return OK;
+}
+
+/* most: distinct choices, 0: any number.  Of such a limit the program knows nothing: something cheaper is then no
+ * contradiction. */
+static int prove(Verdict *out, Verified *v, const Certificate *c, const ChoiceTable *t, int most)
 {
     double best;
     if (out->gap <= SUMS * c->cost) {
         out->proof = PROOF_BOUND;
     } else if (certificate_program(&best, &out->states, v, c->capacity, c->price, out->gap)) {
         if (c->cost <= best * (1 + SUMS)) out->proof = PROOF_PROGRAM;
-        else if (!limited) FAIL(ERR_FORMAT, "it is not optimal: an allocation within the capacity costs %.12g, this one %.12g", best, c->cost);
+        else if (most == 0) FAIL(ERR_FORMAT, "it is not optimal: an allocation within the capacity costs %.12g, this one %.12g", best, c->cost);
     }
-    return OK;
+    return out->proof == PROOF_GAP && most > 0 ? prove_few(out, v, c, t, most) : OK;
 }
+
+/* Everything but claims of optimality; *v is the caller's to free, even on failure. */
+static int check(Verified *v, double *gap, const Certificate *c, const ChoiceTable *t, const Constraints *k)
+{
+    const size_t layers = (size_t)t->n_layers, rows = (size_t)t->n_choices;
+    *v = (Verified){ 0, xcalloc(layers + 1, sizeof *v->first), xmalloc(rows * sizeof *v->size), xmalloc(rows * sizeof *v->cost),
+                     xcalloc(layers, sizeof *v->chosen), k && k->distinct > 0 ? xmalloc(rows * sizeof *v->name) : NULL };
+    TRY(certificate_check_choices(c, t, k));
+    collect(v, c, t, k);
+    return check_bound(gap, v, c);
+}
+
+static void verified_free(Verified *v) { free(v->first), free(v->size), free(v->cost), free(v->chosen), free(v->name); }
 
 int certificate_verify(Verdict *out, const Certificate *certificate, const ChoiceTable *table, const Constraints *constraints)
 {
-    TRY(check_entries(table));
-    for (int l = 0; l < table->n_layers; l++) TRY(check_choice(certificate, table, constraints, l));
-    if (constraints && constraints->distinct > 0) TRY(check_distinct(certificate, table, constraints->distinct));
-    TRY(check_sums(certificate, table));
-    const size_t layers = (size_t)table->n_layers, rows = (size_t)table->n_choices;
-    Verified v = { 0, xcalloc(layers + 1, sizeof *v.first), xmalloc(rows * sizeof *v.size), xmalloc(rows * sizeof *v.cost),
-                   xcalloc(layers, sizeof *v.chosen) };
+    Verified v;
     Verdict verdict = { PROOF_GAP, 0, 0 };
-    collect(&v, certificate, table, constraints);
-    int status = check_bound(&verdict.gap, &v, certificate);
-    if (status == OK && certificate->optimal) status = prove(&verdict, &v, certificate, constraints && constraints->distinct > 0);
-    free(v.first), free(v.size), free(v.cost), free(v.chosen);
+    int status = check(&v, &verdict.gap, certificate, table, constraints);
+    if (status == OK && certificate->optimal) status = prove(&verdict, &v, certificate, table, constraints ? constraints->distinct : 0);
+    verified_free(&v);
     if (status == OK) *out = verdict;
     return status;
+}
+
+/* ---- the n best ---- */
+
+static int check_order(const Certificate *c, int i, const ChoiceTable *t)
+{
+    if (c[i].capacity != c[0].capacity) FAIL(ERR_FORMAT, "number %d has another capacity than number 1", i + 1);
+    if (i > 0 && !(c[i].cost >= c[i - 1].cost * (1 - SUMS))) FAIL(ERR_FORMAT, "number %d costs less than number %d", i + 1, i);
+    for (int j = 0; j < i; j++)
+        if (!memcmp(c[j].row, c[i].row, sizeof *c[i].row * (size_t)t->n_layers)) FAIL(ERR_FORMAT, "number %d is number %d again", i + 1, j + 1);
+    return OK;
+}
+
+/* Those before the last are cheaper, so that its gap holds for all. */
+static int prove_ranks(Verdict *out, int *wrong, const Certificate *c, int n, const ChoiceTable *t, const Constraints *k)
+{
+    Verified v;
+    double gap, *cost = xmalloc((size_t)n * sizeof *cost);
+    int64_t states = 0;
+    int status = check(&v, &gap, &c[n - 1], t, k);
+    const bool ran = status == OK && certificate_ranks(cost, n, &states, &v, c[0].capacity, c[n - 1].price, gap);
+    for (int i = 0; i < n && ran && status == OK; i++) {
+        *wrong = i;
+        if (!(c[i].cost <= cost[i] * (1 + SUMS))) status = err_set(ERR_FORMAT, "it is not number %d: one that costs %.12g is missing", i + 1, cost[i]);
+        else if (i > 0) out[i].proof = PROOF_PROGRAM, out[i].states = states;
+    }
+    verified_free(&v);
+    free(cost);
+    return status;
+}
+
+int certificate_verify_best(Verdict *out, int *wrong, const Certificate *certificate, int n, const ChoiceTable *table, const Constraints *constraints)
+{
+    bool all_claimed = n > 1 && !(constraints && constraints->distinct > 0);
+    for (int i = 0; i < n; i++) {
+        Certificate c = certificate[i];
+        c.optimal = i == 0 && c.optimal;
+        all_claimed &= certificate[i].optimal != 0;
+        *wrong = i;
+        TRY(certificate_verify(&out[i], &c, table, constraints));
+        TRY(check_order(certificate, i, table));
+    }
+    return all_claimed ? prove_ranks(out, wrong, certificate, n, table, constraints) : OK;
 }

@@ -8,10 +8,13 @@
  *
  * so that a price and one pass over the table bound how far from the optimum an allocation can be:
  * gap = cost - D(p).  Where optimality is claimed with a gap above 0, every option whose reduced cost alone exceeds the
- * gap is dropped (no better allocation can hold it), and a dense dynamic program over what is left finds the optimum.
+ * gap is dropped (no better allocation can hold it), and a dense dynamic program over what is left finds the optimum; with a limit
+ * to distinct choices, so for every set of so many.
  */
 #ifndef CORE_ALLOCATE_CERTIFICATE_H
 #define CORE_ALLOCATE_CERTIFICATE_H
+
+#include <stdbool.h>
 
 #include "core/allocate/allocate.h"
 #include "core/allocate/constraints.h"
@@ -27,7 +30,8 @@ Certificate certificate_of(const Allocation *allocation);       /* borrows row *
 
 typedef enum {
     PROOF_BOUND,                        /* optimal: the gap is 0 to rounding                        */
-    PROOF_PROGRAM,                      /* optimal: no allocation found by dynamic programming is cheaper */
+    PROOF_PROGRAM,                      /* optimal, or number i + 1: dynamic programming finds nothing cheaper */
+    PROOF_SETS,                         /* optimal: no set of so few distinct choices has anything cheaper */
     PROOF_GAP                           /* at most `gap` above the optimum; more was not verified   */
 } Proof;
 
@@ -37,15 +41,9 @@ typedef struct { Proof proof; double gap; int64_t states; } Verdict;   /* gap: r
  * that says what is wrong, where the certificate does not hold. */
 int certificate_verify(Verdict *out, const Certificate *certificate, const ChoiceTable *table, const Constraints *constraints);
 
-/* certificate_program.c: what is left of the table once checked, by class. */
-typedef struct {
-    int n_classes, *first;              /* [n_classes + 1]                                          */
-    int64_t *size;                      /* [first[n_classes]] bits of an option                     */
-    double *cost;
-    int *chosen;                        /* [n_classes] the option that the certificate takes        */
-} Verified;
-
-/* The least cost within the capacity over options whose reduced cost is at most `gap`; false where it does not fit the limits. */
-bool certificate_program(double *out, int64_t *states, const Verified *verified, int64_t capacity, double price, double gap);
+/* The same for n that are claimed to be the n best, in the order of their costs and all different: `optimal` of certificate[i]
+ * is the claim to be number i + 1.  Where all are claimed, and there is no limit to distinct choices, a program that keeps the
+ * n least costs of every size proves them within the same limits.  out[n]; *wrong: the one that does not hold. */
+int certificate_verify_best(Verdict *out, int *wrong, const Certificate *certificate, int n, const ChoiceTable *table, const Constraints *constraints);
 
 #endif

@@ -4,18 +4,13 @@
  * Sizes are counted from the smallest of each class, in units of the greatest common divisor of what is left; costs are
  * doubles, so the optimum is one to the rounding of their sums.
  */
+#include "core/allocate/certificate_program.h"
+
 #include <math.h>
 #include <stdlib.h>
 
-#include "core/allocate/certificate.h"
 #include "core/base/err.h"
 #include "kernels/cpu/simd.h"
-
-static const int64_t MOST_STATES = (int64_t)1 << 24;
-static const double MOST_STEPS = 2e10;
-
-/* What may be part of an allocation that is better than the certificate's. */
-typedef struct { int n_classes, *first; int64_t *size; double *cost; int64_t smallest, range, unit; } Reduced;
 
 static int64_t common_divisor(int64_t a, int64_t b)
 {
@@ -49,6 +44,22 @@ static void reduce_class(Reduced *r, const Verified *v, int c, double price, dou
     r->first[c + 1] = n;
     r->smallest += smallest;
     r->range += largest - smallest;
+}
+
+void reduced_init(Reduced *out, const Verified *verified, double price, double gap)
+{
+    const size_t options = (size_t)verified->first[verified->n_classes];
+    Reduced r = { .n_classes = verified->n_classes, .first = xcalloc((unsigned long)verified->n_classes + 1, sizeof *r.first),
+                  .size = xmalloc(options * sizeof *r.size), .cost = xmalloc(options * sizeof *r.cost) };
+    for (int c = 0; c < verified->n_classes; c++) reduce_class(&r, verified, c, price, gap);
+    if (r.unit == 0) r.unit = 1;
+    *out = r;
+}
+
+void reduced_free(Reduced *reduced)
+{
+    free(reduced->first), free(reduced->size), free(reduced->cost);
+    *reduced = (Reduced){ 0 };
 }
 
 SIMD static void take_cheaper(double *restrict next, const double *restrict before, double cost, int64_t n)
@@ -94,17 +105,14 @@ static double run(const Reduced *r, int64_t n)
     return best;
 }
 
-bool certificate_program(double *out, int64_t *states, const Verified *v, int64_t capacity, double price, double gap)
+bool certificate_program(double *out, int64_t *states, const Verified *verified, int64_t capacity, double price, double gap)
 {
-    const size_t options = (size_t)v->first[v->n_classes];
-    Reduced r = { v->n_classes, xcalloc((unsigned long)v->n_classes + 1, sizeof *r.first), xmalloc(options * sizeof *r.size),
-                  xmalloc(options * sizeof *r.cost), 0, 0, 0 };
-    for (int c = 0; c < v->n_classes; c++) reduce_class(&r, v, c, price, gap);
-    if (r.unit == 0) r.unit = 1;
+    Reduced r;
+    reduced_init(&r, verified, price, gap);
     const int64_t room = capacity - r.smallest, n = (room < r.range ? room : r.range) / r.unit;
-    const bool fits = n >= 0 && n < MOST_STATES && (double)n * r.first[r.n_classes] <= MOST_STEPS;
+    const bool fits = room >= 0 && 2 * sizeof *out * ((double)n + 1) <= MOST_PROGRAM_BYTES && (double)n * r.first[r.n_classes] <= MOST_PROGRAM_STEPS;
     if (fits) *out = run(&r, n);
     *states = n + 1;
-    free(r.first), free(r.size), free(r.cost);
+    reduced_free(&r);
     return fits;
 }

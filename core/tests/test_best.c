@@ -34,6 +34,24 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Proven again; and refused where one of them is left out. */
+static bool check_ranks(const Allocation *a, int n, const All *all, const ChoiceTable *t)
+{
+    Certificate c[MOST];
+    Verdict verdict[MOST];
+    int wrong = -1;
+    for (int i = 0; i < n; i++) c[i] = certificate_of(&a[i]);
+    if (certificate_verify_best(verdict, &wrong, c, n, t, NULL) != OK) fail_msg("%d: %s", wrong, err_last());
+    for (int i = 0; i < n; i++) assert_int_not_equal(verdict[i].proof, PROOF_GAP);
+    const int left_out = 1 + n / 3;
+    if (left_out + 1 >= n || !(all->cost[left_out + 1] > all->cost[left_out] * (1 + 1e-9))) return false;
+    for (int i = left_out; i + 1 < n; i++) c[i] = c[i + 1];
+    assert_int_equal(certificate_verify_best(verdict, &wrong, c, n - 1, t, NULL), ERR_FORMAT);
+    assert_int_equal(wrong, left_out);
+    assert_non_null(strstr(err_last(), "is missing"));
+    return true;
+}
+
 static void check_answers(const Allocation *a, int n, const All *all, const ChoiceTable *t)
 {
     for (int i = 0; i < n; i++) {
@@ -50,7 +68,7 @@ static void test_against_enumeration(void **state)
 {
     (void)state;
     double *cost = xmalloc(sizeof *cost * 20000);
-    int full = 0, short_of = 0;
+    int full = 0, short_of = 0, left_out = 0;
     for (int i = 0; i < 3000; i++) {
         Source s = { rng_stream(RNG_TEST, 50, 0, i), 0 };
         Fixture *f = random_instance(&s, i % 5);
@@ -68,6 +86,7 @@ static void test_against_enumeration(void **state)
         if (status == OK) {
             assert_int_equal(n, all.n < k ? all.n : k);
             check_answers(a, n, &all, &f->table);
+            left_out += check_ranks(a, n, &all, &f->table);
             full += n == k, short_of += n < k;
             for (int j = 0; j < n; j++) allocation_free(&a[j]);
         } else {
@@ -76,7 +95,7 @@ static void test_against_enumeration(void **state)
         classes_free(&classes);
         free(f);
     }
-    assert_true(full > 500 && short_of > 200);
+    assert_true(full > 500 && short_of > 200 && left_out > 300);
     free(cost);
 }
 

@@ -139,8 +139,10 @@ void show_verdict(const Allocation *a, int rank, const Verdict *v)
 {
     char *title = allocation_title(a, rank);
     printf("%s: %lld of %lld bits, cost %.9g: ", title, (long long)a->size, (long long)a->capacity, a->cost);
-    if (v->proof == PROOF_BOUND) puts("optimal, proven by the bound");
-    else if (v->proof == PROOF_PROGRAM) printf("optimal, proven by dynamic programming over %lld sizes\n", (long long)v->states);
+    const char *what = rank > 1 ? "none is missing before it" : "optimal";
+    if (v->proof == PROOF_BOUND) printf("%s, proven by the bound\n", what);
+    else if (v->proof == PROOF_PROGRAM) printf("%s, proven by dynamic programming over %lld sizes\n", what, (long long)v->states);
+    else if (v->proof == PROOF_SETS) printf("%s, proven by going through all sets of choices\n", what);
     else printf("sound, and at most %.3g (%.2g %%) above the optimum by its bound; more was not verified\n", v->gap,
                 a->cost > 0 ? 100 * v->gap / a->cost : 0);
     free(title);
@@ -148,7 +150,7 @@ void show_verdict(const Allocation *a, int rank, const Verdict *v)
 
 void show_verdict_json(const Allocation *a, int rank, const Verdict *v)
 {
-    static const char *const proof[] = { [PROOF_BOUND] = "bound", [PROOF_PROGRAM] = "program", [PROOF_GAP] = "gap" };
+    static const char *const proof[] = { [PROOF_BOUND] = "bound", [PROOF_PROGRAM] = "program", [PROOF_SETS] = "sets", [PROOF_GAP] = "gap" };
     const Pair pair[] = { { "budget", a->budget }, { "cost", a->cost }, { "gap", v->gap } };
     putchar('{');
     pairs_json(pair, 3);

@@ -134,28 +134,6 @@ static int check_beside(const Printed *p, const ChoiceTable *t, const Constraint
     return OK;
 }
 
-/* Later ranks are other allocations that cost no less. */
-static int check_rank(const Printed *p, int i, const ChoiceTable *t)
-{
-    if (p[i].rank <= 1) return OK;
-    if (i == 0 || p[i - 1].rank != p[i].rank - 1 || p[i - 1].a.capacity != p[i].a.capacity)
-        FAIL(ERR_FORMAT, "number %d does not follow number %d", p[i].rank, p[i].rank - 1);
-    if (!(p[i].a.cost >= p[i - 1].a.cost * (1 - TOLERANCE))) FAIL(ERR_FORMAT, "number %d costs less than number %d", p[i].rank, p[i].rank - 1);
-    for (int j = i - p[i].rank + 1; j < i; j++)
-        if (!memcmp(p[j].a.row, p[i].a.row, sizeof *p[i].a.row * (size_t)t->n_layers))
-            FAIL(ERR_FORMAT, "number %d is number %d again", p[i].rank, p[j].rank);
-    return OK;
-}
-
-static int verify_one(Verdict *out, const Printed *p, int i, const ChoiceTable *t, const Constraints *k)
-{
-    Certificate c = certificate_of(&p[i].a);
-    c.optimal = p[i].certified_optimal;
-    TRY(certificate_verify(out, &c, t, k));
-    TRY(check_beside(&p[i], t, k));
-    return check_rank(p, i, t);
-}
-
 /* ---- the file ---- */
 
 static void show_all(const Printed *p, const Verdict *verdict, int n, bool json)
@@ -168,20 +146,48 @@ static void show_all(const Printed *p, const Verdict *verdict, int n, bool json)
     if (json) puts("]}");
 }
 
+/* How many from the i-th on belong together: number 1, 2, .. of the same budget; one alone has rank 0. */
+static int count_ranks(const Printed *p, int i, int n)
+{
+    int count = 1;
+    while (i + count < n && p[i].rank == 1 && p[i + count].rank == count + 1) count++;
+    return count;
+}
+
+static int verify_ranks(Verdict *out, int *wrong, const Printed *p, int n, const ChoiceTable *t, const Constraints *k)
+{
+    *wrong = 0;
+    if (p[0].rank > 1) FAIL(ERR_FORMAT, "number %d does not follow number %d", p[0].rank, p[0].rank - 1);
+    Certificate *c = xmalloc((size_t)n * sizeof *c);
+    for (int i = 0; i < n; i++) c[i] = certificate_of(&p[i].a);
+    int status = certificate_verify_best(out, wrong, c, n, t, k);
+    for (int i = 0; i < n && status == OK; i++) {
+        *wrong = i;
+        status = check_beside(&p[i], t, k);
+    }
+    free(c);
+    return status;
+}
+
 static int verify_list(const json_t *list, const ChoiceTable *t, const Constraints *k, bool json)
 {
     const int n = (int)json_array_size(list);
     if (n == 0) FAIL(ERR_FORMAT, "there are no 'allocations'");
     Printed *p = xcalloc((size_t)n, sizeof *p);
     Verdict *verdict = xcalloc((size_t)n, sizeof *verdict);
-    int status = OK;
+    int status = OK, at = 0, wrong = 0;
     for (int i = 0; i < n && status == OK; i++) {
         p[i].a.row = xmalloc(sizeof *p[i].a.row * (size_t)t->n_layers);
         status = read_printed(&p[i], json_array_get(list, (size_t)i), t);
-        if (status == OK) status = verify_one(&verdict[i], p, i, t, k);
-        if (status != OK) err_context(status, "allocation %d", i + 1);
+        wrong = i;
+    }
+    for (int count; at < n && status == OK; at += count) {
+        count = count_ranks(p, at, n);
+        status = verify_ranks(verdict + at, &wrong, p + at, count, t, k);
+        wrong += at;
     }
     if (status == OK) show_all(p, verdict, n, json);
+    else err_context(status, "allocation %d", wrong + 1);
     for (int i = 0; i < n; i++) allocation_free(&p[i].a);
     free(p), free(verdict);
     return status;
