@@ -56,6 +56,7 @@ int run_measure(Measurement *out, Run *run, const LayerMap *map);
 
 /* The same of a backward pass over all windows, a step each. */
 int run_gradients(Measurement *out, Run *run, const GradientRequest *request);
+int run_gradients_of(Measurement *out, Run *run, const GradientRequest *request, int n_windows);     /* the first n_windows */
 
 /* Exchanges study and coefficients: what is measured in between is measured on the other text. */
 void run_turn(Run *run);

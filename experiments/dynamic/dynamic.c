@@ -45,7 +45,7 @@ static void dynamic_free(Dynamic *d)
     }
     for (int m = 0; m < d->n_models; m++) {
         Whole *w = &d->model[m];
-        void *all[] = { w->label, w->choice, w->predicted, w->curved, w->kl, w->nll, w->keep };
+        void *all[] = { w->label, w->choice, w->predicted, w->kl, w->nll, w->keep };
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     }
     coefficients_free(&d->fisher);
@@ -91,8 +91,9 @@ static int dynamic_init(Dynamic *d, Run *run)
 {
     TRY(check(run));
     const Corpus *measured = study_corpus(run->study), *other = study_corpus(run->coefficients);
+    const int slopes = (int)options_integer(run->options, "dynamic.windows");
     *d = (Dynamic){ .run = run, .n_layers = run->n_layers, .n_choices = run->config->n_choices, .n_rows = run->n_layers * run->config->n_choices,
-                    .n_windows = other->n_windows, .n_measured = measured->n_windows, .tokens = other->tokens, .measured_tokens = measured->tokens,
+                    .n_windows = other->n_windows, .n_slopes = slopes < other->n_windows ? slopes : other->n_windows, .n_measured = measured->n_windows, .tokens = other->tokens, .measured_tokens = measured->tokens,
                     .same_text = run->coefficients == run->study };
     numbers_init(d);
     table_init(d);
@@ -132,7 +133,7 @@ static int plan(Plan *out, int *later, Run *run)
     const int rounds = (int)options_integer(run->options, "dynamic.rounds"), rules = options_count(run->options, "dynamic.rules");
     const int points = rounds ? budgets * (rounds + 1) : 0;
     *later = budgets * (d.n_costs + rounds + rules);
-    out->later_windows = points * 2 * d.n_windows;
+    out->later_windows = points * 2 * d.n_slopes;
     out->later_passes = points * passes_of_point(&d);
     dynamic_free(&d);
     return status;

@@ -11,10 +11,11 @@
 /* What an allocation minimises: one of dynamic.costs.  by_window[n_layers][n_choices][n_windows], nats/token. */
 typedef struct { char *name; Predictor predictor; bool measured; double *by_window; } CostKind;
 
-/* Noise in all layers with the squared error of an allocation, on the coefficients' text; means over both signs. */
+/* Noise in all layers with the squared error of an allocation, on the first n_slopes windows of the coefficients' text; means over both
+ * signs. */
 typedef struct {
     bool first;                     /* of the first round of a budget                    */
-    double *slope, *kl, *delta;     /* [n_layers][n_windows] d KL / d t2; [n_windows]    */
+    double *slope, *kl, *delta;     /* [n_layers][n_slopes] d KL / d t2; [n_slopes]      */
 } OperatingPoint;
 
 /* One choice per layer, how it came about, and what became of it. */
@@ -25,7 +26,8 @@ typedef struct {
     int *choice;                    /* [n_layers]                                                   */
     double bits, code_bits;         /* averages                                                     */
     double *predicted;              /* [n_windows] on the coefficients' text: sum of its kind of cost */
-    double *curved;                 /* [n_windows] trapezoid with the slopes at its operating point; NULL: not taken */
+    bool curved;                    /* were slopes taken at its operating point?                     */
+    Mean bend;                      /* of them: trapezoid / predicted                               */
     double *kl, *nll;               /* [n_measured] */
     double cost, lower_bound;       /* of an allocation, as solved; NaN otherwise                   */
     int optimal, clamped;
@@ -35,7 +37,7 @@ typedef struct {
 
 typedef struct {
     Run *run;
-    int n_layers, n_choices, n_rows, n_windows, n_measured;     /* rows = layers x choices; windows of both texts */
+    int n_layers, n_choices, n_rows, n_windows, n_slopes, n_measured;       /* rows = layers x choices; windows of both texts */
     const int64_t *tokens, *measured_tokens;                    /* [n_windows], [n_measured]                      */
     bool same_text;
     int64_t *weights;               /* [n_layers]                                              */
@@ -81,8 +83,8 @@ double passes_of_point(const Dynamic *d);
 void uniform_plan(Plan *out, Dynamic *d);
 int  models_measure(Dynamic *d);
 
-/* Where the measured KL should fall: on the same text, or on other text of the kind, 95 %. */
-Interval predicted_interval(const Dynamic *d, const Whole *model, const double *by_window);
+/* Where the measured KL should fall: on the same text, or on other text of the kind, 95 %.  curved: by the trapezoid. */
+Interval predicted_interval(const Dynamic *d, const Whole *model, bool curved);
 
 /* What uniform models of the same size cost, measured and predicted: the lower of log-linear paths between two of them.  NaN outside. */
 typedef struct { double kl, predicted; Mean ratio; } EqualSize;     /* ratio: KL of the model / that of the uniform one */

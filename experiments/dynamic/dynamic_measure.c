@@ -68,33 +68,40 @@ double passes_of_point(const Dynamic *d)
 {
     const GradientRequest request = { .probe = PROBE_KL, .group = 64, .n_layers = d->n_layers, .layer = d->run->layer, .label = "" };
     const double share = (double)study_corpus(d->run->coefficients)->n_inputs / (double)study_corpus(d->run->study)->n_inputs;
-    return 2 * share * gradients_cost(d->run->coefficients, &request);
+    return 2 * share * d->n_slopes / d->n_windows * gradients_cost(d->run->coefficients, &request);
 }
 
 /* ---- intervals ---- */
 
-/* The scatter of windows about the mean, on the same text of measured - predicted; and the one draw that a quantizer's error is,
- * where the coefficient is a mean over draws (predict.h). */
-Interval predicted_interval(const Dynamic *d, const Whole *model, const double *by_window)
+static double student(int n) { return n > 1 ? student_quantile(.975, n - 1) : NAN; }
+
+/* Variance of what is measured about `factor` times the sum, as windows scatter: on the same text of the difference. */
+static double variance_over_windows(const Dynamic *d, const Whole *model, double factor)
 {
-    const Mean s = coefficient_mean(d, by_window);
-    const double t = d->n_windows > 1 ? student_quantile(.975, d->n_windows - 1) : NAN;
-    double draws = 0, variance;
+    if (!d->same_text) {
+        const double se = factor * coefficient_mean(d, model->predicted).se;
+        return se * se * (1 + (double)d->n_windows / d->n_measured);
+    }
+    double *difference = xmalloc(sizeof *difference * (size_t)d->n_windows);
+    for (int w = 0; w < d->n_windows; w++) difference[w] = model->kl[w] - factor * model->predicted[w];
+    const double se = coefficient_mean(d, difference).se;
+    free(difference);
+    return se * se;
+}
+
+/* Windows; the one draw that a quantizer's error is, where the coefficient is a mean over draws (predict.h); and the bend. */
+Interval predicted_interval(const Dynamic *d, const Whole *model, bool curved)
+{
+    const double sum = coefficient_mean(d, model->predicted).value, factor = curved ? model->bend.value : 1, t = student(d->n_windows);
+    double draws = 0, bend = 0;
     for (int i = 0; i < d->n_layers; i++) {
-        const double t2 = d->t2[row_of(d, i, model->choice[i])];
+        const double t2 = factor * d->t2[row_of(d, i, model->choice[i])];
         draws += t2 * t2 * d->v[i];
     }
-    if (d->same_text) {
-        double *difference = window_difference(model->kl, by_window, d->n_windows);
-        const Mean off = coefficient_mean(d, difference);
-        free(difference);
-        variance = off.se * off.se;
-    } else {
-        variance = s.se * s.se * (1 + (double)d->n_windows / d->n_measured);
-    }
-    const double half = sqrt(t * t * variance + 1.96 * 1.96 * draws);
-    const double relative = half / s.value;             /* KL is positive: low and high in the same ratio */
-    return (Interval){ s.value, s.value * exp(-relative), s.value * exp(relative) };
+    if (curved) bend = student(d->n_slopes) * sum * model->bend.se;
+    const double half = sqrt(t * t * variance_over_windows(d, model, factor) + 1.96 * 1.96 * draws + bend * bend);
+    const double value = factor * sum, relative = half / value;            /* KL is positive: low and high in the same ratio */
+    return (Interval){ value, value * exp(-relative), value * exp(relative) };
 }
 
 /* ---- uniform models of the same size ---- */
@@ -140,6 +147,13 @@ EqualSize equal_size(const Dynamic *d, const Whole *model)
 
 /* ---- perplexity ---- */
 
+static double level_kl(const Dynamic *d, const OperatingPoint *point)
+{
+    double mean, se;
+    weighted_mean(&mean, &se, point->kl, d->tokens, d->n_slopes);
+    return mean;
+}
+
 /* Of one model, of the first round of each budget, by rising KL; two of nearly one KL are one level. */
 static int levels_of(const OperatingPoint **level, const Dynamic *d)
 {
@@ -149,9 +163,9 @@ static int levels_of(const OperatingPoint **level, const Dynamic *d)
         const OperatingPoint *next = NULL;
         for (int p = 0; p < d->n_points; p++) {
             const OperatingPoint *point = &d->point[p];
-            const double kl = coefficient_mean(d, point->kl).value;
-            if (!point->first || !(kl > (n ? apart * coefficient_mean(d, level[n - 1]->kl).value : 0))) continue;
-            if (!next || kl < coefficient_mean(d, next->kl).value) next = point;
+            const double kl = level_kl(d, point);
+            if (!point->first || !(kl > (n ? apart * level_kl(d, level[n - 1]) : 0))) continue;
+            if (!next || kl < level_kl(d, next)) next = point;
         }
         if (!next) return n;
         level[n++] = next;
@@ -161,7 +175,7 @@ static int levels_of(const OperatingPoint **level, const Dynamic *d)
 static int ratio_at(ConversionRatio *out, const Dynamic *d, double kl)
 {
     const OperatingPoint **level = xmalloc(sizeof *level * (size_t)(d->n_points + 1));
-    const int n = levels_of(level, d), windows = d->n_windows;
+    const int n = levels_of(level, d), windows = d->n_slopes;
     double *losses = xmalloc(sizeof *losses * 2 * (size_t)(n + 1) * (size_t)windows), *delta = losses + (int64_t)n * windows;
     for (int k = 0; k < n; k++) {
         memcpy(losses + (int64_t)k * windows, level[k]->kl, sizeof *losses * (size_t)windows);
@@ -176,9 +190,9 @@ static int ratio_at(ConversionRatio *out, const Dynamic *d, double kl)
 
 Interval predicted_ppl(const Dynamic *d, const Whole *model)
 {
-    const Interval kl = predicted_interval(d, model, model->curved ? model->curved : model->predicted);
+    const Interval kl = predicted_interval(d, model, model->curved);
     ConversionRatio ratio;
-    if (d->n_windows < 2 || ratio_at(&ratio, d, kl.value) != OK) return (Interval){ NAN, NAN, NAN };
+    if (d->n_slopes < 2 || ratio_at(&ratio, d, kl.value) != OK) return (Interval){ NAN, NAN, NAN };
     ratio = conversion_of_draw(ratio, kl.value, ONE_DRAW);
     const double log_ppl = measured_mean(d, d->clean).value + ratio.ratio * kl.value;
     const double of_kl = ratio.ratio * (kl.high - kl.low) / 2, of_ratio = kl.value * (ratio.high - ratio.low) / 2;

@@ -42,14 +42,14 @@ static int add_sign(OperatingPoint *point, Dynamic *d, const LayerMap *map)
     const GradientRequest request = { .probe = PROBE_KL, .group = (int)options_integer(d->run->options, "noise.group"), .n_layers = d->n_layers,
                                       .layer = d->run->layer, .point = map, .label = map->label };
     Measurement m;
-    TRY(run_gradients(&m, d->run, &request));
+    TRY(run_gradients_of(&m, d->run, &request, d->n_slopes));
     const double *dot = measurement_form(&m, "dot"), *t2 = measurement_form(&m, "t2");
     for (int i = 0; i < d->n_layers; i++)
-        for (int w = 0; w < d->n_windows; w++) {
-            const int64_t at = (int64_t)i * d->n_windows + w;
-            point->slope[at] += t2[at] > 0 ? d->calm[at] * dot[at] / (2 * t2[at]) / 2 : 0;
+        for (int w = 0; w < d->n_slopes; w++) {
+            const int64_t at = (int64_t)i * d->n_slopes + w;
+            point->slope[at] += t2[at] > 0 ? d->calm[(int64_t)i * d->n_windows + w] * dot[at] / (2 * t2[at]) / 2 : 0;
         }
-    for (int w = 0; w < d->n_windows; w++) point->kl[w] += m.kl[w] / 2, point->delta[w] += (m.nll[w] - d->other_clean[w]) / 2;
+    for (int w = 0; w < d->n_slopes; w++) point->kl[w] += m.kl[w] / 2, point->delta[w] += (m.nll[w] - d->other_clean[w]) / 2;
     measurement_free(&m);
     return OK;
 }
@@ -73,8 +73,8 @@ static void slope_factors(double *factor, const Dynamic *d, const OperatingPoint
 {
     Mean *ratio = xmalloc(sizeof *ratio * (size_t)d->n_layers), *shrunk = xmalloc(sizeof *shrunk * (size_t)d->n_layers);
     for (int i = 0; i < d->n_layers; i++) {
-        const int64_t at = (int64_t)i * d->n_windows;
-        ratio[i].value = paired_ratio(&ratio[i].se, point->slope + at, d->fisher.a + at, d->tokens, d->n_windows);
+        const double *slope = point->slope + (int64_t)i * d->n_slopes, *a = d->fisher.a + (int64_t)i * d->n_windows;
+        ratio[i].value = paired_ratio(&ratio[i].se, slope, a, d->tokens, d->n_slopes);
     }
     shrink_slope_ratios(shrunk, ratio, d->run);
     for (int i = 0; i < d->n_layers; i++)
@@ -83,27 +83,30 @@ static void slope_factors(double *factor, const Dynamic *d, const OperatingPoint
     free(shrunk);
 }
 
-static void set_curved(Whole *model, const Dynamic *d, const OperatingPoint *point)
+/* (1 + R) / 2, R: sum of the slopes times t2 over that of the costs, both of the windows that have slopes. */
+static void set_bend(Whole *model, const Dynamic *d, const OperatingPoint *point)
 {
-    model->curved = xcalloc((size_t)d->n_windows, sizeof *model->curved);
+    double *bent = xcalloc((size_t)d->n_slopes, sizeof *bent);
     for (int i = 0; i < d->n_layers; i++) {
         const int row = row_of(d, i, model->choice[i]);
-        for (int w = 0; w < d->n_windows; w++)
-            model->curved[w] += (cost_windows(d, &d->cost[0], row)[w] + point->slope[(int64_t)i * d->n_windows + w] * d->t2[row]) / 2;
+        for (int w = 0; w < d->n_slopes; w++) bent[w] += point->slope[(int64_t)i * d->n_slopes + w] * d->t2[row];
     }
+    const double ratio = paired_ratio(&model->bend.se, bent, model->predicted, d->tokens, d->n_slopes);
+    model->curved = true, model->bend = (Mean){ (1 + ratio) / 2, model->bend.se / 2 };
+    free(bent);
 }
 
 int operating_point(double *factor, Dynamic *d, Whole *model, bool first)
 {
     d->point = xrealloc(d->point, sizeof *d->point * (size_t)(d->n_points + 1));
     OperatingPoint *point = &d->point[d->n_points++];
-    *point = (OperatingPoint){ first, xcalloc((size_t)d->n_layers * (size_t)d->n_windows, sizeof(double)), xcalloc((size_t)d->n_windows, sizeof(double)),
-                               xcalloc((size_t)d->n_windows, sizeof(double)) };
+    *point = (OperatingPoint){ first, xcalloc((size_t)d->n_layers * (size_t)d->n_slopes, sizeof(double)), xcalloc((size_t)d->n_slopes, sizeof(double)),
+                               xcalloc((size_t)d->n_slopes, sizeof(double)) };
     run_turn(d->run);
     int status = measure_point(point, d, model);
     run_turn(d->run);
     if (status != OK) return status;
     slope_factors(factor, d, point);
-    set_curved(model, d, point);
+    set_bend(model, d, point);
     return OK;
 }

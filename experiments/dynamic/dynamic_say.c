@@ -42,7 +42,7 @@ static const Whole *best_rule(const Dynamic *d, double budget)
 static void say_model(const Dynamic *d, const Whole *m)
 {
     const Mean kl = measured_mean(d, m->kl);
-    const Interval predicted = predicted_interval(d, m, m->curved ? m->curved : m->predicted);
+    const Interval predicted = predicted_interval(d, m, m->curved);
     const EqualSize uniform = equal_size(d, m);
     char *measured = with_error(kl.value, kl.se), *gain = with_error(100 * (1 - uniform.ratio.value), 100 * uniform.ratio.se);
     run_say(d->run, "%g bits by %s: KL %s, predicted %.3g (%.3g to %.3g)%s; %s %% below uniform, predicted %.3g %%", m->budget, m->label, measured, predicted.value,

@@ -147,11 +147,11 @@ static void set_measured(Table *t, int64_t row, const Dynamic *d, const Whole *m
 static void set_predicted(Table *t, int64_t row, const Dynamic *d, const Whole *m)
 {
     const double kl = measured_mean(d, m->kl).value;
-    const Interval linear = predicted_interval(d, m, m->predicted);
+    const Interval linear = predicted_interval(d, m, false);
     set_interval(t, row, "predicted", linear);
     table_set_integer(t, row, "inside", is_inside(kl, linear));
     if (m->curved) {
-        const Interval curved = predicted_interval(d, m, m->curved);
+        const Interval curved = predicted_interval(d, m, true);
         set_interval(t, row, "curved", curved);
         table_set_integer(t, row, "curved_inside", is_inside(kl, curved));
     }

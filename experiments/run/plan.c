@@ -142,16 +142,21 @@ static void step_window(void *context, const char *label)
     if (s->counts) progress_step(s->run->progress, s->work, label);
 }
 
-int run_gradients(Measurement *out, Run *run, const GradientRequest *request)
+int run_gradients_of(Measurement *out, Run *run, const GradientRequest *request, int n_windows)
 {
     char key[HASH_TEXT];
     const int windows = study_corpus(run->study)->n_windows;
     TRY(gradients_key(key, run->study, request));
     GradientSteps steps = { run, gradients_cost(run->study, request) * passes_of(run) / windows, key_is_new(&run->seen, key) };
-    const int known = gradients_known(run->study, request, windows);
+    const int known = gradients_known(run->study, request, n_windows);
     for (int i = 0; i < known && steps.counts; i++) progress_skip(run->progress, steps.work);
     run->found += steps.counts ? known : 0;
-    return measure_gradients(out, run->study, request, windows, step_window, &steps);
+    return measure_gradients(out, run->study, request, n_windows, step_window, &steps);
+}
+
+int run_gradients(Measurement *out, Run *run, const GradientRequest *request)
+{
+    return run_gradients_of(out, run, request, study_corpus(run->study)->n_windows);
 }
 
 void run_say(Run *run, const char *format, ...)
