@@ -157,6 +157,7 @@ static void test_refusals(void **state)
     expect_refused(START CHOICES "dynamic: {costs: grup}\n", "there is no cost 'grup'; did you mean 'group'?");
     expect_refused(START CHOICES "dynamic: {rules: typse}\n", "there is no rule 'typse'; did you mean 'types'?");
     expect_refused(START CHOICES "coefficients: {from: file}\n", "coefficients.file does not say which");
+    expect_refused(START CHOICES "coefficients: {file: a.txt}\n", "coefficients.from is 'text'");
     expect_refused(START CHOICES "budgets: [1]\n", "no allocation fits the budget of 1 bits per weight");
 }
 

@@ -115,7 +115,10 @@ int run_coefficient_corpus(Corpus *out, const TextSource *source)
                             "coefficients.context", "coefficients.from: random does without" };
     if (!strcmp(from, "sample")) return sampled_corpus(out, source, wanted);
     if (!strcmp(from, "random")) return corpus_random(out, wanted.windows, wanted.length, model_shape(source->model)->vocabulary, wanted.seed);
-    if (!strcmp(from, "text")) return OK;
+    if (!strcmp(from, "text")) {
+        if (!options_is_given(o, "coefficients.file")) return OK;
+        FAIL(ERR_ARGUMENT, "coefficients.file is given, but coefficients.from is 'text', the text that is measured on; set it to 'file'");
+    }
     if (!options_is_set(o, "coefficients.file")) FAIL(ERR_ARGUMENT, "coefficients.from is 'file', and coefficients.file does not say which");
     return open_corpus(out, options_text(o, "coefficients.file"), source->model, o, "coefficients.");
 }
