@@ -216,6 +216,7 @@ static void test_results(void **state)
     EXPECT("layer,choice,method,options,bits\n" ROW("q", "4", "4.5"), NULL, run, "--format", "csv", "--budget", "4");
     EXPECT("layer,choice,method,options,bits\n" ROW("q", "3", "3.5") ROW("k", "2", "2.5"), NULL, run, "--format", "csv", "--budget", "3", "--where", "rule=bent");
     EXPECT("layer,choice,method,options,bits\n" ROW("q", "3", "3.5") ROW("k", "2", "2.5"), NULL, run, "--format", "csv", "--where", "rule=bent");
+    EXPECT("layer,choice,method,options,bits\n" ROW("k", "2", "2.5"), NULL, run, "--format", "csv", "--where", "rule=bent", "--where", "layer=blocks.0.k");
     REFUSE("run.h5 has allocations for several budgets: choose one of 3 and 4 with --budget", run);
     REFUSE("run.h5 has several allocations for one budget: choose one with --where, for example --where rule=plain (another is bent)", run, "--budget", "3");
     REFUSE("run.h5 has no allocation for a budget of 5; it has 3 and 4", run, "--budget", "5");
