@@ -35,8 +35,9 @@ static void make_other(void) { scratch_text("a.json", "{\"allocation\":[]}"); }
 static void make_none(void) { scratch_text("a.json", "{\"allocations\":[]}"); }
 static void make_no_choices(void) { scratch_text("a.json", "{\"allocations\":[{\"budget\":3}]}"); }
 static void make_numbers(void) { scratch_text("a.json", "{\"allocations\":[{\"choices\":{\"blocks.0.q\":4}}]}"); }
-static void make_two(void) { scratch_text("a.json", "{\"allocations\":[{\"budget\":3,\"choices\":{}},{\"budget\":3.5,\"choices\":{}},{\"budget\":4,\"choices\":{}}]}"); }
-static void make_same(void) { scratch_text("a.json", "{\"allocations\":[{\"budget\":3,\"choices\":{}},{\"budget\":3,\"choices\":{}}]}"); }
+#define CHOICES "\"choices\":{\"blocks.0.q\":\"rtn\"}"
+static void make_two(void) { scratch_text("a.json", "{\"allocations\":[{\"budget\":3," CHOICES "},{\"budget\":3.5," CHOICES "},{\"budget\":4," CHOICES "}]}"); }
+static void make_same(void) { scratch_text("a.json", "{\"allocations\":[{\"budget\":3," CHOICES "},{\"budget\":3," CHOICES "}]}"); }
 static void make_array(void) { scratch_text("a.json", "[1]"); }
 
 #define RECIPE(format) "recipe", "@a.json", "--format", format
@@ -73,8 +74,8 @@ static const BadInput files[] = {
     { "numbers for names", 1, { RECIPE("csv") }, { "a.json: the choice of layer 'blocks.0.q' is no string" }, make_numbers },
     { "several budgets", 1, { RECIPE("csv") }, { "a.json has allocations for several budgets: choose one of 3, 3.5 and 4 with --budget" }, make_two },
     { "another budget", 1, { RECIPE("csv"), "--budget", "3.6" }, { "a.json has no allocation for a budget of 3.6; it has 3, 3.5 and 4" }, make_two },
-    { "one budget twice", 1, { RECIPE("csv") }, { "a.json has 2 allocations for one budget" }, make_same },
-    { "rows of JSON", 1, { RECIPE("csv"), "--where", "rule=a" }, { "--where chooses rows of a results file" }, make_good },
+    { "one budget twice", 1, { RECIPE("csv") }, { "a.json has layer 'blocks.0.q' twice for one budget" }, make_same },
+    { "key that is not there", 1, { RECIPE("csv"), "--where", "rule=a" }, { "--where 'rule=a': the allocations of", "a.json have no such key" }, make_good },
     { "folder to write", 1, { RECIPE("csv"), "--out", "@no/where" }, { "no/where" }, make_good },
     { "unknown format", 2, { RECIPE("gptq-model") }, { "--format: unknown format 'gptq-model'; did you mean 'gptqmodel'?" }, make_good },
     { "format unlike any", 2, { RECIPE("onnx-runtime-genai") }, { "linearity recipe --help lists them" }, make_good },

@@ -220,16 +220,28 @@ static void test_results(void **state)
     REFUSE("run.h5 has allocations for several budgets: choose one of 3 and 4 with --budget", run);
     REFUSE("run.h5 has several allocations for one budget: choose one with --where, for example --where rule=plain (another is bent)", run, "--budget", "3");
     REFUSE("run.h5 has no allocation for a budget of 5; it has 3 and 4", run, "--budget", "5");
-    REFUSE("no row of the table allocations of", run, "--where", "rule=straight");
-    REFUSE("has no such column", run, "--where", "rulers=plain");
-    REFUSE("write it as column=value", run, "--where", "plain");
+    REFUSE("run.h5 is left", run, "--where", "rule=straight");
+    REFUSE("run.h5 have no such key", run, "--where", "rulers=plain");
+    REFUSE("write it as key=value", run, "--where", "plain");
+}
+
+/* The second best of a budget, by whatever key tells it. */
+static void test_ranks(void **state)
+{
+    (void)state;
+    const char *path = scratch_text("ranks.json", "{\"allocations\":[{\"budget\":3,\"rank\":1,\"note\":null,\"choices\":{\"blocks.0.q\":\"rtn-bits2\"}},"
+                                    "{\"budget\":3,\"rank\":2,\"choices\":{\"blocks.0.q\":\"rtn-bits3\"}},{\"budget\":null,\"rank\":1,\"choices\":{\"blocks.0.q\":\"rtn-bits4\"}}]}");
+    EXPECT("layer,choice,method,options,bits\n" ROW("q", "3", ""), NULL, path, "--format", "csv", "--budget", "3", "--where", "rank=2");
+    REFUSE("ranks.json has several allocations for one budget: choose one with --where, for example --where rank=1 (another is 2)", path, "--budget", "3");
+    REFUSE("ranks.json has allocations for several budgets: choose one of 3 with --budget", path);
+    REFUSE("the allocations of", path, "--where", "note=1");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gptqmodel), cmocka_unit_test(test_base), cmocka_unit_test(test_compressed_tensors), cmocka_unit_test(test_auto_round), cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_llama_quantize), cmocka_unit_test(test_shapes), cmocka_unit_test(test_results),
+        cmocka_unit_test(test_llama_quantize), cmocka_unit_test(test_shapes), cmocka_unit_test(test_results), cmocka_unit_test(test_ranks),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();

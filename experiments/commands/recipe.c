@@ -14,7 +14,7 @@
 static const Option own[] = {
     { "format", OPTION_TEXT,   false, NULL, 0,    0,  NULL, "", "the program it is for, one of those below" },
     { "budget", OPTION_NUMBER, false, NULL, 0.01, 64, NULL, "bits/weight", "which allocation, where ALLOCATION has several" },
-    { "where",  OPTION_TEXT,   true,  NULL, 0,    0,  NULL, "", "rows of RUN.h5 to take, where it has several for a budget: --where column=value" },
+    { "where",  OPTION_TEXT,   true,  NULL, 0,    0,  NULL, "", "which allocation, where ALLOCATION has several for a budget: --where rank=2" },
     { "model",  OPTION_TEXT,   false, NULL, 0,    0,  NULL, "", "the model that is to be quantized: the lengths of its rows decide what fits, and layers that "
                                                                 "the allocation leaves out are named as such" },
     { "out",    OPTION_TEXT,   false, NULL, 0,    0,  NULL, "", "a file in the place of stdout" },

@@ -45,6 +45,6 @@ static int gptqmodel_write(FILE *out, const Recipe *recipe)
 
 const RecipeFormat recipe_gptqmodel = {
     .name = "gptqmodel", .summary = "GPTQModel: bits, group_size, sym and dynamic; takes rtn, gptq, and awq without scales",
-    .use = "GPTQModel.load(MODEL, GPTQConfig(**json.load(open(FILE)))).quantize(CALIBRATION)    in Python",
+    .use = "GPTQModel.load(MODEL, QuantizeConfig(**json.load(open(FILE)))).quantize(CALIBRATION)    in Python",
     .write = gptqmodel_write, .warn = warn_split,
 };

@@ -1,13 +1,15 @@
 /*
  * llama_quantize.c - the file of `llama-quantize --tensor-type-file FILE` (llama.cpp, tools/quantize/quantize.cpp): words REGEX=TYPE
  *
- * The first regular expression that is found in a tensor's name decides; names are compared in lower case and the words are parted by
- * any white space, so that the file has no place for a comment.  Where blocks do not fit into a row, versions of 2026 choose another
- * type themselves (for q2_k and q3_k another than the method ggml takes) and earlier ones stop or leave the line aside: so what is
- * written is the type that is really used, which needs the lengths of the rows, and so the model.
+ * A regular expression that is found in a tensor's name gives it the type; of several the first does, in versions of 2025 the last, so
+ * each line here matches one name.  Names are compared in lower case and the words are parted by any white space, so that the file
+ * has no place for a comment.  Where blocks do not fit into a row, versions of 2026 choose another type themselves (for q2_k and q3_k
+ * another than the method ggml takes) and earlier ones stop: so what is written is the type that is really used, which needs the lengths
+ * of the rows, and so the model.
  *
- * llama-quantize gives every other matrix the type that is its last argument.  Those of a GGUF model are written with the type they
- * have, and so are not touched.
+ * llama-quantize gives every other matrix the type that is its last argument; where that is no quantized one, or in 2025 one whose blocks
+ * do not fit, it leaves the file aside.  Matrices of a GGUF model that are not in the allocation are written with the type they have, and
+ * so are not touched.
  */
 #include <ctype.h>
 #include <stdlib.h>

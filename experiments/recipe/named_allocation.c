@@ -1,12 +1,11 @@
 /*
- * named_allocation.c - one allocation from the JSON of `allocate` or from a results file
+ * named_allocation.c - one allocation out of a table of them: by --budget, and by --where for what else tells them apart
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/err.h"
-#include "core/model/json.h"
 #include "core/store/store.h"
 #include "experiments/recipe/recipe.h"
 
@@ -36,16 +35,16 @@ static void named_add(NamedAllocation *out, const char *layer, const char *choic
 
 /* ---- which budget ---- */
 
-static bool same_budget(double a, double b) { return fabs(a - b) <= 1e-6 * fabs(b); }
+static bool same_number(double a, double b) { return fabs(a - b) <= 1e-6 * fabs(b) || (isnan(a) && isnan(b)); }
 
-/* "3, 3.5 and 4", each once; the caller frees. */
+/* "3, 3.5 and 4", each once, those that are numbers; the caller frees. */
 static char *list_budgets(const double *budget, int64_t n)
 {
     char *text = xstrdup("");
     double *each = xcalloc((size_t)n, sizeof *each);
     int count = 0;
     for (int64_t i = 0; i < n; i++) {
-        bool known = false;
+        bool known = isnan(budget[i]);
         for (int k = 0; k < count && !known; k++) known = budget[i] == each[k];
         if (!known) each[count++] = budget[i];
     }
@@ -58,16 +57,16 @@ static char *list_budgets(const double *budget, int64_t n)
     return text;
 }
 
-/* Which of the n budgets, each NaN or a number, is meant.  chosen[n]; returns how many budgets differ among them. */
+/* Which of the n budgets is meant: chosen[n].  NaN where the file does not tell. */
 static int choose_budget(bool *chosen, const double *budget, int64_t n, const char *path, const Options *options)
 {
     const bool given = options_is_given(options, "budget");
     const double wanted = given ? options_number(options, "budget") : NAN;
     bool any = false, several = false;
     for (int64_t i = 0; i < n; i++) {
-        chosen[i] = !given || same_budget(budget[i], wanted);
+        chosen[i] = !given || same_number(budget[i], wanted);
         any |= chosen[i];
-        several |= budget[i] != budget[0] && !(isnan(budget[i]) && isnan(budget[0]));
+        several |= !same_number(budget[i], budget[0]);
     }
     if (any && (given || !several)) return OK;
     char *all = list_budgets(budget, n);
@@ -77,61 +76,7 @@ static int choose_budget(bool *chosen, const double *budget, int64_t n, const ch
     return ERR_ARGUMENT;
 }
 
-/* ---- JSON ---- */
-
-static double number_of(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
-static int read_choices(NamedAllocation *out, json_t *allocation, const char *path)
-{
-    json_t *choices = json_object_get(allocation, "choices"), *value;
-    const char *layer;
-    if (!json_is_object(choices) || json_object_size(choices) == 0) FAIL(ERR_FORMAT, "%s: an allocation has no 'choices', a name for each layer", path);
-    named_new(out, json_object_size(choices));
-    out->budget = number_of(allocation, "budget");
-    out->average = number_of(allocation, "bits");
-    json_object_foreach(choices, layer, value) {
-        if (!json_is_string(value)) FAIL(ERR_FORMAT, "%s: the choice of layer '%s' is no string", path, layer);
-        named_add(out, layer, json_string_value(value), NAN);
-    }
-    return OK;
-}
-
-static int choose_allocation(NamedAllocation *out, json_t *list, const char *path, const Options *options)
-{
-    const size_t n = json_array_size(list);
-    double *budget = xcalloc(n, sizeof *budget);
-    bool *chosen = xcalloc(n, sizeof *chosen);
-    for (size_t i = 0; i < n; i++) budget[i] = number_of(json_array_get(list, i), "budget");
-    int status = choose_budget(chosen, budget, (int64_t)n, path, options), count = 0;
-    json_t *one = NULL;
-    for (size_t i = 0; i < n; i++)
-        if (chosen[i]) one = json_array_get(list, i), count++;
-    free(budget);
-    free(chosen);
-    TRY(status);
-    if (count > 1) FAIL(ERR_ARGUMENT, "%s has %d allocations for one budget: leave one of them in it", path, count);
-    return read_choices(out, one, path);
-}
-
-static int read_json(NamedAllocation *out, const char *path, const Options *options)
-{
-    json_t *file;
-    if (options_is_given(options, "where")) FAIL(ERR_ARGUMENT, "--where chooses rows of a results file, and %s is none", path);
-    TRY(json_object_from_file(&file, path));
-    json_t *list = json_object_get(file, "allocations");
-    int status = OK;
-    if (!json_is_array(list) || json_array_size(list) == 0)
-        status = err_set(ERR_FORMAT, "%s has no 'allocations', a list as linearity allocate --json prints it", path);
-    if (status == OK) status = choose_allocation(out, list, path, options);
-    json_decref(file);
-    return status;
-}
-
-/* ---- a results file ---- */
+/* ---- which rows ---- */
 
 /* The caller frees. */
 static char *cell_text(const Column *column, int64_t row)
@@ -144,7 +89,7 @@ static bool cell_is(const Column *column, int64_t row, const char *value)
 {
     char *end, *text = cell_text(column, row);
     const double number = strtod(value, &end);
-    const bool equal = !strcmp(text, value) || (column->type == COLUMN_NUMBER && *value && !*end && same_budget(column->number[row], number));
+    const bool equal = !strcmp(text, value) || (column->type == COLUMN_NUMBER && *value && !*end && same_number(column->number[row], number));
     free(text);
     return equal;
 }
@@ -159,20 +104,22 @@ static int apply_where(bool *keep, const Table *table, const char *path, const O
         int64_t left = 0;
         for (int64_t i = 0; column && i < table->n_rows; i++) left += keep[i] = keep[i] && cell_is(column, i, equals + 1);
         free(name);
-        if (!equals) FAIL(ERR_ARGUMENT, "--where '%.80s': write it as column=value, for example --where rule=additive", word);
-        if (!column) FAIL(ERR_ARGUMENT, "--where '%.80s': the table allocations of %s has no such column", word, path);
-        if (left == 0) FAIL(ERR_ARGUMENT, "--where '%.80s': no row of the table allocations of %s is left", word, path);
+        if (!equals) FAIL(ERR_ARGUMENT, "--where '%.80s': write it as key=value, for example --where rank=1", word);
+        if (!column) FAIL(ERR_ARGUMENT, "--where '%.80s': the allocations of %s have no such key", word, path);
+        if (left == 0) FAIL(ERR_ARGUMENT, "--where '%.80s': no allocation of %s is left", word, path);
     }
     return OK;
 }
 
-/* Where a layer stands twice, the column that tells which is which: swept keys and words, not what is the layer's own. */
+/* Where a layer stands twice, the column that tells which is which: its rank among the best, words, swept keys; not what is the
+ * layer's own. */
 static const Column *telling_column(const Table *table, int64_t a, int64_t b)
 {
     for (int c = 0; c < table->n_columns; c++) {
         const Column *column = &table->column[c];
         const bool own = !strcmp(column->name, "layer") || !strcmp(column->name, "choice") || !strcmp(column->name, "budget");
-        if (own || (column->type != COLUMN_TEXT && !column_is_swept(column))) continue;
+        const bool tells = column->type == COLUMN_TEXT || column_is_swept(column) || !strcmp(column->name, "rank");
+        if (own || !tells) continue;
         char *first = cell_text(column, a), *second = cell_text(column, b);
         const bool differs = strcmp(first, second) != 0;
         free(first);
@@ -186,7 +133,7 @@ static int refuse_twice(const Table *table, int64_t a, int64_t b, const char *pa
 {
     const Column *column = telling_column(table, a, b);
     const char *layer = table_text(table, a, "layer");
-    if (!column) FAIL(ERR_ARGUMENT, "%s: the table allocations has layer '%s' twice for one budget", path, layer);
+    if (!column) FAIL(ERR_ARGUMENT, "%s has layer '%s' twice for one budget", path, layer);
     char *first = cell_text(column, a), *second = cell_text(column, b);
     err_set(ERR_ARGUMENT, "%s has several allocations for one budget: choose one with --where, for example --where %s=%s (another is %s)", path, column->name,
             first, second);
@@ -197,7 +144,7 @@ static int refuse_twice(const Table *table, int64_t a, int64_t b, const char *pa
 
 static int take_rows(NamedAllocation *out, const Table *table, const bool *keep, const char *path)
 {
-    const Column *bits = table_column(table, "bits"), *layer = table_column(table, "layer");
+    const Column *bits = table_column(table, "bits"), *average = table_column(table, "average"), *layer = table_column(table, "layer");
     int64_t *row = xcalloc((size_t)table->n_rows, sizeof *row);
     int status = OK;
     named_new(out, (size_t)table->n_rows);
@@ -208,6 +155,7 @@ static int take_rows(NamedAllocation *out, const Table *table, const bool *keep,
         row[out->n] = i;
         named_add(out, layer->text[i], table_text(table, i, "choice"), bits && bits->type == COLUMN_NUMBER ? bits->number[i] : NAN);
         out->budget = table_number(table, i, "budget");
+        if (average && average->type == COLUMN_NUMBER) out->average = average->number[i];
     }
     free(row);
     return status;
@@ -252,15 +200,12 @@ static int read_table(NamedAllocation *out, const Table *table, const char *path
     return status;
 }
 
-static int read_results(NamedAllocation *out, const char *path, const Options *options)
+static int table_from_results(Table **out, const char *path)
 {
     Store *store = NULL;
-    Table *table = NULL;
     TRY(store_open(&store, path, true));
-    int status = store_get_table(&table, store, "allocations");
-    if (status == OK) status = read_table(out, table, path, options);
-    else err_context(status, "%s", path);
-    table_free(table);
+    int status = store_get_table(out, store, "allocations");
+    if (status != OK) err_context(status, "%s", path);
     store_close(&store);
     return status;
 }
@@ -279,5 +224,9 @@ static bool is_hdf5(const char *path)
 int named_read(NamedAllocation *out, const char *path, const Options *options)
 {
     *out = (NamedAllocation){ 0 };
-    return (is_hdf5(path) ? read_results : read_json)(out, path, options);
+    Table *table = NULL;
+    TRY((is_hdf5(path) ? table_from_results : allocation_table_from_json)(&table, path));
+    int status = read_table(out, table, path, options);
+    table_free(table);
+    return status;
 }

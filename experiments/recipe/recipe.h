@@ -13,6 +13,7 @@
 #include "core/base/options.h"
 #include "core/config/choice_name.h"
 #include "core/model/model.h"
+#include "core/store/table.h"
 
 /* One allocation of a file, as it stands there. */
 typedef struct {
@@ -26,6 +27,9 @@ typedef struct {
  * ERR_ARGUMENT with the list where that leaves more than one or none.  named_free is due after a failure too. */
 int  named_read(NamedAllocation *out, const char *path, const Options *options);
 void named_free(NamedAllocation *named);
+
+/* The former as a table like the latter, with a column for each number and word of an allocation; the caller frees. */
+int  allocation_table_from_json(Table **out, const char *path);
 
 typedef struct {
     char name[32];                  /* "blocks.3.down" */

@@ -67,8 +67,8 @@ def linear_names(model):
 # ---- each program's answer: {module name: (bits, group, symmetric, act_order) or None} ----
 
 def ask_gptqmodel(text, names, model):
-    from gptqmodel.quantization.config import GPTQConfig
-    config = GPTQConfig(**json.loads(text), offload_to_disk=False)
+    from gptqmodel.quantization.config import QuantizeConfig
+    config = QuantizeConfig(**json.loads(text), offload_to_disk=False)
     out = {}
     for name in names:
         if name == "lm_head" or config.dynamic_get(layer_name=name) is False:      # it quantizes no head unless told to
