@@ -108,6 +108,6 @@ char *warn_split(const Recipe *recipe)
         n += k[WEIGHT_Q] != k[WEIGHT_K] || k[WEIGHT_Q] != k[WEIGHT_V] || k[WEIGHT_GATE] != k[WEIGHT_UP];
     uniform_settings_free(&settings);
     if (n == 0) return NULL;
-    return xformat("in %d of %d blocks q, k and v, or gate and up, differ in setting: transformers takes that, vLLM, which joins them, does not", n,
-                   recipe->n_layers / LAYER_TYPES);
+    return xformat("in %d of %d blocks q, k and v, or gate and up, differ in setting: transformers takes that, vLLM, which joins them, does not "
+                   "(allocate --together q,k,v --together gate,up gives them one)", n, recipe->n_layers / LAYER_TYPES);
 }
