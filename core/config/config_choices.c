@@ -1,8 +1,8 @@
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/config/choice_name.h"
 #include "core/config/config_parts.h"
 #include "core/config/yaml_options.h"
 
@@ -60,40 +60,6 @@ static int entry_option(void *context, const char *name, yaml_node_t *key, yaml_
     }
     for (int i = 0; i < entry->n; i++) TRY(yaml_file_set(entry->options[i], name, entry->file, value));
     return OK;
-}
-
-/* The values of a list option joined with +, so that a name holds no comma. */
-static char *value_text(const Options *options, const char *name)
-{
-    char *text = xstrdup("");
-    for (int i = 0; i < options_count(options, name); i++) {
-        char *longer = xformat("%s%s%s", text, i ? "+" : "", options_text_at(options, name, i));
-        free(text);
-        text = longer;
-    }
-    return text;
-}
-
-/* bits3, but clip_mse and t2_0.1. */
-static bool reads_together(const Option *row)
-{
-    bool number = row->type == OPTION_INTEGER || row->type == OPTION_NUMBER || row->type == OPTION_SIZE;
-    return number && !isdigit((unsigned char)row->name[strlen(row->name) - 1]);
-}
-
-/* "rtn-bits3-group64", "rtn-bits3-clip_mse": the options that the file gives, in the table's order. */
-static char *choice_name(const Perturbation *perturbation, const Options *options)
-{
-    char *name = xstrdup(perturbation->name);
-    for (const Option *row = perturbation->options; row->name; row++) {
-        if (!options_is_given(options, row->name)) continue;
-        char *value = value_text(options, row->name);
-        char *longer = xformat("%s-%s%s%s", name, row->name, reads_together(row) ? "" : "_", value);
-        free(value);
-        free(name);
-        name = longer;
-    }
-    return name;
 }
 
 /* An equal choice under another name ("rtn" and its defaults spelled out) is a duplicate too. */

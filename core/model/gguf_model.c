@@ -6,10 +6,11 @@
 #include "core/base/err.h"
 #include "core/model/architecture.h"
 #include "core/model/gguf_directory.h"
+#include "core/model/gguf_names.h"
 #include "core/model/model_build.h"
 #include "core/model/rotary.h"
 
-static const char *const names[WEIGHT_COUNT] = {
+const char *const gguf_names[WEIGHT_COUNT] = {
     [WEIGHT_Q] = "attn_q.weight", [WEIGHT_K] = "attn_k.weight", [WEIGHT_V] = "attn_v.weight", [WEIGHT_O] = "attn_output.weight",
     [WEIGHT_GATE] = "ffn_gate.weight", [WEIGHT_UP] = "ffn_up.weight", [WEIGHT_DOWN] = "ffn_down.weight",
     [WEIGHT_Q_BIAS] = "attn_q.bias", [WEIGHT_K_BIAS] = "attn_k.bias", [WEIGHT_V_BIAS] = "attn_v.bias",
@@ -66,8 +67,8 @@ static int read_architecture(const Architecture **out, Model *model)
 /* The vocabulary is what the embedding has rows for. */
 static int read_vocabulary(Model *model)
 {
-    const Tensor *embedding = gguf_find(model->gguf, names[WEIGHT_EMBEDDING]);
-    if (!embedding) FAIL(ERR_FORMAT, "%s: tensor '%s' is missing", model->path, names[WEIGHT_EMBEDDING]);
+    const Tensor *embedding = gguf_find(model->gguf, gguf_names[WEIGHT_EMBEDDING]);
+    if (!embedding) FAIL(ERR_FORMAT, "%s: tensor '%s' is missing", model->path, gguf_names[WEIGHT_EMBEDDING]);
     if (embedding->shape[0] > LARGEST_DIMENSION) FAIL(ERR_FORMAT, "%s: the embedding has too many rows", model->path);
     int rows = (int)embedding->shape[0], said = rows;
     if (has(model, "vocab_size")) TRY(dimension(&said, model, "vocab_size", LARGEST_DIMENSION));
@@ -107,7 +108,7 @@ static int read_shape(Model *model)
     TRY(read_head_dim(model));
     TRY(number(&epsilon, model, "attention.layer_norm_rms_epsilon"));
     shape->norm_epsilon = (float)epsilon;
-    shape->tied = gguf_find(model->gguf, names[WEIGHT_HEAD]) == NULL;
+    shape->tied = gguf_find(model->gguf, gguf_names[WEIGHT_HEAD]) == NULL;
     TRY(read_vocabulary(model));
     return model_check_shape(shape, model->path);
 }
@@ -194,7 +195,7 @@ int gguf_model_read(Model *model)
     TRY(check_settings(model));
     TRY(check_parts(model));
     TRY(read_rope(model));
-    WeightPlan plan = { .tensors = &model->gguf->tensors, .block_prefix = "blk.", .names = names, .check_extra = check_extra };
+    WeightPlan plan = { .tensors = &model->gguf->tensors, .block_prefix = GGUF_BLOCKS, .names = gguf_names, .check_extra = check_extra };
     Presence bias = architecture->bias_setting ? WEIGHT_OPTIONAL : WEIGHT_ABSENT;       /* here the tensors are the setting */
     weight_plan_expect(&plan, architecture, bias, model->shape.tied);
     return model_bind(model, &plan);

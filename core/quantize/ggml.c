@@ -25,8 +25,8 @@
 
 #include "core/base/err.h"
 #include "core/model/dequantize.h"
-#include "core/model/tensor.h"
 #include "core/perturb/perturbation.h"
+#include "core/quantize/ggml.h"
 #include "core/quantize/ggml_blocks.h"
 
 static const Option ggml_options[] = {
@@ -66,6 +66,8 @@ static const Format *format_used(const char *name, int64_t cols)
     while (strcasecmp(dtype_name(format->dtype), name) != 0) format++;
     return cols % dtype_block_weights(format->dtype) == 0 ? format : format_of(format->fallback);
 }
+
+Dtype ggml_type_used(const char *type, int64_t cols) { return format_used(type, cols)->dtype; }
 
 static int ggml_check(int64_t rows, int64_t cols, const Options *options)
 {
