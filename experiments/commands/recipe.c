@@ -88,7 +88,7 @@ static const char *const required[] = { "format", NULL };
 const Command command_recipe = {
     .name = "recipe", .arguments = "ALLOCATION --format FORMAT", .summary = "an allocation as the input of the program that quantizes",
     .details = "ALLOCATION is what linearity allocate --json prints, or a results file with a table allocations.\n"
-               "  linearity allocate table.csv --budget 4.5 --json > a.json\n"
+               "  linearity allocate RUN.h5 --size 100MB --model MODEL.gguf --json > a.json\n"
                "  linearity recipe a.json --format llama-quantize --model MODEL.gguf > types.txt\n",
     .manual = manual, .own = own, .required = required, .check = check, .least = 1, .most = 1, .run = run,
 };
