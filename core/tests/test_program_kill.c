@@ -89,6 +89,9 @@ static bool ended(pid_t *pid)
 {
     int status;
     if (waitpid(*pid, &status, WNOHANG) == 0) return false;
+    char *said = file_read(scratch_path("killed.err"), NULL);
+    if (status) print_error("status %d: %s", status, said);
+    free(said);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     *pid = 0;
     return true;
@@ -121,7 +124,7 @@ static int rows(const char *csv)
 }
 
 /* Measurements that are whole in the journal, read without the program's help: a first line, then
- * records of magic, length, CRC-32 and payload, whose first letter is m for a measurement. */
+ * records of magic, length, CRC-32 and payload, whose first letter is M for a measurement. */
 static int journaled(const Job *job)
 {
     size_t n, at = strlen("linearity journal 1\n");
@@ -130,7 +133,7 @@ static int journaled(const Job *job)
     for (uint32_t header[3]; bytes && at + sizeof header < n; at += sizeof header + header[1]) {
         memcpy(header, bytes + at, sizeof header);
         if (header[1] > n - at - sizeof header) break;
-        count += bytes[at + sizeof header] == 'm';
+        count += bytes[at + sizeof header] == 'M';
     }
     free(bytes);
     return count;
@@ -151,7 +154,7 @@ static int measured(const char *timings) { return rows(timings) > 0 ? rows(timin
 static void test_kill(void **state)
 {
     (void)state;
-    const char *path = scratch_text("kill.yaml", config);
+    char *path = xstrdup(scratch_text("kill.yaml", config));         /* scratch paths do not last */
     Job calm = job_new(path, "calm.h5"), killed = job_new(path, "killed.h5");
     double seconds = job_run(&calm, MEASUREMENTS, 0);
     char *done = xstrdup("");
@@ -173,6 +176,7 @@ static void test_kill(void **state)
     assert_same_tables(calm.output, killed.output);
     assert_false(file_there(killed.journal) || file_there(killed.temporary));
     free(done);
+    free(path);
     job_free(&calm);
     job_free(&killed);
 }
