@@ -59,7 +59,7 @@ static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
         FAIL(ERR_MEMORY, "memory is set to %s, and the calibration text alone takes %s; raise memory, or use fewer or shorter calibration.windows",
              size_text(given, memory), size_text(needed, work));
     *keep = all < (memory - work) / 4 ? all : (memory - work) / 4;
-    *left = memory - work - *keep;
+    *left = memory - work - *keep * (p->others.n_windows ? 2 : 1);
     return OK;
 }
 
@@ -87,7 +87,7 @@ int point_studies(Point *p, Store *store, const char *folder, bool dry)
     TRY(open_study(&p->study, &p->plan, p, &p->corpus, left, store));
     if (p->others.n_windows) TRY(open_study(&p->coefficients, &p->coefficient_plan, p, &p->others, left, store));
     if (p->calibration.n_segments) study_calibrate(p->study, &p->calibration, keep);
-    if (p->calibration.n_segments && p->coefficients) study_calibrate(p->coefficients, &p->calibration, 0);
+    if (p->calibration.n_segments && p->coefficients) study_calibrate(p->coefficients, &p->calibration, keep);
     p->run.study = p->study;
     p->run.inputs = p->corpus.n_inputs;
     p->run.coefficients = p->coefficients ? p->coefficients : p->study;
