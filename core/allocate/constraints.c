@@ -78,6 +78,11 @@ static int pin_layer(Constraints *c, const ChoiceTable *table, int layer, const 
     return OK;
 }
 
+static int excluded_and_pinned(const ChoiceTable *table, int layer)
+{
+    FAIL(ERR_ARGUMENT, "layer '%s' is both excluded and pinned", table->layer[layer]);
+}
+
 int constraints_pin(Constraints *constraints, const ChoiceTable *table, const char *text)
 {
     char *glob = NULL;
@@ -86,7 +91,7 @@ int constraints_pin(Constraints *constraints, const ChoiceTable *table, const ch
     bool *selected = xcalloc((size_t)table->n_layers + 1, sizeof *selected);
     int status = select_layers(selected, table, glob, "pin");
     for (int l = 0; l < table->n_layers && status == OK; l++)
-        if (selected[l]) status = pin_layer(constraints, table, l, choice);
+        if (selected[l]) status = constraints->excluded[l] ? excluded_and_pinned(table, l) : pin_layer(constraints, table, l, choice);
     constraints->any = true;
     free(selected), free(glob);
     return status;
@@ -110,8 +115,11 @@ int constraints_forbid(Constraints *constraints, const ChoiceTable *table, const
 int constraints_exclude(Constraints *constraints, const ChoiceTable *table, const char *glob)
 {
     bool *selected = xcalloc((size_t)table->n_layers + 1, sizeof *selected);
-    const int status = select_layers(selected, table, glob, "exclude");
-    for (int l = 0; l < table->n_layers && status == OK; l++) constraints->excluded[l] |= selected[l];
+    int status = select_layers(selected, table, glob, "exclude");
+    for (int l = 0; l < table->n_layers && status == OK; l++) {
+        constraints->excluded[l] |= selected[l];
+        if (selected[l] && constraints->pinned[l] >= 0) status = excluded_and_pinned(table, l);
+    }
     constraints->any = true;
     free(selected);
     return status;

@@ -137,6 +137,17 @@ static Store *store_new(const char *path)
     return store;
 }
 
+bool store_is_file(const char *path)
+{
+    static const char signature[] = "\x89HDF\r\n\x1a\n";
+    char begin[8] = { 0 };
+    FILE *file = fopen(path, "rb");
+    if (!file) return false;
+    const size_t n = fread(begin, 1, sizeof begin, file);
+    fclose(file);
+    return n == sizeof begin && !memcmp(begin, signature, sizeof begin);
+}
+
 Store *store_in_memory(void) { return store_new("results in memory"); }
 
 int store_open(Store **out, const char *path, bool read_only)

@@ -65,6 +65,9 @@ void provenance_free(Provenance *provenance);
  * read but not merged. */
 int store_open(Store **out, const char *path, bool read_only);
 
+/* Does the file begin as HDF5 files do? */
+bool store_is_file(const char *path);
+
 /* A store of this process alone: nothing is written anywhere. */
 Store *store_in_memory(void);
 

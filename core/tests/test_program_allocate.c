@@ -376,6 +376,7 @@ static const BadInput bad[] = {
     { "pins that do not fit", 1, { "allocate", "@good.csv", "--budget", "3", "--pin", "*.up=rtn{bits=8,group=64}" },
       { "no allocation that keeps the constraints fits 3 bits per weight; the least that fits is 5.25" }, make_table },
     { "pin that is forbidden", 1, { "allocate", "@good.csv", "--budget", "3", "--pin", "*.q=rtn{bits=8,group=64}", "--forbid", "*=*bits=8*" }, { "is pinned to", "which is forbidden" }, make_table },
+    { "excluded and pinned", 1, { "allocate", "@good.csv", "--budget", "3", "--exclude", "*.q", "--pin", "*.q=rtn{bits=8,group=64}" }, { "layer 'blocks.0.q' is both excluded and pinned" }, make_table },
     { "all excluded", 1, { "allocate", "@good.csv", "--budget", "3", "--exclude", "*" }, { "every layer is excluded" }, make_table },
     { "type that is none", 1, { "allocate", "@good.csv", "--budget", "3", "--together", "q,upp" }, { "no layer is of type 'upp'; did you mean 'up'?" }, make_table },
     { "group that changes", 1, { "allocate", "@groups.csv", "--budget", "3" }, { "groups.csv:3: layer 'a' is of group 'g' in an earlier row and of 'h' here" }, make_groups },

@@ -126,6 +126,32 @@ static void test_intervals(void **state)
     assert_true(number(models, i, "curved") > .5 * number(models, i, "predicted") && number(models, i, "curved") < 2 * number(models, i, "predicted"));
 }
 
+/* One layer, one choice: its predicted losses by window are its coefficients' by window, of which Student's t makes the interval by hand. */
+static const char one[] =
+    "experiment: dynamic\n"
+    "model: core/tests/golden/tiny/llama3-gqa-tied\n"
+    "layers: blocks.0.down\n"
+    "text: {random: {windows: 6, length: 40}}\n"
+    "coefficients: {from: random, windows: 5, context: 40, seed: 7}\n"
+    "choices: [{rtn: {bits: [3, 4], group: 16}}]\n"
+    "budgets: [5]\n"
+    "dynamic: {costs: square, rounds: 0, rules: no}\n";
+
+static void test_level_of_the_interval(void **state)
+{
+    (void)state;
+    free(run_said("one.yaml", one, "one.h5", NULL));
+    json_t *of_one = rows_of("one.h5", "models"), *of_choices = rows_of("one.h5", "choices");
+    for (size_t i = 0; i < 2; i++) {                    /* the cost of this very error: no variance between draws beside that of windows */
+        const double cost = number(of_choices, i, "cost"), se = number(of_choices, i, "cost_se"), t = 2.7764451051977987;     /* 95 %, 4 degrees of freedom */
+        assert_true(near(number(of_one, i, "predicted"), cost, 1e-12));
+        assert_true(near(log(number(of_one, i, "predicted_high") / cost), t * se * sqrt(1 + 5. / 6) / cost, 1e-9));
+        assert_true(near(log(cost / number(of_one, i, "predicted_low")), t * se * sqrt(1 + 5. / 6) / cost, 1e-9));
+    }
+    json_decref(of_one);
+    json_decref(of_choices);
+}
+
 /* Where the coefficients come from the text itself, everything measured on it is found again. */
 static void test_same_text_from_the_store(void **state)
 {
@@ -157,6 +183,11 @@ static void test_refusals(void **state)
     expect_refused(START CHOICES "dynamic: {costs: grup}\n", "there is no cost 'grup'; did you mean 'group'?");
     expect_refused(START CHOICES "dynamic: {rules: typse}\n", "there is no rule 'typse'; did you mean 'types'?");
     expect_refused(START CHOICES "coefficients: {from: file}\n", "coefficients.file does not say which");
+    expect_refused(START CHOICES "coefficients: {from: random, seed: 1, windows: 2, context: 20}\n", "window 0 of the coefficients' text is window 0 of the text");
+    expect_refused(START CHOICES "noise: {scale: matrix}\n", "there are no coefficients by group");
+    expect_refused(START CHOICES "estimator: inject\n", "takes its coefficients from a backward pass");
+    expect_refused("experiment: predict\nmodel: core/tests/golden/tiny/llama-v8\ntext: {random: {windows: 2, length: 20}}\n" CHOICES "coefficients: {from: random}\n",
+                   "only the experiment dynamic takes its coefficients from another text");
     expect_refused(START CHOICES "coefficients: {file: a.txt}\n", "coefficients.from is 'text'");
     expect_refused(START CHOICES "budgets: [1]\n", "no allocation fits the budget of 1 bits per weight");
 }
@@ -168,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_costs),
         cmocka_unit_test(test_gains),
         cmocka_unit_test(test_intervals),
+        cmocka_unit_test(test_level_of_the_interval),
         cmocka_unit_test(test_same_text_from_the_store),
         cmocka_unit_test(test_refusals),
     };

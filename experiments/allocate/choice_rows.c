@@ -171,17 +171,6 @@ static int fill(ChoiceRows *out, const Source *s)
 
 /* ---- files ---- */
 
-static bool is_store(const char *path)
-{
-    static const unsigned char signature[8] = { 0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n' };
-    unsigned char head[8];
-    FILE *file = fopen(path, "rb");
-    if (!file) return false;
-    const bool is = fread(head, 1, sizeof head, file) == sizeof head && !memcmp(head, signature, sizeof head);
-    fclose(file);
-    return is;
-}
-
 static int read_store(Table **out, const char *path)
 {
     Store *store = NULL;
@@ -194,7 +183,7 @@ static int read_store(Table **out, const char *path)
 int choice_rows_read(ChoiceRows *out, const char *path)
 {
     Table *table = NULL;
-    const bool in_store = is_store(path);
+    const bool in_store = store_is_file(path);
     TRY(in_store ? read_store(&table, path) : table_read_csv(&table, path));
     const Source source = { table, path, in_store };
     const int status = fill(out, &source);

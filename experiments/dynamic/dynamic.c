@@ -6,8 +6,9 @@
  * with costs from one text (coefficients.from), and everything measured on another: uniform models, exact allocations by each kind
  * of cost, the same weighed by the slopes where the model will be, and simple rules, all at the same sizes; predicted against
  * measured, with intervals, and how often each layer would get the same choice from other windows of text.
- * Cost: a forward pass for each choice, and for each budget as many as there are costs, rounds and rules; for each round and
- * budget two backward passes over the text of the coefficients.  Feeds tables 10 and 11 of paper-repro.md.
+ * Cost: a forward pass for each choice, and for each budget as many as there are costs, rounds and rules; a backward pass over the
+ * text of the coefficients, and for each budget two more over some of its windows (dynamic.windows) for each of rounds + 1 models; for the cost
+ * `measured` .6 of a forward pass for each layer and choice that it looks at.  Feeds tables 10 to 13 of paper-repro.md.
  */
 #include "experiments/dynamic/dynamic.h"
 
@@ -83,6 +84,10 @@ static int check(const Run *run)
     const AllocationRule *rule;
     if (run->config->n_choices < 2)
         FAIL(ERR_ARGUMENT, "%s: the experiment dynamic needs two choices or more, for example choices: [{higgs: {n: [16, 64, 256]}}, ch8]", run->config->path);
+    if (!strcmp(options_text(run->options, "noise.scale"), "matrix"))
+        FAIL(ERR_ARGUMENT, "%s: with noise.scale: matrix there are no coefficients by group; dynamic.costs: sigma allocates by one sigma per matrix", run->config->path);
+    if (!strcmp(options_text(run->options, "estimator"), "inject"))
+        FAIL(ERR_ARGUMENT, "%s: the experiment dynamic takes its coefficients from a backward pass (estimator: fisher)", run->config->path);
     for (int r = 0; r < options_count(run->options, "dynamic.rules"); r++) TRY(find_rule(&rule, options_text_at(run->options, "dynamic.rules", r)));
     return run_check_choices(run);
 }
@@ -132,7 +137,7 @@ static int plan(Plan *out, int *later, Run *run)
     const int budgets = options_count(run->options, "budgets") ? options_count(run->options, "budgets") : 8;
     const int rounds = (int)options_integer(run->options, "dynamic.rounds"), rules = options_count(run->options, "dynamic.rules");
     const int points = rounds ? budgets * (rounds + 1) : 0;
-    *later = budgets * (d.n_costs + rounds + rules);
+    *later = budgets * (d.n_costs + rounds + rules) + costs_singles(&d);
     out->later_windows = points * 2 * d.n_slopes;
     out->later_passes = points * passes_of_point(&d);
     dynamic_free(&d);

@@ -22,6 +22,7 @@ typedef struct {
 typedef struct {
     const char *kind;               /* "uniform", "allocated", or a rule's name                     */
     char *label;                    /* uniform: its choice; allocated: the cost that it minimises   */
+    bool own_error;                 /* are its costs those of this very error (square, measured)?   */
     double budget;                  /* asked for; NaN for a uniform model                           */
     int *choice;                    /* [n_layers]                                                   */
     double bits, code_bits;         /* averages                                                     */
@@ -68,6 +69,7 @@ Mean coefficient_mean(const Dynamic *d, const double *by_window);   /* of the co
 int  costs_init(Dynamic *d);
 void costs_plan(Plan *out, Dynamic *d);
 int  costs_measure(Dynamic *d);
+int  costs_singles(const Dynamic *d);           /* layers that may be measured alone, each for every choice: their t2 decides */
 
 /* dynamic_allocate.c: adds the uniform models; allocations and rules at one budget. */
 void add_uniform(Dynamic *d);

@@ -29,11 +29,18 @@ static int find_cost(CostKind *out, const char *name)
     return OK;
 }
 
-static bool any_cost(const Dynamic *d, Predictor predictor, bool measured)
+static bool any_square(const Dynamic *d)
 {
     for (int k = 0; k < d->n_costs; k++)
-        if (d->cost[k].measured == measured && (measured || d->cost[k].predictor == predictor)) return true;
+        if (!d->cost[k].measured && d->cost[k].predictor == PREDICTOR_SQUARE) return true;
     return false;
+}
+
+int costs_singles(const Dynamic *d)
+{
+    for (int k = 0; k < d->n_costs; k++)
+        if (d->cost[k].measured) return d->n_rows;
+    return 0;
 }
 
 int costs_init(Dynamic *d)
@@ -92,7 +99,7 @@ static int *all_places(const Dynamic *d)
 static int measure_squares(double **square, Dynamic *d)
 {
     *square = NULL;
-    if (!any_cost(d, PREDICTOR_SQUARE, false)) return OK;
+    if (!any_square(d)) return OK;
     *square = xcalloc((size_t)d->n_rows * (size_t)d->n_windows, sizeof **square);
     int *place = all_places(d);
     Squares squares = { *square, d->run };
@@ -104,7 +111,7 @@ static int measure_squares(double **square, Dynamic *d)
 void costs_plan(Plan *out, Dynamic *d)
 {
     estimator_fisher.plan(out, d->run);                 /* cannot fail: nothing is read */
-    if (!any_cost(d, PREDICTOR_SQUARE, false)) return;
+    if (!any_square(d)) return;
     int *place = all_places(d);
     each_error_pass(d->run, place, d->n_layers, plan_errors, out);
     free(place);

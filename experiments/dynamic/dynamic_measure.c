@@ -73,7 +73,7 @@ double passes_of_point(const Dynamic *d)
 
 /* ---- intervals ---- */
 
-static double student(int n) { return n > 1 ? student_quantile(.975, n - 1) : NAN; }
+static double student(int n) { return n > 1 ? student_quantile(.95, n - 1) : NAN; }
 
 /* Variance of what is measured about `factor` times the sum, as windows scatter: on the same text of the difference. */
 static double variance_over_windows(const Dynamic *d, const Whole *model, double factor)
@@ -89,17 +89,24 @@ static double variance_over_windows(const Dynamic *d, const Whole *model, double
     return se * se;
 }
 
-/* Windows; the one draw that a quantizer's error is, where the coefficient is a mean over draws (predict.h); and the bend. */
+/* t^4 times the variance of a between draws: a quantizer's error is one draw, where the coefficient is a mean over draws (predict.h).
+ * Costs that are of this very error know their draw. */
+static double variance_of_draw(const Dynamic *d, const Whole *model, double factor)
+{
+    double variance = 0;
+    for (int i = 0; i < d->n_layers && !model->own_error; i++) {
+        const double t2 = factor * d->t2[row_of(d, i, model->choice[i])];
+        variance += t2 * t2 * d->v[i];
+    }
+    return variance;
+}
+
 Interval predicted_interval(const Dynamic *d, const Whole *model, bool curved)
 {
     const double sum = coefficient_mean(d, model->predicted).value, factor = curved ? model->bend.value : 1, t = student(d->n_windows);
-    double draws = 0, bend = 0;
-    for (int i = 0; i < d->n_layers; i++) {
-        const double t2 = factor * d->t2[row_of(d, i, model->choice[i])];
-        draws += t2 * t2 * d->v[i];
-    }
-    if (curved) bend = student(d->n_slopes) * sum * model->bend.se;
-    const double half = sqrt(t * t * variance_over_windows(d, model, factor) + 1.96 * 1.96 * draws + bend * bend);
+    const double bend = curved ? student(d->n_slopes) * sum * model->bend.se : 0;
+    const double half = sqrt(t * t * variance_over_windows(d, model, factor) + 1.96 * 1.96 * variance_of_draw(d, model, factor) + bend * bend);
+    if (sum == 0) return (Interval){ 0, 0, 0 };         /* nothing was changed */
     const double value = factor * sum, relative = half / value;            /* KL is positive: low and high in the same ratio */
     return (Interval){ value, value * exp(-relative), value * exp(relative) };
 }
@@ -154,7 +161,7 @@ static double level_kl(const Dynamic *d, const OperatingPoint *point)
     return mean;
 }
 
-/* Of one model, of the first round of each budget, by rising KL; two of nearly one KL are one level. */
+/* Of one model, of the first round of each budget, above the noise floor, by rising KL; two of nearly one KL are one level. */
 static int levels_of(const OperatingPoint **level, const Dynamic *d)
 {
     const double apart = 1.05;
@@ -164,7 +171,7 @@ static int levels_of(const OperatingPoint **level, const Dynamic *d)
         for (int p = 0; p < d->n_points; p++) {
             const OperatingPoint *point = &d->point[p];
             const double kl = level_kl(d, point);
-            if (!point->first || !(kl > (n ? apart * level_kl(d, level[n - 1]) : 0))) continue;
+            if (!point->first || !(kl > (n ? apart * level_kl(d, level[n - 1]) : FLOOR_FACTOR * d->floor_kl))) continue;
             if (!next || kl < level_kl(d, next)) next = point;
         }
         if (!next) return n;

@@ -83,17 +83,22 @@ static void slope_factors(double *factor, const Dynamic *d, const OperatingPoint
     free(shrunk);
 }
 
-/* (1 + R) / 2, R: sum of the slopes times t2 over that of the costs, both of the windows that have slopes. */
+/* (1 + R) / 2, R: sum of the slopes times t2 over that of the coefficients, both of noise and of the windows that have slopes; what
+ * other predictor the costs come from, they bend alike. */
 static void set_bend(Whole *model, const Dynamic *d, const OperatingPoint *point)
 {
-    double *bent = xcalloc((size_t)d->n_slopes, sizeof *bent);
+    double *bent = xcalloc((size_t)d->n_slopes, sizeof *bent), *straight = xcalloc((size_t)d->n_slopes, sizeof *straight);
     for (int i = 0; i < d->n_layers; i++) {
         const int row = row_of(d, i, model->choice[i]);
-        for (int w = 0; w < d->n_slopes; w++) bent[w] += point->slope[(int64_t)i * d->n_slopes + w] * d->t2[row];
+        for (int w = 0; w < d->n_slopes; w++) {
+            bent[w] += point->slope[(int64_t)i * d->n_slopes + w] * d->t2[row];
+            straight[w] += d->fisher.a[(int64_t)i * d->n_windows + w] * d->t2[row];
+        }
     }
-    const double ratio = paired_ratio(&model->bend.se, bent, model->predicted, d->tokens, d->n_slopes);
+    const double ratio = paired_ratio(&model->bend.se, bent, straight, d->tokens, d->n_slopes);
     model->curved = true, model->bend = (Mean){ (1 + ratio) / 2, model->bend.se / 2 };
     free(bent);
+    free(straight);
 }
 
 int operating_point(double *factor, Dynamic *d, Whole *model, bool first)

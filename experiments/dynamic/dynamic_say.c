@@ -45,16 +45,19 @@ static void say_model(const Dynamic *d, const Whole *m)
     const Interval predicted = predicted_interval(d, m, m->curved);
     const EqualSize uniform = equal_size(d, m);
     char *measured = with_error(kl.value, kl.se), *gain = with_error(100 * (1 - uniform.ratio.value), 100 * uniform.ratio.se);
-    run_say(d->run, "%g bits by %s: KL %s, predicted %.3g (%.3g to %.3g)%s; %s %% below uniform, predicted %.3g %%", m->budget, m->label, measured, predicted.value,
-            predicted.low, predicted.high, kl.value >= predicted.low && kl.value <= predicted.high ? "" : ", outside", gain,
-            100 * (1 - coefficient_mean(d, m->predicted).value / uniform.predicted));
+    const bool outside = kl.value < predicted.low || kl.value > predicted.high;
+    char *interval = isnan(predicted.low) ? xstrdup("") : xformat(" (%.3g to %.3g)%s", predicted.low, predicted.high, outside ? ", outside" : "");
+    char *below = isnan(uniform.kl) ? xstrdup("") : xformat("; %s %% below uniform, predicted %.3g %%", gain, 100 * (1 - coefficient_mean(d, m->predicted).value / uniform.predicted));
+    run_say(d->run, "%g bits by %s: KL %s, predicted %.3g%s%s", m->budget, m->label, measured, predicted.value, interval, below);
+    free(interval);
+    free(below);
     free(measured);
     free(gain);
 }
 
 static void say_trust(const Dynamic *d, const Whole *m)
 {
-    if (isnan(m->kept)) return;
+    if (isnan(m->kept) || isnan(m->regret)) return;
     run_say(d->run, "  %.0f %% of the weights keep their choice when windows are drawn again, which costs %.2g %% (95 %%: %.2g %%); %s", 100 * m->kept, 100 * m->regret,
             100 * m->regret_high, m->optimal ? "optimal, proven" : "not proven optimal");
 }

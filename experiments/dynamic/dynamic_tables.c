@@ -110,14 +110,14 @@ static Table *model_table(void)
     add_interval(t, "predicted", "nats/token", "KL as the sum of single layers' costs");
     add_interval(t, "curved", "nats/token", "KL by the mean of the slopes at the clean weights and at this model's error");
     add_estimate(t, "kl", "nats/token", "measured KL(clean || quantized)");
-    table_add_column(t, COLUMN_INTEGER, "inside", "", "1: the measured KL is in the interval of predicted");
-    table_add_column(t, COLUMN_INTEGER, "curved_inside", "", "1: it is in the interval of curved");
+    table_add_column(t, COLUMN_INTEGER, "inside", "", "1: the measured KL is in the interval of predicted; 0 too where there is none");
+    table_add_column(t, COLUMN_INTEGER, "curved_inside", "", "1: it is in the interval of curved; 0 too where there is none");
     add_estimate(t, "delta_nll", "nats/token", "measured, NLL quantized - NLL clean");
     add_estimate(t, "ppl", "", "perplexity");
     add_interval(t, "predicted_ppl", "", "perplexity that the predicted KL (curved where there is one) stands for");
     table_add_column(t, COLUMN_NUMBER, "uniform_kl", "nats/token", "measured of uniform models of the same size: the lower of log-linear paths between two of them");
     add_estimate(t, "gain", "", "1 - kl / uniform_kl, on the same windows");
-    table_add_column(t, COLUMN_NUMBER, "predicted_gain", "", "the same of the predicted KL");
+    table_add_column(t, COLUMN_NUMBER, "predicted_gain", "", "the same of the predicted KL, against the same uniform models");
     table_add_column(t, COLUMN_NUMBER, "cost", "nats/token", "of an allocation, as solved");
     table_add_column(t, COLUMN_NUMBER, "lower_bound", "nats/token", "no allocation within the budget costs less");
     table_add_column(t, COLUMN_INTEGER, "optimal", "", "1: proven");

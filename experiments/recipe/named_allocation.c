@@ -210,22 +210,11 @@ static int table_from_results(Table **out, const char *path)
     return status;
 }
 
-static bool is_hdf5(const char *path)
-{
-    static const char signature[] = "\x89HDF\r\n\x1a\n";
-    char begin[8] = { 0 };
-    FILE *file = fopen(path, "rb");
-    if (!file) return false;
-    const size_t n = fread(begin, 1, sizeof begin, file);
-    fclose(file);
-    return n == sizeof begin && !memcmp(begin, signature, sizeof begin);
-}
-
 int named_read(NamedAllocation *out, const char *path, const Options *options)
 {
     *out = (NamedAllocation){ 0 };
     Table *table = NULL;
-    TRY((is_hdf5(path) ? table_from_results : allocation_table_from_json)(&table, path));
+    TRY((store_is_file(path) ? table_from_results : allocation_table_from_json)(&table, path));
     int status = read_table(out, table, path, options);
     table_free(table);
     return status;

@@ -67,15 +67,29 @@ static int open_study(Study **out, StudyPlan *plan, const Point *p, const Corpus
 {
     int status = study_plan(plan, model_shape(p->model), corpus, memory);
     if (status == ERR_MEMORY && p->calibration.n_segments) err_context(status, "beside the calibration text");
+    if (status == ERR_MEMORY && p->others.n_windows) err_context(status, "two texts, that of the coefficients and the one that is measured on, share the memory");
     TRY(status);
     return study_open(out, p->model, corpus, p->kernels, plan, (uint64_t)options_integer(p->options, "seed"), store);
+}
+
+/* Losses on windows that the coefficients have seen are no test of them. */
+static int check_texts(const Corpus *measured, const Corpus *other)
+{
+    for (int i = 0; i < other->n_segments; i++)
+        for (int j = 0; j < measured->n_segments; j++) {
+            const int n = other->segment[i].length < measured->segment[j].length ? other->segment[i].length : measured->segment[j].length;
+            if (memcmp(other->segment[i].inputs, measured->segment[j].inputs, sizeof(int32_t) * (size_t)n)) continue;
+            FAIL(ERR_ARGUMENT, "window %d of the coefficients' text is window %d of the text that is measured on; give another text or seed, or coefficients.from: text", i, j);
+        }
+    return OK;
 }
 
 static int point_texts(Point *p, const char *folder, bool dry)
 {
     const TextSource source = { p->model, p->options, p->kernels, folder, p->run.quiet || dry, dry };
     TRY(run_corpus(&p->corpus, &source));
-    return run_coefficient_corpus(&p->others, &source);
+    TRY(run_coefficient_corpus(&p->others, &source));
+    return dry ? OK : check_texts(&p->corpus, &p->others);
 }
 
 int point_studies(Point *p, Store *store, const char *folder, bool dry)

@@ -100,14 +100,14 @@ void price_say(const Point *p, const Price *price)
     printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
     if (p->others.n_windows) printf("coefficients   from %s, %d windows, %lld tokens scored\n", p->others.protocol, p->others.n_windows, (long long)p->others.n_scored);
     printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
-    if (price->later) printf("               (%d measurements of allocated models, which follow from the results; some may be in the store)\n", price->later);
+    if (price->later) printf("               (at most %d measurements that follow from the results; some may be in the store)\n", price->later);
     if (price->later_windows) printf("               (%d windows of backward passes at allocated models, likewise)\n", price->later_windows);
     char used[SIZE_TEXT], least[SIZE_TEXT];
-    printf("memory         %s beside the mapped file (%s, %s, %s); the least is %s\n", size_text(used, p->plan.bytes),
+    printf("memory         %s beside the mapped file (%s, %s, %s); the least is %s\n", size_text(used, p->plan.bytes + p->coefficient_plan.bytes),
            p->plan.network.resident ? "weights kept as float32" : "weights converted block by block",
            p->plan.keep_logits ? "clean logits kept" : "clean logits computed again",
            p->plan.boundary_stride == 1 ? "every block boundary kept" : p->plan.boundary_stride ? "some block boundaries kept" : "no block boundary kept",
-           size_text(least, p->plan.least));
+           size_text(least, p->plan.least + p->coefficient_plan.least));
     int minutes = (int)(seconds / 60);
     printf("time           about ");
     if (minutes >= 60) printf("%d h ", minutes / 60);

@@ -107,10 +107,18 @@ int run_corpus(Corpus *out, const TextSource *source)
     return corpus_random(out, integer(o, "text.random.windows"), integer(o, "text.random.length"), model_shape(source->model)->vocabulary, seed_of(o, "text.random.seed"));
 }
 
+static bool is_read(const Options *options)
+{
+    for (int i = 0; i < options_count(options, "experiment"); i++)
+        if (!strcmp(options_text_at(options, "experiment", i), "dynamic")) return true;
+    return false;
+}
+
 int run_coefficient_corpus(Corpus *out, const TextSource *source)
 {
     const Options *o = source->options;
     const char *from = options_text(o, "coefficients.from");
+    if (strcmp(from, "text") && !is_read(o)) FAIL(ERR_ARGUMENT, "coefficients.from: only the experiment dynamic takes its coefficients from another text");
     const Sample wanted = { integer(o, "coefficients.windows"), integer(o, "coefficients.context"), seed_of(o, "coefficients.seed"),
                             "coefficients.context", "coefficients.from: random does without" };
     if (!strcmp(from, "sample")) return sampled_corpus(out, source, wanted);
