@@ -15,7 +15,7 @@ static const char config[] =
     "coefficients: {from: random, windows: 5, context: 40, seed: 7}\n"
     "choices: [{rtn: {bits: [3, 4, 8], group: 16}}]\n"
     "budgets: [4.75, 5.25]\n"
-    "dynamic: {costs: [group, square, measured], measured: 0.001}\n";
+    "dynamic: {costs: [group, square, measured, scaled], measured: 0.001}\n";
 
 static json_t *models, *choices, *allocations;
 
@@ -66,7 +66,7 @@ static void test_models_there(void **state)
 {
     (void)state;
     const char *const rule[] = { "ends", "types", "greedy", "threshold" };
-    assert_int_equal(json_array_size(models), 3 + 2 * (1 + 1 + 2 + 4));
+    assert_int_equal(json_array_size(models), 3 + 2 * (1 + 1 + 3 + 4));
     for (int b = 0; b < 2; b++) {
         const double budget = b ? 5.25 : 4.75;
         for (int r = 0; r < 4; r++) assert_true(number(models, row_at(rule[r], "", budget), "bits") <= budget + 1e-9);
@@ -95,6 +95,22 @@ static void test_costs(void **state)
             assert_true(cost_of("ends", "", budget, column[k]) >= cost * (1 - 1e-9));
             assert_true(cost_of("greedy", "", budget, column[k]) >= cost * (1 - 1e-9));
         }
+    }
+}
+
+/* The factor of a scaled cost lies among the ratios that it is drawn from, and varies less than they do. */
+static void test_scaled(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < 3; c++) {
+        double least = INFINITY, most = 0, lowest = INFINITY, highest = 0;
+        for (size_t i = c; i < json_array_size(choices); i += 3) {
+            const double ratio = number(choices, i, "cost_square") / number(choices, i, "cost"), factor = number(choices, i, "cost_scaled") / number(choices, i, "cost");
+            least = fmin(least, ratio), most = fmax(most, ratio);
+            lowest = fmin(lowest, factor), highest = fmax(highest, factor);
+        }
+        assert_true(lowest >= least && highest <= most && highest > lowest);
+        assert_true(highest - lowest < .9 * (most - least));
     }
 }
 
@@ -197,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_models_there),
         cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_scaled),
         cmocka_unit_test(test_gains),
         cmocka_unit_test(test_intervals),
         cmocka_unit_test(test_level_of_the_interval),

@@ -9,7 +9,7 @@
 #include "experiments/estimators/predictor.h"
 
 /* What an allocation minimises: one of dynamic.costs.  by_window[n_layers][n_choices][n_windows], nats/token. */
-typedef struct { char *name; Predictor predictor; bool measured; double *by_window; } CostKind;
+typedef struct { char *name; Predictor predictor; bool measured, scaled; double *by_window; } CostKind;
 
 /* Noise in all layers with the squared error of an allocation, on the first n_slopes windows of the coefficients' text; means over both
  * signs. */
