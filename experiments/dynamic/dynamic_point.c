@@ -107,10 +107,13 @@ int operating_point(double *factor, Dynamic *d, Whole *model, bool first)
     OperatingPoint *point = &d->point[d->n_points++];
     *point = (OperatingPoint){ first, xcalloc((size_t)d->n_layers * (size_t)d->n_slopes, sizeof(double)), xcalloc((size_t)d->n_slopes, sizeof(double)),
                                xcalloc((size_t)d->n_slopes, sizeof(double)) };
+    const int before = d->run->measured + d->run->found, steps = 2 * d->n_slopes;
     run_turn(d->run);
     int status = measure_point(point, d, model);
     run_turn(d->run);
     if (status != OK) return status;
+    for (int i = 0; i < steps && d->run->measured + d->run->found == before; i++)      /* the same allocation as another's */
+        progress_skip(d->run->progress, passes_of_point(d) / steps);
     slope_factors(factor, d, point);
     set_bend(model, d, point);
     return OK;
