@@ -73,6 +73,12 @@ void add_estimate(Table *table, const char *name, const char *unit, const char *
 void set_estimate(Table *table, int64_t row, const char *name, Mean mean);
 char *with_error(double value, double se);
 
+/* Losses of a model by window, [n_windows]; clean: NLL of the clean model. */
+typedef struct { int n_windows; const int64_t *tokens; const double *kl, *nll, *clean; double floor_kl; } Losses;
+
+/* Sets the estimates kl, delta_nll and ppl, and near_floor; returns delta-NLL. */
+Mean set_model_losses(Table *table, int64_t row, const Losses *losses);
+
 /* Adds the rows of a table to the run's table of that name, with the swept keys as further columns;
  * takes the table. */
 void run_emit(Run *run, Table *table);
@@ -85,6 +91,7 @@ void run_say(Run *run, const char *format, ...) __attribute__((format(printf, 2,
 
 typedef struct {
     const char *name, *summary;
+    bool other_text;                /* does it take its coefficients from coefficients.from? */
     /* Adds what it will measure; *later = passes over the whole model that depend on results. */
     int (*plan)(Plan *plan, int *later, Run *run);
     int (*run)(Run *run);

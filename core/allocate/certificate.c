@@ -20,7 +20,6 @@ static bool near(double a, double b, double scale) { return fabs(a - b) <= SUMS 
 
 static bool takes_part(const Constraints *k, int layer) { return !(k && k->excluded[layer]); }
 
-
 static bool usable(const ChoiceTable *t, const Constraints *k, int row)
 {
     const int layer = t->row_layer[row];

@@ -128,6 +128,35 @@ static void test_gains(void **state)
     assert_true(number(models, allocated, "gain_se") >= 0);
 }
 
+/* Sum over layers of one kind of cost of choice c of three. */
+static double uniform_cost(size_t c, const char *column)
+{
+    double sum = 0;
+    for (size_t i = c; i < json_array_size(choices); i += 3) sum += number(choices, i, column);
+    return sum;
+}
+
+/* The predicted gain is against the same uniform models, predicted by the same kind of cost. */
+static void test_predicted_gains(void **state)
+{
+    (void)state;
+    const char *const column[] = { "cost", "cost_square", "cost_scaled" }, *const label[] = { "group", "square", "scaled" };
+    for (int k = 0; k < 3; k++) {
+        const size_t row = row_at("allocated", label[k], 4.75);
+        const double bits = number(models, row, "bits");
+        double least = INFINITY, predicted = NAN;
+        for (size_t a = 0; a < 3; a++)
+            for (size_t b = a + 1; b < 3; b++) {
+                const double from = number(models, a, "bits"), to = number(models, b, "bits"), share = (bits - from) / (to - from);
+                const double kl = pow(number(models, a, "kl"), 1 - share) * pow(number(models, b, "kl"), share);
+                if (share < 0 || share > 1 || kl >= least) continue;
+                least = kl, predicted = pow(uniform_cost(a, column[k]), 1 - share) * pow(uniform_cost(b, column[k]), share);
+            }
+        assert_true(near(number(models, row, "uniform_kl"), least, 1e-9));
+        assert_true(near(1 - number(models, row, "predicted_gain"), number(models, row, "predicted") / predicted, 1e-9));
+    }
+}
+
 static void test_intervals(void **state)
 {
     (void)state;
@@ -215,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_costs),
         cmocka_unit_test(test_scaled),
         cmocka_unit_test(test_gains),
+        cmocka_unit_test(test_predicted_gains),
         cmocka_unit_test(test_intervals),
         cmocka_unit_test(test_level_of_the_interval),
         cmocka_unit_test(test_same_text_from_the_store),

@@ -190,5 +190,5 @@ static int run(Run *run)
 
 const Experiment experiment_dynamic = {
     .name = "dynamic", .summary = "allocations against uniform models and simple rules of the same size, on other text",
-    .plan = plan, .run = run,
+    .other_text = true, .plan = plan, .run = run,
 };

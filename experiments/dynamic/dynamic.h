@@ -22,11 +22,11 @@ typedef struct {
 typedef struct {
     const char *kind;               /* "uniform", "allocated", or a rule's name                     */
     char *label;                    /* uniform: its choice; allocated: the cost that it minimises   */
-    bool own_error;                 /* are its costs those of this very error (square, measured)?   */
     double budget;                  /* asked for; NaN for a uniform model                           */
     int *choice;                    /* [n_layers]                                                   */
     double bits, code_bits;         /* averages                                                     */
-    double *predicted;              /* [n_windows] on the coefficients' text: sum of its kind of cost */
+    const CostKind *by;             /* its kind of cost; of uniform models and rules the first       */
+    double *predicted;              /* [n_windows] on the coefficients' text: sum of that cost      */
     bool curved;                    /* were slopes taken at its operating point?                     */
     Mean bend;                      /* of them: trapezoid / predicted                               */
     double *kl, *nll;               /* [n_measured] */
@@ -69,9 +69,9 @@ Mean coefficient_mean(const Dynamic *d, const double *by_window);   /* of the co
 int  costs_init(Dynamic *d);
 void costs_plan(Plan *out, Dynamic *d);
 int  costs_measure(Dynamic *d);
-int  costs_singles(const Dynamic *d);           /* layers that may be measured alone, each for every choice: their t2 decides */
+int  costs_singles(const Dynamic *d);           /* how many pairs of layer and choice may be measured alone: their t2 decides */
 
-/* dynamic_allocate.c: adds the uniform models; allocations and rules at one budget. */
+/* dynamic_allocate.c: adds the uniform models, before all others: model c is choice c; allocations and rules at one budget. */
 void add_uniform(Dynamic *d);
 int  add_at_budget(Dynamic *d, double budget);
 int  find_rule(const AllocationRule **out, const char *name);       /* *out = NULL for "no" */
@@ -88,7 +88,8 @@ int  models_measure(Dynamic *d);
 /* Where the measured KL should fall: on the same text, or on other text of the kind, 95 %.  curved: by the trapezoid. */
 Interval predicted_interval(const Dynamic *d, const Whole *model, bool curved);
 
-/* What uniform models of the same size cost, measured and predicted: the lower of log-linear paths between two of them.  NaN outside. */
+/* What uniform models of the same size cost, measured and predicted by the model's own kind of cost: the lower of log-linear paths between
+ * two of them.  NaN outside. */
 typedef struct { double kl, predicted; Mean ratio; } EqualSize;     /* ratio: KL of the model / that of the uniform one */
 EqualSize equal_size(const Dynamic *d, const Whole *model);
 

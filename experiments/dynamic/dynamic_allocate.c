@@ -29,7 +29,7 @@ Whole *add_model(Dynamic *d, const char *kind, char *label, double budget, const
 {
     d->model = xrealloc(d->model, sizeof *d->model * (size_t)(d->n_models + 1));
     Whole *m = &d->model[d->n_models++];
-    *m = (Whole){ .kind = kind, .label = label, .own_error = cost->measured || cost->predictor == PREDICTOR_SQUARE, .budget = budget, .bits = average(d, d->bits, choice), .code_bits = average(d, d->code_bits, choice),
+    *m = (Whole){ .kind = kind, .label = label, .by = cost, .budget = budget, .bits = average(d, d->bits, choice), .code_bits = average(d, d->code_bits, choice),
                   .cost = NAN, .lower_bound = NAN, .expected_regret = NAN, .kept = NAN, .regret = NAN, .regret_high = NAN };
     m->choice = xmalloc(sizeof *m->choice * (size_t)d->n_layers);
     memcpy(m->choice, choice, sizeof *m->choice * (size_t)d->n_layers);

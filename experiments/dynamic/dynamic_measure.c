@@ -75,12 +75,19 @@ double passes_of_point(const Dynamic *d)
 
 static double student(int n) { return n > 1 ? student_quantile(.95, n - 1) : NAN; }
 
+static double total(const int64_t *tokens, int n)
+{
+    double sum = 0;
+    for (int w = 0; w < n; w++) sum += (double)tokens[w];
+    return sum;
+}
+
 /* Variance of what is measured about `factor` times the sum, as windows scatter: on the same text of the difference. */
 static double variance_over_windows(const Dynamic *d, const Whole *model, double factor)
 {
     if (!d->same_text) {
         const double se = factor * coefficient_mean(d, model->predicted).se;
-        return se * se * (1 + (double)d->n_windows / d->n_measured);
+        return se * se * (1 + total(d->tokens, d->n_windows) / total(d->measured_tokens, d->n_measured));
     }
     double *difference = xmalloc(sizeof *difference * (size_t)d->n_windows);
     for (int w = 0; w < d->n_windows; w++) difference[w] = model->kl[w] - factor * model->predicted[w];
@@ -91,10 +98,12 @@ static double variance_over_windows(const Dynamic *d, const Whole *model, double
 
 /* t^4 times the variance of a between draws: a quantizer's error is one draw, where the coefficient is a mean over draws (predict.h).
  * Costs that are of this very error know their draw. */
+static bool of_own_error(const CostKind *cost) { return cost->measured || (!cost->scaled && cost->predictor == PREDICTOR_SQUARE); }
+
 static double variance_of_draw(const Dynamic *d, const Whole *model, double factor)
 {
     double variance = 0;
-    for (int i = 0; i < d->n_layers && !model->own_error; i++) {
+    for (int i = 0; i < d->n_layers && !of_own_error(model->by); i++) {
         const double t2 = factor * d->t2[row_of(d, i, model->choice[i])];
         variance += t2 * t2 * d->v[i];
     }
@@ -135,6 +144,13 @@ static Mean ratio_to_path(const Dynamic *d, const Whole *model, const Whole *a, 
     return ratio;
 }
 
+static double uniform_cost(const Dynamic *d, const CostKind *cost, int choice)
+{
+    double sum = 0;
+    for (int i = 0; i < d->n_layers; i++) sum += coefficient_mean(d, cost_windows(d, cost, row_of(d, i, choice))).value;
+    return sum;
+}
+
 EqualSize equal_size(const Dynamic *d, const Whole *model)
 {
     EqualSize best = { NAN, NAN, { NAN, NAN } };
@@ -146,7 +162,7 @@ EqualSize equal_size(const Dynamic *d, const Whole *model)
             const double kl = pow(measured_mean(d, a->kl).value, 1 - share) * pow(measured_mean(d, b->kl).value, share);
             if (!(kl > 0) || kl >= best.kl) continue;
             best.kl = kl;
-            best.predicted = pow(coefficient_mean(d, a->predicted).value, 1 - share) * pow(coefficient_mean(d, b->predicted).value, share);
+            best.predicted = pow(uniform_cost(d, model->by, i), 1 - share) * pow(uniform_cost(d, model->by, j), share);
             best.ratio = ratio_to_path(d, model, a, b, share);
         }
     return best;

@@ -45,7 +45,7 @@ static void say_model(const Dynamic *d, const Whole *m)
     const Interval predicted = predicted_interval(d, m, m->curved);
     const EqualSize uniform = equal_size(d, m);
     char *measured = with_error(kl.value, kl.se), *gain = with_error(100 * (1 - uniform.ratio.value), 100 * uniform.ratio.se);
-    const bool outside = kl.value < predicted.low || kl.value > predicted.high;
+    const bool outside = !(kl.value >= predicted.low && kl.value <= predicted.high);
     char *interval = isnan(predicted.low) ? xstrdup("") : xformat(" (%.3g to %.3g)%s", predicted.low, predicted.high, outside ? ", outside" : "");
     char *below = isnan(uniform.kl) ? xstrdup("") : xformat("; %s %% below uniform, predicted %.3g %%", gain, 100 * (1 - coefficient_mean(d, m->predicted).value / uniform.predicted));
     run_say(d->run, "%g bits by %s: KL %s, predicted %.3g%s%s", m->budget, m->label, measured, predicted.value, interval, below);

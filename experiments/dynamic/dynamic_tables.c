@@ -101,7 +101,7 @@ static void set_interval(Table *t, int64_t row, const char *name, Interval inter
 
 static Table *model_table(void)
 {
-    Table *t = table_new("models", "whole models: predicted from other text, measured, and against uniform models of the same size");
+    Table *t = table_new("models", "whole models: predicted, measured, and against uniform models of the same size");
     table_add_column(t, COLUMN_TEXT, "model", "", "uniform, allocated, or the name of a rule");
     table_add_column(t, COLUMN_TEXT, "label", "", "choice of a uniform model, cost that an allocated one minimises");
     table_add_column(t, COLUMN_NUMBER, "budget", "bits/weight", "asked for");
@@ -131,18 +131,6 @@ static Table *model_table(void)
 }
 
 static int is_inside(double x, Interval interval) { return x >= interval.low && x <= interval.high; }
-
-static void set_measured(Table *t, int64_t row, const Dynamic *d, const Whole *m)
-{
-    double *delta = xmalloc(sizeof *delta * (size_t)d->n_measured);
-    for (int w = 0; w < d->n_measured; w++) delta[w] = m->nll[w] - d->clean[w];
-    const Mean kl = measured_mean(d, m->kl), nll = measured_mean(d, m->nll);
-    set_estimate(t, row, "kl", kl);
-    set_estimate(t, row, "delta_nll", measured_mean(d, delta));
-    set_estimate(t, row, "ppl", (Mean){ exp(nll.value), exp(nll.value) * nll.se });
-    table_set_integer(t, row, "near_floor", !(kl.value > FLOOR_FACTOR * d->floor_kl));
-    free(delta);
-}
 
 static void set_predicted(Table *t, int64_t row, const Dynamic *d, const Whole *m)
 {
@@ -174,7 +162,7 @@ static void add_model_row(Table *t, const Dynamic *d, const Whole *m)
     for (size_t i = 0; i < sizeof cell / sizeof *cell; i++) table_set_number(t, row, cell[i].name, cell[i].value);
     table_set_integer(t, row, "optimal", m->optimal);
     table_set_integer(t, row, "clamped", m->clamped);
-    set_measured(t, row, d, m);
+    set_model_losses(t, row, &(Losses){ d->n_measured, d->measured_tokens, m->kl, m->nll, d->clean, d->floor_kl });
     set_predicted(t, row, d, m);
 }
 

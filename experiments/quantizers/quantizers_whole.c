@@ -77,19 +77,6 @@ static double average(const Quantizers *q, const double *of_layer)
     return sum / weights;
 }
 
-static void set_losses(const Quantizers *q, Table *t, int64_t row, const Measurement *m)
-{
-    double *delta = xmalloc(sizeof *delta * (size_t)q->n_windows);
-    for (int w = 0; w < q->n_windows; w++) delta[w] = m->nll[w] - q->clean[w];
-    const Mean kl = mean_of(q, m->kl), nll = mean_of(q, m->nll), difference = mean_of(q, delta);
-    set_estimate(t, row, "kl", kl);
-    set_estimate(t, row, "delta_nll", difference);
-    set_estimate(t, row, "ppl", (Mean){ exp(nll.value), exp(nll.value) * nll.se });
-    set_estimate(t, row, "ppl_ratio", (Mean){ exp(difference.value), exp(difference.value) * difference.se });
-    table_set_integer(t, row, "near_floor", !(kl.value > FLOOR_FACTOR * q->floor_kl));
-    free(delta);
-}
-
 static void set_prediction(const Quantizers *q, Table *t, int64_t row, const Measurement *m, const Measurement *mirrored)
 {
     const WindowCoefficients c = { .n_layers = q->n_layers, .n_windows = q->n_windows, .n_draws = q->fisher.n_draws, .a = q->fisher.a, .tokens = q->tokens };
@@ -117,7 +104,8 @@ static void add_whole(Quantizers *q, int c, const Measurement *m, const Measurem
     table_set_text(t, row, "method", quantizers_choice(q, c)->perturbation->name);
     const struct { const char *name; const double *x; } average_of[] = { { "bits", m->bits }, { "code_bits", m->code_bits }, { "t2", m->t2 }, { "kappa", m->kappa } };
     for (int i = 0; i < 4; i++) table_set_number(t, row, average_of[i].name, average(q, average_of[i].x));
-    set_losses(q, t, row, m);
+    const Mean delta = set_model_losses(t, row, &(Losses){ q->n_windows, q->tokens, m->kl, m->nll, q->clean, q->floor_kl });
+    set_estimate(t, row, "ppl_ratio", (Mean){ exp(delta.value), exp(delta.value) * delta.se });
     set_prediction(q, t, row, m, mirrored);
 }
 

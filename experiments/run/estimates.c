@@ -1,10 +1,11 @@
 /*
- * estimates.c - values with their standard errors: as two columns of a table, and for people
+ * estimates.c - values with their standard errors: as two columns of a table, and for people; losses of a model
  */
 #include <math.h>
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/estimate/fit.h"
 #include "experiments/experiment.h"
 
 void add_estimate(Table *t, const char *name, const char *unit, const char *meaning)
@@ -27,4 +28,23 @@ char *with_error(double value, double se)
 {
     if (!isfinite(value)) return xstrdup("unknown");
     return isfinite(se) ? xformat("%.3g +- %.2g", value, se) : xformat("%.3g", value);
+}
+
+static Mean mean_over(const Losses *l, const double *by_window)
+{
+    Mean mean;
+    weighted_mean(&mean.value, &mean.se, by_window, l->tokens, l->n_windows);
+    return mean;
+}
+
+Mean set_model_losses(Table *t, int64_t row, const Losses *l)
+{
+    double *difference = window_difference(l->nll, l->clean, l->n_windows);
+    const Mean kl = mean_over(l, l->kl), nll = mean_over(l, l->nll), delta = mean_over(l, difference);
+    free(difference);
+    set_estimate(t, row, "kl", kl);
+    set_estimate(t, row, "delta_nll", delta);
+    set_estimate(t, row, "ppl", (Mean){ exp(nll.value), exp(nll.value) * nll.se });
+    table_set_integer(t, row, "near_floor", !(kl.value > FLOOR_FACTOR * l->floor_kl));
+    return delta;
 }

@@ -116,13 +116,12 @@ void run_turn(Run *run)
     run->coefficients = study;
 }
 
-/* A pass over the study's text in passes over the run's own. */
-static double passes_of(const Run *run) { return run->inputs ? (double)study_corpus(run->study)->n_inputs / (double)run->inputs : 1; }
+double run_passes(const Run *run, const Study *study) { return run->inputs ? (double)study_corpus(study)->n_inputs / (double)run->inputs : 1; }
 
 int run_measure(Measurement *out, Run *run, const LayerMap *map)
 {
     bool known = measure_known(run->study, map);
-    double work = measure_cost(run->study, map) * passes_of(run);
+    double work = measure_cost(run->study, map) * run_passes(run, run->study);
     int before = study_executed(run->study);
     TRY(measure(out, run->study, map));
     run->measured += study_executed(run->study) - before;
@@ -147,7 +146,7 @@ int run_gradients_of(Measurement *out, Run *run, const GradientRequest *request,
     char key[HASH_TEXT];
     const int windows = study_corpus(run->study)->n_windows;
     TRY(gradients_key(key, run->study, request));
-    GradientSteps steps = { run, gradients_cost(run->study, request) * passes_of(run) / windows, key_is_new(&run->seen, key) };
+    GradientSteps steps = { run, gradients_cost(run->study, request) * run_passes(run, run->study) / windows, key_is_new(&run->seen, key) };
     const int known = gradients_known(run->study, request, n_windows);
     for (int i = 0; i < known && steps.counts; i++) progress_skip(run->progress, steps.work);
     run->found += steps.counts ? known : 0;

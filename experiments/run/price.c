@@ -10,16 +10,13 @@
 #include "core/base/size.h"
 #include "experiments/run/run.h"
 
-/* Forward passes over the run's text that one over the study's text is worth. */
-static double passes_of(const Point *p, const Study *study) { return (double)study_corpus(study)->n_inputs / (double)p->corpus.n_inputs; }
-
 /* Two experiments may ask for the same measurement; it is priced once. */
 static int price_map(Price *price, void **seen, const Point *p, Study *study, const LayerMap *map)
 {
     char key[HASH_TEXT];
     TRY(measure_key(key, NULL, study, map));
     if (!key_is_new(seen, key)) return OK;
-    double work = measure_cost(study, map) * passes_of(p, study);
+    double work = measure_cost(study, map) * run_passes(&p->run, study);
     bool known = measure_known(study, map);
     price->n++, price->known += known;
     price->work += work, price->left += known ? 0 : work;
@@ -32,7 +29,7 @@ static int price_gradients(Price *price, void **seen, const Point *p, Study *stu
     const int windows = study_corpus(study)->n_windows;
     TRY(gradients_key(key, study, request));
     if (!key_is_new(seen, key)) return OK;
-    double work = gradients_cost(study, request) * passes_of(p, study);
+    double work = gradients_cost(study, request) * run_passes(&p->run, study);
     int known = gradients_known(study, request, windows);
     price->n += windows, price->known += known, price->backward += windows;
     price->work += work, price->left += work * (windows - known) / windows;

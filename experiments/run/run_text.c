@@ -109,8 +109,9 @@ int run_corpus(Corpus *out, const TextSource *source)
 
 static bool is_read(const Options *options)
 {
+    const Experiment *e = NULL;
     for (int i = 0; i < options_count(options, "experiment"); i++)
-        if (!strcmp(options_text_at(options, "experiment", i), "dynamic")) return true;
+        if (experiment_find(&e, options_text_at(options, "experiment", i)) == OK && e->other_text) return true;
     return false;
 }
 
@@ -118,7 +119,7 @@ int run_coefficient_corpus(Corpus *out, const TextSource *source)
 {
     const Options *o = source->options;
     const char *from = options_text(o, "coefficients.from");
-    if (strcmp(from, "text") && !is_read(o)) FAIL(ERR_ARGUMENT, "coefficients.from: only the experiment dynamic takes its coefficients from another text");
+    if (strcmp(from, "text") && !is_read(o)) FAIL(ERR_ARGUMENT, "coefficients.from: only the experiment dynamic takes its coefficients from another text; leave it out");
     const Sample wanted = { integer(o, "coefficients.windows"), integer(o, "coefficients.context"), seed_of(o, "coefficients.seed"),
                             "coefficients.context", "coefficients.from: random does without" };
     if (!strcmp(from, "sample")) return sampled_corpus(out, source, wanted);
