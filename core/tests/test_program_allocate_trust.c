@@ -40,6 +40,18 @@ static void test_keep(void **state)
     json_decref(root);
 }
 
+/* Both uncertain, each with a draw of its own: P(1 + .3 z > .5 + .3 z') = .8807. */
+static void test_layers_are_drawn_apart(void **state)
+{
+    (void)state;
+    const char *path = scratch_text("two.csv", "layer,weights,choice,bits,cost,cost_se\n"
+                                               "a,100,small,2,1,0.3\na,100,large,4,0,0\nb,100,small,2,0.5,0.3\nb,100,large,4,0,0\n");
+    const double p = .5 * erfc(-(.5 / (.3 * sqrt(2))) / sqrt(2));
+    json_t *root = allocated(path, "--resamples", "4000");
+    assert_true(fabs(number(stability_of(root), "kept") - p) < 4 * sqrt(p * (1 - p) / 4000));
+    json_decref(root);
+}
+
 static void test_one_choice_for_both(void **state)
 {
     (void)state;
@@ -64,7 +76,8 @@ static void test_none(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_keep), cmocka_unit_test(test_one_choice_for_both), cmocka_unit_test(test_none) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_keep), cmocka_unit_test(test_layers_are_drawn_apart),
+                                        cmocka_unit_test(test_one_choice_for_both), cmocka_unit_test(test_none) };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();
     return failed;
