@@ -2,7 +2,7 @@
  * kernels.h - the table of operations that a back end provides, with all contracts
  *
  * `ref` fills every slot in plain scalar C with double sums and reads like the definition; `cpu`
- * copies ref and overrides what is worth it.  core/network is written once over this table.
+ * copies ref and overrides what is worth it; `cuda` fills the table anew.  core/network is written once over this table.
  *
  * Matrices are row-major.  A batch of sequences of different lengths lies packed: rows
  * offset[b] .. offset[b] + length[b] belong to sequence b.  float pointers are memory of the back
@@ -19,6 +19,10 @@
 #define KERNELS_KERNELS_H
 
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 typedef struct {
     int n;
@@ -37,11 +41,42 @@ typedef struct {
     const int64_t *stride;          /* [n] sequence b uses the matrix at matrix[i] + b * stride[i]     */
 } FormInput;
 
+/* y = W x + bias, as a part of a block has it: w [N][C], with stride != 0 sequence b's own at w + b * stride; bias [N] or NULL. */
+typedef struct { const float *w; int64_t stride; const float *bias; } Linear;
+
+/* The attention part of a block over a stream of width C: x += O attention(rotate(Q n), rotate(K n), V n),  n = rms_norm(x). */
+typedef struct {
+    int C, H, G, D;
+    float epsilon;
+    const float *gain;                      /* [C]                                                                  */
+    const float *q_gain, *k_gain;           /* [D] of the per-head norms before the rotation, NULL where there are none */
+    Linear q, k, v, o;
+    const float *cosine, *sine;             /* [positions][D/2], as in rotate                                       */
+} AttentionPart;
+
+/* The feed-forward part: x += Down (silu(Gate m) * Up m),  m = rms_norm(x);  F its inner width. */
+typedef struct {
+    int C, F;
+    float epsilon;
+    const float *gain;
+    Linear gate, up, down;
+} FeedForwardPart;
+
 typedef struct {
     const char *name;
+    const char *precision;                  /* "fp32", or "bf16": the inputs of every product rounded to bf16, sums in float32 */
+    int head_rows;                          /* rows of logits that are made together                            */
+
+    /* NULL, or what went wrong on the device, in one sentence: from then on no slot does anything.  Asked after every
+     * block, after every loss and when memory was taken.  The slot itself is NULL where nothing can go wrong. */
+    const char *(*failure)(void);
+    int64_t (*free_memory)(void);           /* bytes that alloc can still give; NULL: the host's memory             */
 
     float *(*alloc)(int64_t n);                                     /* n floats; never NULL */
     void (*release)(float *p);                                      /* NULL is fine          */
+    /* Says that the n floats at w, just uploaded, are weights that many products will read before they change: a back end of
+     * lower precision keeps them rounded too, until release or the next call.  NULL: nothing to do. */
+    void (*settle)(const float *w, int64_t n);
     void (*upload)(float *device, const float *host, int64_t n);
     void (*download)(float *host, const float *device, int64_t n);
     void (*copy)(float *out, const float *x, int64_t n);            /* within the back end   */
@@ -85,6 +120,17 @@ typedef struct {
      * logits: where p_i vanishes the term is q_i. */
     void (*kl_divergence)(double *kl, const float *a, const double *A, const float *b, const double *B,
                           int64_t rows, int V);
+
+    /* A part of a block as one operation, where a back end of lower precision keeps what happens inside to itself; NULL: the
+     * part is made of the slots above.  x: [rows][C], in and out. */
+    void (*attention_part)(float *x, const AttentionPart *part, const Ragged *batch);
+    void (*feed_forward_part)(float *x, const FeedForwardPart *part, const Ragged *batch);
+
+    /* W^ = float32(W + sigma z) and its t^2 and kappa, as core/perturb/noise.c has it, z the numbers at (seed, stream, index of the
+     * weight): normal ones, or signs.  sigma = t rms of the `group` weights of a row; group 0: of the matrix.  out, w: [rows][cols] in
+     * the back end's memory.  NULL: the host makes it. */
+    void (*noise)(float *out, double *t2, double *kappa, const float *w, int64_t rows, int64_t cols, int64_t group, double t,
+                  int signs, uint64_t seed, uint64_t stream);
 
     /* ---- backward: dy stands for the gradient of a loss (summed over rows) by y ---- */
 
@@ -132,11 +178,21 @@ extern const Kernels kernels_ref;
 /* SIMD chosen at run time, OpenBLAS for matrix products (one thread each; the threads are ours). */
 const Kernels *kernels_cpu(void);
 
-/* "cpu", "ref"; NULL for another name. */
+/* An NVIDIA GPU; NULL with *why one sentence where there is none, it is too old, or the program was built without CUDA. */
+const Kernels *kernels_cuda(const char *precision, const char **why);
+
+/* By name ("cpu", "ref", "cuda") and precision ("fp32", "bf16"); NULL with *why one sentence where there is no such back end. */
+const Kernels *kernels_choose(const char *name, const char *precision, const char **why);
+
+/* In fp32; NULL where there is no such back end. */
 const Kernels *kernels_find(const char *name);
 
 /* Threads that the cpu back end uses, and OpenMP's default for the caller; n <= 0: all cores.  Never changes a result. */
 void kernels_set_threads(int n);
 int  kernels_threads(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -147,7 +147,7 @@ static void kl_divergence_ref(double *kl, const float *a, const double *A, const
 }
 
 const Kernels kernels_ref = {
-    .name = "ref",
+    .name = "ref", .precision = "fp32", .head_rows = 128,
     .alloc = alloc_ref, .release = release_ref, .upload = copy_ref, .download = copy_ref, .copy = copy_ref,
     .matmul = matmul_ref, .matmul_halves = matmul_halves_ref, .rms_norm = rms_norm_ref, .rotate = rotate_ref, .attention = attention_ref,
     .swiglu = swiglu_ref, .add = add_ref, .log_sum_exp = log_sum_exp_ref, .kl_divergence = kl_divergence_ref,

@@ -46,10 +46,3 @@ const Kernels *kernels_cpu(void)
     cpu.name = "cpu";
     return &cpu;
 }
-
-const Kernels *kernels_find(const char *name)
-{
-    if (!strcmp(name, "cpu")) return kernels_cpu();
-    if (!strcmp(name, "ref")) return &kernels_ref;
-    return NULL;
-}
