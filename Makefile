@@ -19,19 +19,51 @@ CPPFLAGS := -I. -MMD -MP $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LDLIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
 PYTHON ?= python3
 
-LIB   := $(filter-out core/tests/%,$(wildcard core/*/*.c kernels/*.c kernels/cpu/*.c))
+LIB   := $(filter-out core/tests/% kernels/no_cuda.c,$(wildcard core/*/*.c kernels/*.c kernels/cpu/*.c))
 TESTS := $(wildcard core/tests/test_*.c kernels/tests/test_*.c)
 OBJ   := $(LIB:%=$(BUILD)/obj/%.o)
 MAIN  := $(patsubst %,$(BUILD)/obj/%.o,$(wildcard experiments/*.c experiments/*/*.c))
 TESTBIN := $(TESTS:%.c=$(BUILD)/tests/%)
 
+# The cuda back end, twice: by nvcc for GPUs, where nvcc is there (CUDA_ARCHS="90" builds for one kind alone), and by the host's compiler
+# with the launch shim, for the tests.  core.a takes kernels_cuda from whichever it is linked with.
+comma      := ,
+CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(realpath $(shell command -v nvcc 2>/dev/null)))
+NVCC       := $(if $(CUDA_HOME),$(CUDA_HOME)/bin/nvcc)
+CUDA_ARCHS ?= 80 90 100 120
+CUDA_PTX   ?= 90
+GENCODE    := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a)$(comma)code=sm_$(a)) $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a)$(comma)code=compute_$(a))
+NVCCFLAGS  := -std=c++20 -O3 -I. -Xcompiler -Wall,-Wextra,-fno-math-errno --threads 2 -lineinfo
+CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart_static -ldl -lrt -lpthread -lstdc++
+SHIM_FLAGS := -x c++ -std=c++20 -O2 -g -fopenmp -Wall -Wextra $(WERROR) -DLINEARITY_SHIM -I. -MMD -MP -ffp-contract=off -fno-math-errno $(shell pkg-config --cflags openblas 2>/dev/null)
+CUDA_SRC   := $(wildcard kernels/cuda/*.cu)
+SHIM_OBJ   := $(patsubst %,$(BUILD)/shim/%.o,$(CUDA_SRC) $(wildcard kernels/cuda/shim/*.cc))
+
+ifeq ($(NVCC),)
+GPU      := $(BUILD)/obj/kernels/no_cuda.c.o
+GPU_LIBS :=
+else
+GPU      := $(CUDA_SRC:%=$(BUILD)/cuda/%.o)
+GPU_LIBS := $(CUDA_LIBS)
+endif
+
 all: $(BUILD)/linearity
+$(BUILD)/cuda/%.cu.o: %.cu Makefile ; @mkdir -p $(@D); echo "  nvcc $<"
+	@$(NVCC) $(NVCCFLAGS) $(NVCCFLAGS_$(notdir $*)) $(GENCODE) -MMD -MP -c -o $@ $<
+$(BUILD)/shim/%.o: % Makefile ; @mkdir -p $(@D); echo "  shim $<"
+	@$(CXX) $(SHIM_FLAGS) $(SAN) -c -o $@ $<
+$(BUILD)/shim.a: $(SHIM_OBJ) ; @rm -f $@
+	@ar qcs $@ $^
+NVCCFLAGS_noise := -fmad=false         # the same bits as on the host
 $(BUILD)/core.a: $(OBJ) ; @rm -f $@
 	@ar qcs $@ $^
-$(BUILD)/linearity: $(MAIN) $(BUILD)/core.a ; @echo "  link $@"
-	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS)
-$(BUILD)/tests/%: $(BUILD)/obj/%.c.o $(BUILD)/core.a ; @mkdir -p $(@D)
-	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lcmocka
+$(BUILD)/linearity: $(MAIN) $(BUILD)/core.a $(GPU) ; @echo "  link $@"
+	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) $(GPU_LIBS)
+$(BUILD)/tests/%: $(BUILD)/obj/%.c.o $(BUILD)/core.a $(BUILD)/shim.a ; @mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lcmocka -lstdc++
+# The same tests on a GPU, for check-gpu.
+$(BUILD)/gpu-tests/%: $(BUILD)/obj/%.c.o $(BUILD)/core.a $(GPU) ; @mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lcmocka $(GPU_LIBS)
 $(BUILD)/obj/%.c.o: %.c Makefile ; @mkdir -p $(@D); echo "  cc $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) -c -o $@ $<
 

@@ -66,6 +66,8 @@ static inline void check_start(char **argv)
 /* Ends a test: fails it where anything was complained about. */
 static inline void check_done(void)
 {
+    const Kernels *k = check_kernels();
+    if (k->failure && k->failure()) check_complain("%s", k->failure());
     int n = check_complaints;
     check_complaints = 0;
     assert_int_equal(n, 0);

@@ -1,0 +1,73 @@
+/*
+ * cuda.cuh - the slots of the cuda back end, one file per operation; contracts in kernels.h
+ */
+#ifndef KERNELS_CUDA_CUDA_CUH
+#define KERNELS_CUDA_CUDA_CUH
+
+#include "kernels/cuda/device.cuh"
+
+/* device.cu */
+float *alloc_cuda(int64_t n);
+void release_cuda(float *p);
+void upload_cuda(float *device, const float *host, int64_t n);
+void download_cuda(float *host, const float *device, int64_t n);
+void copy_cuda(float *out, const float *x, int64_t n);
+const char *failure_cuda();
+int64_t free_memory_cuda();
+
+/* norm.cu */
+void rms_norm_cuda(float *out, const float *x, const float *gain, int64_t rows, int C, float epsilon);
+void rms_norm_bf16(bf16 *out, const float *x, const float *gain, int64_t rows, int C, float epsilon);
+void rms_norm_backward_cuda(float *dx, const float *dy, const float *x, const float *gain, int64_t rows, int C, float epsilon);
+
+/* elementwise.cu */
+void rotate_cuda(float *x, const float *cosine, const float *sine, const Ragged *batch, const int *past, int heads, int D);
+void swiglu_cuda(float *out, const float *gate, const float *up, int64_t n);
+void swiglu_bf16(bf16 *out, const bf16 *gate, const bf16 *up, int64_t n);
+void swiglu_backward_cuda(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n);
+void add_cuda(float *x, const float *y, int64_t n);
+void to_bf16_cuda(bf16 *out, const float *x, int64_t n);
+/* x [rows][stride] from column `first` on, heads * D numbers: the per-head norm (gain NULL: none), then the rotation. */
+void norm_rotate_bf16(bf16 *x, int64_t stride, const float *gain, float epsilon, const float *cosine, const float *sine, const Ragged *batch, int heads, int D);
+
+/* matmul.cu: cuBLASLt */
+void matmul_cuda(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
+void matmul_halves_cuda(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
+void matmul_backward_cuda(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add);
+void weight_gradient_cuda(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add);
+/* g [N][C] of the rows [first, first + rows) alone: what gradient_forms reduces. */
+void sequence_gradient(float *g, const float *dy, const float *x, int64_t first, int rows, int C, int N);
+
+/* attention.cu, attention_backward.cu: fp32 */
+void attention_cuda(float *out, const float *q, const float *k, const float *v, const Ragged *queries, const Ragged *keys, int H, int G, int D);
+void attention_backward_cuda(float *dq, float *dk, float *dv, const float *dout, const float *q, const float *k, const float *v,
+                             const Ragged *batch, int H, int G, int D);
+
+/* attention_bf16.cu: on tensor cores.  q rows of q_stride, k and v rows of kv_stride numbers, out [rows][H*D]; D a multiple of 16, at most 128. */
+void attention_bf16(bf16 *out, const bf16 *q, int64_t q_stride, const bf16 *k, const bf16 *v, int64_t kv_stride, const Ragged *batch, int H, int G, int D);
+
+/* loss.cu */
+void log_sum_exp_cuda(double *log_sum, int32_t *top, double *target_logit, const float *logits, const int32_t *target, int64_t rows, int V);
+void kl_divergence_cuda(double *kl, const float *a, const double *A, const float *b, const double *B, int64_t rows, int V);
+
+/* logit.cu */
+void logit_probe_cuda(float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V);
+void logit_difference_cuda(float *logits, const double *log_sum, const float *other, const double *other_log_sum, const int32_t *target, int64_t rows, int V);
+
+/* forms.cu */
+void gradient_forms_cuda(double *energy, double *group_energy, double *dot, const float *dy, const float *x,
+                         const Ragged *batch, int C, int N, const FormInput *input);
+
+/* noise.cu */
+void noise_cuda(float *out, double *t2, double *kappa, const float *w, int64_t rows, int64_t cols, int64_t group, double t,
+                int signs, uint64_t seed, uint64_t stream);
+
+/* bf16.cu: rounded weights, parts of a block, products whose inputs are rounded */
+void settle_bf16(const float *w, int64_t n);
+void release_bf16(float *p);
+void matmul_bf16(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
+void matmul_halves_bf16(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
+void attention_part_bf16(float *x, const AttentionPart *part, const Ragged *batch);
+void feed_forward_part_bf16(float *x, const FeedForwardPart *part, const Ragged *batch);
+
+#endif

@@ -1,0 +1,179 @@
+/*
+ * device.cu - the device itself: stream, memory, and the one sentence that is kept when something fails
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/cuda/cuda.cuh"
+
+static char failure[512];
+static cudaStream_t stream;
+static struct { char *p; int64_t bytes, used; } room;          /* what slots work with */
+
+cudaStream_t device_stream() { return stream; }
+bool device_failed() { return failure[0] != 0; }
+const char *failure_cuda() { return device_failed() ? failure : NULL; }
+
+void device_fail(const char *format, ...)
+{
+    if (device_failed()) return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(failure, sizeof failure, format, arguments);
+    va_end(arguments);
+}
+
+void device_check(cudaError_t status, const char *what, const char *file, int line)
+{
+    if (status == cudaSuccess) return;
+    device_fail("the GPU failed at %s:%d (%s): %s", file, line, what, cudaGetErrorString(status));
+}
+
+int64_t free_memory_cuda()
+{
+    size_t free_bytes = 0, all = 0;
+    CHECK(cudaMemGetInfo(&free_bytes, &all));
+    return (int64_t)free_bytes;
+}
+
+/* Memory is kept by the pool once it was taken, since the program takes and releases the same sizes again and again. */
+static void *take(int64_t bytes)
+{
+    void *p = NULL;
+    if (device_failed()) return NULL;
+    cudaError_t status = cudaMallocAsync(&p, (size_t)bytes, stream);
+    if (status == cudaErrorMemoryAllocation) {
+        size_t left = 0, all = 0;
+        cudaMemGetInfo(&left, &all);
+        device_fail("the GPU's memory is full: %.1f MiB more were asked for, %.1f of %.1f MiB are free; "
+                    "set a lower memory, or use fewer or shorter windows", (double)bytes / 1048576, (double)left / 1048576, (double)all / 1048576);
+        return NULL;
+    }
+    device_check(status, "taking memory", __FILE__, __LINE__);
+    return p;
+}
+
+float *alloc_cuda(int64_t n) { return (float *)take((n > 0 ? n : 1) * (int64_t)sizeof(float)); }
+
+void release_cuda(float *p)
+{
+    if (p && !device_failed()) CHECK(cudaFreeAsync(p, stream));
+}
+
+void device_put(void *device, const void *host, int64_t bytes)
+{
+    if (bytes > 0 && !device_failed()) CHECK(cudaMemcpyAsync(device, host, (size_t)bytes, cudaMemcpyHostToDevice, stream));
+}
+
+void device_get(void *host, const void *device, int64_t bytes)
+{
+    if (bytes <= 0 || device_failed()) return;
+    CHECK(cudaMemcpyAsync(host, device, (size_t)bytes, cudaMemcpyDeviceToHost, stream));
+    CHECK(cudaStreamSynchronize(stream));
+}
+
+void upload_cuda(float *device, const float *host, int64_t n) { device_put(device, host, n * (int64_t)sizeof *host); }
+void download_cuda(float *host, const float *device, int64_t n) { device_get(host, device, n * (int64_t)sizeof *host); }
+
+void copy_cuda(float *out, const float *x, int64_t n)
+{
+    if (n > 0 && !device_failed()) CHECK(cudaMemcpyAsync(out, x, (size_t)n * sizeof *out, cudaMemcpyDeviceToDevice, stream));
+}
+
+void scratch_reset() { room.used = 0; }
+
+/* Grows by starting anew: what was handed out before in this slot stays valid until the stream has passed it, since the
+ * old room is freed in the order of the stream. */
+void *scratch_bytes(int64_t bytes)
+{
+    bytes = (bytes + 255) / 256 * 256;
+    if (room.used + bytes > room.bytes) {
+        int64_t more = 2 * room.bytes > bytes ? 2 * room.bytes : bytes;
+        if (room.p && !device_failed()) CHECK(cudaFreeAsync(room.p, stream));
+        room.p = (char *)take(more);
+        room.bytes = more;
+        room.used = 0;
+    }
+    void *p = room.p + room.used;
+    room.used += bytes;
+    return p;
+}
+
+/* Compute capability 8.0: bf16 on tensor cores and asynchronous copies. */
+static const char *open_device()
+{
+    int devices = 0, major = 0, minor = 0;
+    static char why[256];
+    cudaError_t status = cudaGetDeviceCount(&devices);
+    if (status != cudaSuccess || devices == 0)
+        return status == cudaErrorInsufficientDriver ? "the NVIDIA driver is older than this program's CUDA: update the driver, or use --backend cpu"
+                                                     : "there is no NVIDIA GPU here (or its driver does not answer): use --backend cpu";
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    if (major < 8) {
+        snprintf(why, sizeof why, "the GPU has compute capability %d.%d and 8.0 is needed (A100, RTX 30 and later): use --backend cpu", major, minor);
+        return why;
+    }
+    cudaMemPool_t pool;
+    uint64_t keep = UINT64_MAX;
+    CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    CHECK(cudaDeviceGetDefaultMemPool(&pool, 0));
+    CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
+    return failure_cuda();
+}
+
+static Kernels table(const char *precision)
+{
+    Kernels k = {};
+    k.name = "cuda";
+    k.precision = precision;
+    k.head_rows = 512;
+    k.failure = failure_cuda;
+    k.free_memory = free_memory_cuda;
+    k.alloc = alloc_cuda;
+    k.release = release_cuda;
+    k.upload = upload_cuda;
+    k.download = download_cuda;
+    k.copy = copy_cuda;
+    k.matmul = matmul_cuda;
+    k.matmul_halves = matmul_halves_cuda;
+    k.rms_norm = rms_norm_cuda;
+    k.rotate = rotate_cuda;
+    k.attention = attention_cuda;
+    k.swiglu = swiglu_cuda;
+    k.add = add_cuda;
+    k.log_sum_exp = log_sum_exp_cuda;
+    k.kl_divergence = kl_divergence_cuda;
+    k.noise = noise_cuda;
+    k.matmul_backward = matmul_backward_cuda;
+    k.weight_gradient = weight_gradient_cuda;
+    k.gradient_forms = gradient_forms_cuda;
+    k.rms_norm_backward = rms_norm_backward_cuda;
+    k.attention_backward = attention_backward_cuda;
+    k.swiglu_backward = swiglu_backward_cuda;
+    k.logit_probe = logit_probe_cuda;
+    k.logit_difference = logit_difference_cuda;
+    return k;
+}
+
+const Kernels *kernels_cuda(const char *precision, const char **why)
+{
+    static bool opened;
+    static const char *refused;
+    static Kernels exact, rounded;
+    if (!opened) {
+        opened = true;
+        refused = open_device();
+        exact = rounded = table("fp32");
+        rounded.precision = "bf16";
+        rounded.release = release_bf16;
+        rounded.settle = settle_bf16;
+        rounded.matmul = matmul_bf16;
+        rounded.matmul_halves = matmul_halves_bf16;
+        rounded.attention_part = attention_part_bf16;
+        rounded.feed_forward_part = feed_forward_part_bf16;
+    }
+    *why = refused;
+    return refused ? NULL : strcmp(precision, "bf16") ? &exact : &rounded;
+}

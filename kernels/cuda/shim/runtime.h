@@ -1,0 +1,59 @@
+/*
+ * runtime.h - as much of the CUDA runtime as the back end calls, with the host's memory for the device's
+ *
+ * Device memory is guarded on both sides and starts as NaN; it is known to the shim, so that a kernel that is handed a host
+ * pointer, or leaves its allocation, is told.  Calls run at once: the stream has one order anyway.
+ */
+#ifndef KERNELS_CUDA_SHIM_RUNTIME_H
+#define KERNELS_CUDA_SHIM_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct dim3 {
+    unsigned x, y, z;
+    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+enum cudaError_t { cudaSuccess, cudaErrorMemoryAllocation = 2, cudaErrorInsufficientDriver = 35, cudaErrorLaunchFailure = 719 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum { cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor, cudaMemPoolAttrReleaseThreshold, cudaStreamNonBlocking };
+typedef struct ShimStream *cudaStream_t;
+typedef struct ShimPool *cudaMemPool_t;
+
+cudaError_t cudaMallocAsync(void **out, size_t bytes, cudaStream_t stream);
+cudaError_t cudaFreeAsync(void *p, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *all);
+const char *cudaGetErrorString(cudaError_t status);
+
+static inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+static inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *, int) { return cudaSuccess; }
+static inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t *, int) { return cudaSuccess; }
+static inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, int, void *) { return cudaSuccess; }
+static inline cudaError_t cudaGetDeviceCount(int *n) { *n = 1; return cudaSuccess; }
+static inline cudaError_t cudaDeviceGetAttribute(int *value, int attribute, int) { *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0; return cudaSuccess; }
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* For tests. */
+int  shim_complaints(void);                 /* so far */
+void shim_quiet(int quiet);                 /* count complaints, print none */
+void shim_set_order(int order);             /* 0 forward, 1 reverse, 2 random */
+void shim_set_free_memory(int64_t bytes);   /* what allocations may still take */
+void shim_count(int on);
+typedef struct {
+    char name[96];
+    int64_t launches, sectors_read, sectors_written, bytes_read, bytes_written;     /* 32-byte sectors; bytes asked for */
+    int64_t shared_passes, shared_accesses;             /* passes of shared memory over all accesses of a warp, and their least number */
+} ShimTraffic;
+int shim_traffic(ShimTraffic *out, int most);           /* by kernel; returns their number */
+void shim_forget_traffic(void);
+#ifdef __cplusplus
+}
+#endif
+
+#endif
