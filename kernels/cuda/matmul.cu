@@ -1,0 +1,248 @@
+/*
+ * matmul.cu - matrix products by cuBLASLt: the forward product, its two gradients, and a gradient of one sequence
+ *
+ * Float32 here is exact: no TF32.  A row-major [rows][C] is a column-major [C][rows], so that
+ *
+ *     out' [N][rows] = (w' [C][N])' (x' [C][rows])         dx' [C][rows] (+)= w' [C][N] (dy' [N][rows])
+ *     g'   [C][N]    = x' [C][rows] (dy' [N][rows])'
+ */
+#include <string.h>
+
+#include "kernels/cuda/cuda.cuh"
+#include "kernels/cuda/product.cuh"
+
+enum { WORKSPACE = 32 << 20, MOST_KNOWN = 4096 };
+
+/* What the choice of an algorithm depends on. */
+typedef struct {
+    int64_t a_rows, a_cols, a_ld, b_rows, b_cols, b_ld, ld;
+    int rounded, rounded_out, add, biased, a_transposed, b_transposed, a_alignment, b_alignment, out_alignment;
+} Shape;
+
+typedef struct { Shape shape; cublasLtMatmulAlgo_t algorithm; } Known;
+
+static cublasLtHandle_t library;
+static void *workspace;
+static Known *known;
+static int n_known;
+
+static void lt_check(cublasStatus_t status, const char *what, int line)
+{
+    if (status != CUBLAS_STATUS_SUCCESS) device_fail("cuBLASLt failed at %s:%d (%s): status %d", __FILE__, line, what, (int)status);
+}
+#define LT(call) lt_check(call, #call, __LINE__)
+
+static bool open_library()
+{
+    if (device_failed()) return false;
+    if (library) return true;
+    LT(cublasLtCreate(&library));
+    CHECK(cudaMallocAsync(&workspace, WORKSPACE, device_stream()));
+    known = new Known[MOST_KNOWN];
+    return !device_failed();
+}
+
+static int alignment_of(const void *p)
+{
+    int a = 4;
+    while (a < 256 && (reinterpret_cast<uintptr_t>(p) & (unsigned)(2 * a - 1)) == 0) a *= 2;
+    return a;
+}
+
+static Shape shape_of(const Product *p)
+{
+    Shape s;
+    memset(&s, 0, sizeof s);                /* shapes are compared byte by byte */
+    s.a_rows = p->a.rows, s.a_cols = p->a.cols, s.a_ld = p->a.ld;
+    s.b_rows = p->b.rows, s.b_cols = p->b.cols, s.b_ld = p->b.ld, s.ld = p->ld;
+    s.rounded = p->rounded, s.rounded_out = p->rounded_out, s.add = p->add, s.biased = p->bias != NULL;
+    s.a_transposed = p->a.transposed, s.b_transposed = p->b.transposed;
+    s.a_alignment = alignment_of(p->a.p), s.b_alignment = alignment_of(p->b.p), s.out_alignment = alignment_of(p->out);
+    return s;
+}
+
+/* Descriptors of a product; those of one sequence where single. */
+typedef struct { cublasLtMatmulDesc_t product; cublasLtMatrixLayout_t a, b, out; } Descriptors;
+
+static void set_batch(cublasLtMatrixLayout_t layout, int n, int64_t stride)
+{
+    int32_t count = n;
+    LT(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
+    LT(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride));
+}
+
+static Descriptors describe(const Product *p, bool single)
+{
+    Descriptors d = {};
+    const cudaDataType_t in = p->rounded ? CUDA_R_16BF : CUDA_R_32F, out = p->rounded_out ? CUDA_R_16BF : CUDA_R_32F;
+    const cublasOperation_t op_a = p->a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N, op_b = p->b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    LT(cublasLtMatmulDescCreate(&d.product, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    LT(cublasLtMatmulDescSetAttribute(d.product, CUBLASLT_MATMUL_DESC_TRANSA, &op_a, sizeof op_a));
+    LT(cublasLtMatmulDescSetAttribute(d.product, CUBLASLT_MATMUL_DESC_TRANSB, &op_b, sizeof op_b));
+    if (p->bias) {
+        const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+        LT(cublasLtMatmulDescSetAttribute(d.product, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
+        LT(cublasLtMatmulDescSetAttribute(d.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof p->bias));
+    }
+    LT(cublasLtMatrixLayoutCreate(&d.a, in, (uint64_t)p->a.rows, (uint64_t)p->a.cols, p->a.ld));
+    LT(cublasLtMatrixLayoutCreate(&d.b, in, (uint64_t)p->b.rows, (uint64_t)p->b.cols, p->b.ld));
+    const int64_t rows = p->a.transposed ? p->a.cols : p->a.rows, cols = p->b.transposed ? p->b.rows : p->b.cols;
+    LT(cublasLtMatrixLayoutCreate(&d.out, out, (uint64_t)rows, (uint64_t)cols, p->ld));
+    if (!single && !device_failed()) {
+        set_batch(d.a, p->n, p->a.stride);
+        set_batch(d.b, p->n, p->b.stride);
+        set_batch(d.out, p->n, p->stride);
+    }
+    return d;
+}
+
+static void forget(const Descriptors *d)
+{
+    if (d->product) cublasLtMatmulDescDestroy(d->product);
+    if (d->a) cublasLtMatrixLayoutDestroy(d->a);
+    if (d->b) cublasLtMatrixLayoutDestroy(d->b);
+    if (d->out) cublasLtMatrixLayoutDestroy(d->out);
+}
+
+/* The library's first choice for one sequence, among those that sum in one block. */
+static void ask(cublasLtMatmulAlgo_t *out, const Product *p, const Shape *s)
+{
+    const uint32_t no_reduction = CUBLASLT_REDUCTION_SCHEME_NONE, a = (uint32_t)s->a_alignment, b = (uint32_t)s->b_alignment, o = (uint32_t)s->out_alignment;
+    const size_t bytes = WORKSPACE;
+    cublasLtMatmulPreference_t preference;
+    cublasLtMatmulHeuristicResult_t result = {};
+    int found = 0;
+    Descriptors d = describe(p, true);
+    LT(cublasLtMatmulPreferenceCreate(&preference));
+    LT(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes));
+    LT(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &no_reduction, sizeof no_reduction));
+    LT(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a, sizeof a));
+    LT(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof b));
+    LT(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &o, sizeof o));
+    LT(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &o, sizeof o));
+    if (!device_failed()) LT(cublasLtMatmulAlgoGetHeuristic(library, d.product, d.a, d.b, d.out, d.out, preference, 1, &result, &found));
+    if (!device_failed() && found == 0)
+        device_fail("cuBLASLt has no algorithm for a product of %lld x %lld by %lld x %lld", (long long)p->a.rows, (long long)p->a.cols,
+                    (long long)p->b.rows, (long long)p->b.cols);
+    *out = result.algo;
+    cublasLtMatmulPreferenceDestroy(preference);
+    forget(&d);
+}
+
+static const cublasLtMatmulAlgo_t *algorithm_for(const Product *p)
+{
+    const Shape s = shape_of(p);
+    for (int i = 0; i < n_known; i++)
+        if (!memcmp(&known[i].shape, &s, sizeof s)) return &known[i].algorithm;
+    if (n_known == MOST_KNOWN) n_known = 0;
+    known[n_known].shape = s;
+    ask(&known[n_known].algorithm, p, &s);
+    return &known[n_known++].algorithm;
+}
+
+static void multiply(const Product *p, const cublasLtMatmulAlgo_t *algorithm, const Descriptors *d)
+{
+    const float one = 1, beta = p->add ? 1.0f : 0.0f;
+    LT(cublasLtMatmul(library, d->product, &one, p->a.p, d->a, p->b.p, d->b, &beta, p->out, d->out, p->out, d->out, algorithm, workspace,
+                      WORKSPACE, device_stream()));
+}
+
+void product_run(const Product *p)
+{
+    if (p->n == 0 || !open_library()) return;
+    const cublasLtMatmulAlgo_t *algorithm = algorithm_for(p);
+    if (device_failed()) return;
+    Descriptors d = describe(p, false);
+    if (!device_failed()) multiply(p, algorithm, &d);
+    forget(&d);
+}
+
+/* ---- sequences ---- */
+
+static const void *at(const void *p, int64_t i, bool rounded) { return (const char *)p + i * (rounded ? 2 : 4); }
+
+/* Sequences [first, first + n) have equal length and lie one after the other. */
+static void run_equal(const RowProduct *p, const Ragged *batch, int first, int n)
+{
+    const int64_t row = batch->offset[first], length = batch->length[first];
+    Product product = {};
+    product.rounded = p->rounded, product.rounded_out = p->rounded_out, product.add = p->add, product.bias = p->bias, product.n = n;
+    product.a = { at(p->w, first * p->w_stride, p->rounded), p->C, p->N, p->w_row, p->w_stride, true };
+    product.b = { at(p->x, row * p->x_stride, p->rounded), p->C, length, p->x_stride, length * p->x_stride, false };
+    product.out = (void *)at(p->out, row * p->out_stride, p->rounded_out);
+    product.ld = p->out_stride, product.stride = length * p->out_stride;
+    product_run(&product);
+}
+
+/* How many sequences from `first` on go together. */
+static int run_of_equals(const Ragged *batch, int first)
+{
+    int n = 1;
+    while (first + n < batch->n && batch->length[first + n] == batch->length[first]
+           && batch->offset[first + n] == batch->offset[first] + (int64_t)n * batch->length[first]) n++;
+    return n;
+}
+
+void row_product(const RowProduct *p, const Ragged *batch)
+{
+    for (int first = 0, n; first < batch->n; first += n) {
+        n = run_of_equals(batch, first);
+        if (batch->length[first] > 0) run_equal(p, batch, first, n);
+    }
+}
+
+void matmul_cuda(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N)
+{
+    RowProduct p = { false, false, false, out, out_stride, x, C, w, C, w_stride, bias, C, N };
+    row_product(&p, batch);
+}
+
+/* The halves of the sum one after the other, each a product of its own. */
+void matmul_halves_cuda(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N)
+{
+    const int half = C / 2;
+    RowProduct first = { false, false, false, out, out_stride, x, C, w, C, w_stride, NULL, half, N };
+    RowProduct second = { false, false, half > 0, out, out_stride, x + half, C, w + half, C, w_stride, bias, C - half, N };
+    if (half > 0) row_product(&first, batch);
+    row_product(&second, batch);
+}
+
+void matmul_backward_cuda(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add)
+{
+    for (int first = 0, n; first < batch->n; first += n) {
+        n = run_of_equals(batch, first);
+        const int64_t row = batch->offset[first], length = batch->length[first];
+        Product p = {};
+        p.add = add != 0, p.n = length > 0 ? n : 0;
+        p.a = { w + first * w_stride, C, N, C, w_stride, false };
+        p.b = { dy + row * N, N, length, N, length * N, false };
+        p.out = dx + row * C, p.ld = C, p.stride = length * C;
+        product_run(&p);
+    }
+}
+
+static void gradient(float *g, const float *dy, const float *x, int64_t row, int64_t length, int C, int N, bool add)
+{
+    Product p = {};
+    p.add = add, p.n = 1;
+    p.a = { x + row * C, C, length, C, 0, false };
+    p.b = { dy + row * N, N, length, N, 0, true };
+    p.out = g, p.ld = C;
+    product_run(&p);
+}
+
+void sequence_gradient(float *g, const float *dy, const float *x, int64_t first, int rows, int C, int N)
+{
+    gradient(g, dy, x, first, rows, C, N, false);
+}
+
+void weight_gradient_cuda(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add)
+{
+    bool any = add != 0;
+    for (int b = 0; b < batch->n; b++) {
+        if (batch->length[b] == 0) continue;
+        gradient(g, dy, x, batch->offset[b], batch->length[b], C, N, any);
+        any = true;
+    }
+    if (!any && !device_failed()) CHECK(cudaMemsetAsync(g, 0, (size_t)N * (size_t)C * sizeof *g, device_stream()));
+}
