@@ -65,6 +65,7 @@ void noise_cuda(float *out, double *t2, double *kappa, const float *w, int64_t r
 /* bf16.cu: rounded weights, parts of a block, products whose inputs are rounded */
 void settle_bf16(const float *w, int64_t n);
 void release_bf16(float *p);
+int64_t free_memory_bf16();
 void matmul_bf16(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
 void matmul_halves_bf16(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
 void attention_part_bf16(float *x, const AttentionPart *part, const Ragged *batch);

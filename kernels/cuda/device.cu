@@ -5,11 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <vector>
+
 #include "kernels/cuda/cuda.cuh"
+
+typedef struct { char *p; int64_t bytes, used; } Room;
 
 static char failure[512];
 static cudaStream_t stream;
-static struct { char *p; int64_t bytes, used; } room;          /* what slots work with */
+static std::vector<Room> rooms;                     /* what slots work with; pieces come from the last */
+static int64_t room_wanted;                         /* bytes of the largest slot so far */
 
 cudaStream_t device_stream() { return stream; }
 bool device_failed() { return failure[0] != 0; }
@@ -81,23 +86,31 @@ void copy_cuda(float *out, const float *x, int64_t n)
     if (n > 0 && !device_failed()) CHECK(cudaMemcpyAsync(out, x, (size_t)n * sizeof *out, cudaMemcpyDeviceToDevice, stream));
 }
 
-void scratch_reset() { room.used = 0; }
+/* One room that holds all that a slot has ever taken, once it is known. */
+void scratch_reset()
+{
+    int64_t all = 0;
+    for (Room &r : rooms) all += r.bytes;
+    if (rooms.size() > 1) {
+        for (Room &r : rooms)
+            if (!device_failed()) CHECK(cudaFreeAsync(r.p, stream));
+        rooms.clear();
+        room_wanted = all;
+    }
+    for (Room &r : rooms) r.used = 0;
+}
 
-/* Grows by starting anew: what was handed out before in this slot stays valid until the stream has passed it, since the
- * old room is freed in the order of the stream. */
+/* What was handed out in this slot stays where it is: where the room is full, another one opens. */
 void *scratch_bytes(int64_t bytes)
 {
     bytes = (bytes + 255) / 256 * 256;
-    if (room.used + bytes > room.bytes) {
-        int64_t more = 2 * room.bytes > bytes ? 2 * room.bytes : bytes;
-        if (room.p && !device_failed()) CHECK(cudaFreeAsync(room.p, stream));
-        room.p = (char *)take(more);
-        room.bytes = more;
-        room.used = 0;
+    if (rooms.empty() || rooms.back().used + bytes > rooms.back().bytes) {
+        int64_t size = rooms.empty() && room_wanted > bytes ? room_wanted : bytes;
+        rooms.push_back({ (char *)take(size), size, 0 });
     }
-    void *p = room.p + room.used;
-    room.used += bytes;
-    return p;
+    Room *r = &rooms.back();
+    r->used += bytes;
+    return r->p + r->used - bytes;
 }
 
 /* Compute capability 8.0: bf16 on tensor cores and asynchronous copies. */
@@ -167,6 +180,7 @@ const Kernels *kernels_cuda(const char *precision, const char **why)
         refused = open_device();
         exact = rounded = table("fp32");
         rounded.precision = "bf16";
+        rounded.free_memory = free_memory_bf16;
         rounded.release = release_bf16;
         rounded.settle = settle_bf16;
         rounded.matmul = matmul_bf16;
