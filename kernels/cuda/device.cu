@@ -5,15 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <vector>
-
 #include "kernels/cuda/cuda.cuh"
 
 typedef struct { char *p; int64_t bytes, used; } Room;
 
 static char failure[512];
 static cudaStream_t stream;
-static std::vector<Room> rooms;                     /* what slots work with; pieces come from the last */
+enum { MOST_ROOMS = 64 };
+static Room rooms[MOST_ROOMS];                      /* what slots work with; pieces come from the last */
+static int n_rooms;
 static int64_t room_wanted;                         /* bytes of the largest slot so far */
 
 cudaStream_t device_stream() { return stream; }
@@ -90,25 +90,28 @@ void copy_cuda(float *out, const float *x, int64_t n)
 void scratch_reset()
 {
     int64_t all = 0;
-    for (Room &r : rooms) all += r.bytes;
-    if (rooms.size() > 1) {
-        for (Room &r : rooms)
-            if (!device_failed()) CHECK(cudaFreeAsync(r.p, stream));
-        rooms.clear();
-        room_wanted = all;
+    for (int i = 0; i < n_rooms; i++) {
+        all += rooms[i].bytes;
+        rooms[i].used = 0;
+        if (n_rooms > 1 && !device_failed()) CHECK(cudaFreeAsync(rooms[i].p, stream));
     }
-    for (Room &r : rooms) r.used = 0;
+    if (n_rooms < 2) return;
+    room_wanted = all;
+    n_rooms = 0;
 }
 
 /* What was handed out in this slot stays where it is: where the room is full, another one opens. */
 void *scratch_bytes(int64_t bytes)
 {
     bytes = (bytes + 255) / 256 * 256;
-    if (rooms.empty() || rooms.back().used + bytes > rooms.back().bytes) {
-        int64_t size = rooms.empty() && room_wanted > bytes ? room_wanted : bytes;
-        rooms.push_back({ (char *)take(size), size, 0 });
+    if (n_rooms == 0 || rooms[n_rooms - 1].used + bytes > rooms[n_rooms - 1].bytes) {
+        int64_t size = n_rooms == 0 && room_wanted > bytes ? room_wanted : bytes;
+        if (n_rooms == MOST_ROOMS) device_fail("an operation took more than %d pieces of working memory", n_rooms--);
+        rooms[n_rooms].p = (char *)take(size);
+        rooms[n_rooms].bytes = size;
+        rooms[n_rooms++].used = 0;
     }
-    Room *r = &rooms.back();
+    Room *r = &rooms[n_rooms - 1];
     r->used += bytes;
     return r->p + r->used - bytes;
 }
