@@ -62,6 +62,9 @@ typedef struct {
     Linear gate, up, down;
 } FeedForwardPart;
 
+/* What an operation on the device took, by name: calls and seconds since the profile began, and its arithmetic. */
+typedef struct { char name[48]; int64_t calls; double seconds, flops, bytes; } OperationTime;
+
 typedef struct {
     const char *name;
     const char *precision;                  /* "fp32", or "bf16": the inputs of every product rounded to bf16, sums in float32 */
@@ -71,6 +74,12 @@ typedef struct {
      * block, after every loss and when memory was taken.  The slot itself is NULL where nothing can go wrong. */
     const char *(*failure)(void);
     int64_t (*free_memory)(void);           /* bytes that alloc can still give; NULL: the host's memory             */
+
+    /* For benchmarks, NULL where slots are done when they return: waits until all that was asked for is done; starts or ends a
+     * profile, which makes everything slower; what it saw, returning the number of operations. */
+    void (*finish)(void);
+    void (*profile)(int on);
+    int (*profiled)(OperationTime *out, int most);
 
     float *(*alloc)(int64_t n);                                     /* n floats; never NULL */
     void (*release)(float *p);                                      /* NULL is fine          */

@@ -15,6 +15,11 @@ void copy_cuda(float *out, const float *x, int64_t n);
 const char *failure_cuda();
 int64_t free_memory_cuda();
 
+/* profile.cu */
+void finish_cuda();
+void profile_cuda(int start);
+int  profiled_cuda(OperationTime *out, int most);
+
 /* norm.cu */
 void rms_norm_cuda(float *out, const float *x, const float *gain, int64_t rows, int C, float epsilon);
 void rms_norm_bf16(bf16 *out, const float *x, const float *gain, int64_t rows, int C, float epsilon);

@@ -147,6 +147,9 @@ static Kernels table(const char *precision)
     k.head_rows = 512;
     k.failure = failure_cuda;
     k.free_memory = free_memory_cuda;
+    k.finish = finish_cuda;
+    k.profile = profile_cuda;
+    k.profiled = profiled_cuda;
     k.alloc = alloc_cuda;
     k.release = release_cuda;
     k.upload = upload_cuda;

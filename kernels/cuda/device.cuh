@@ -36,7 +36,9 @@ template <class T> __device__ __forceinline__ T *shared_at(unsigned char *all, i
 #define LAUNCH(kernel, grid, block, shared, ...)                                                              \
     do {                                                                                                      \
         if (device_failed()) break;                                                                           \
+        operation_begin(#kernel);                                                                             \
         kernel<<<grid, block, shared, device_stream()>>>(__VA_ARGS__);                                        \
+        operation_end();                                                                                      \
         device_check(cudaGetLastError(), "launching " #kernel, __FILE__, __LINE__);                           \
     } while (0)
 
@@ -75,6 +77,11 @@ bool device_failed();
 void device_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void device_check(cudaError_t status, const char *what, const char *file, int line);
 #define CHECK(call) device_check(call, #call, __FILE__, __LINE__)
+
+/* profile.cu: what the next launch computes and moves (each input and output once), and when it begins and ends. */
+void operation_work(double flops, double bytes);
+void operation_begin(const char *name);
+void operation_end();
 
 /* Memory that a slot works with: taken anew by every slot (scratch_reset), kept between slots.  256-byte aligned. */
 void  scratch_reset();

@@ -6,6 +6,7 @@
  *     out' [N][rows] = (w' [C][N])' (x' [C][rows])         dx' [C][rows] (+)= w' [C][N] (dy' [N][rows])
  *     g'   [C][N]    = x' [C][rows] (dy' [N][rows])'
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "kernels/cuda/cuda.cuh"
@@ -143,8 +144,15 @@ static const cublasLtMatmulAlgo_t *algorithm_for(const Product *p)
 static void multiply(const Product *p, const cublasLtMatmulAlgo_t *algorithm, const Descriptors *d)
 {
     const float one = 1, beta = p->add ? 1.0f : 0.0f;
+    const double m = (double)(p->a.transposed ? p->a.cols : p->a.rows), n = (double)(p->b.transposed ? p->b.rows : p->b.cols);
+    const double k = (double)(p->a.transposed ? p->a.rows : p->a.cols), in = p->rounded ? 2 : 4, out = (p->rounded_out ? 2 : 4) * (p->add ? 2 : 1);
+    char name[48];
+    snprintf(name, sizeof name, "product %.0f x %.0f", k, m);
+    operation_work(2 * m * n * k * p->n, (m * k * in * (p->a.stride ? p->n : 1) + n * k * in * p->n + m * n * out * p->n));
+    operation_begin(name);
     LT(cublasLtMatmul(library, d->product, &one, p->a.p, d->a, p->b.p, d->b, &beta, p->out, d->out, p->out, d->out, algorithm, workspace,
                       WORKSPACE, device_stream()));
+    operation_end();
 }
 
 void product_run(const Product *p)

@@ -36,6 +36,12 @@ static inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, int, void *) { 
 static inline cudaError_t cudaGetDeviceCount(int *n) { *n = 1; return cudaSuccess; }
 static inline cudaError_t cudaDeviceGetAttribute(int *value, int attribute, int) { *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0; return cudaSuccess; }
 
+/* Events hold the time of the host. */
+typedef double *cudaEvent_t;
+cudaError_t cudaEventCreate(cudaEvent_t *event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end);
+
 #ifdef __cplusplus
 extern "C" {
 #endif

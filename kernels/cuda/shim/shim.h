@@ -144,7 +144,9 @@ template <class T> static inline Shared<T> shared_at(unsigned char *all, int byt
 #define LAUNCH(kernel, grid, block, shared, ...)                                                               \
     do {                                                                                                       \
         if (device_failed()) break;                                                                            \
+        operation_begin(#kernel);                                                                              \
         shim::launch(#kernel, __FILE__, __LINE__, grid, block, shared, [=]() { kernel(__VA_ARGS__); });        \
+        operation_end();                                                                                       \
     } while (0)
 #define ALLOW_SHARED(kernel, bytes) ((void)0)
 
