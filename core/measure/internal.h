@@ -6,6 +6,15 @@
 
 #include "core/measure/study.h"
 
+/* What the head tells of some positions. */
+typedef struct {
+    double *log_sum, *target_logit, *kl;    /* [n] */
+    int32_t *top;
+} Positions;
+
+void positions_init(Positions *out, int n);
+void positions_free(Positions *positions);
+
 struct Study {
     const Model *model;
     const Corpus *corpus;

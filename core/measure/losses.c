@@ -1,5 +1,5 @@
 /*
- * losses.c - NLL and KL of a final stream, by chunks of HEAD_ROWS positions, summed in double in the
+ * losses.c - NLL and KL of a final stream, by chunks of the back end's head_rows, summed in double in the
  * order of the positions
  */
 #include <math.h>
@@ -8,10 +8,17 @@
 #include "core/base/err.h"
 #include "core/measure/internal.h"
 
-typedef struct {
-    double log_sum[HEAD_ROWS], target_logit[HEAD_ROWS], kl[HEAD_ROWS];
-    int32_t top[HEAD_ROWS];
-} Positions;
+void positions_init(Positions *out, int n)
+{
+    double *numbers = xmalloc(sizeof *numbers * 3 * (size_t)n);
+    *out = (Positions){ numbers, numbers + n, numbers + 2 * n, xmalloc(sizeof *out->top * (size_t)n) };
+}
+
+void positions_free(Positions *positions)
+{
+    free(positions->log_sum);       /* the others lie behind it */
+    free(positions->top);
+}
 
 /* Again to the bits of the clean pass: a null run's rounding is not theirs. */
 const float *study_clean_logits(Study *study, float *spare, int64_t row, int64_t scored, int n)
@@ -24,7 +31,7 @@ const float *study_clean_logits(Study *study, float *spare, int64_t row, int64_t
 }
 
 /* One chunk of n rows of segment s from its row `first`; scored = its place in the clean arrays. */
-static void chunk_losses(Study *study, Network *net, Positions *out, float *logits, float *spare, const float *x, int s, int first, int n,
+static void chunk_losses(Study *study, Network *net, const Positions *out, float *logits, float *spare, const float *x, int s, int first, int n,
                          int64_t scored, bool clean)
 {
     const Kernels *k = study->kernels;
@@ -61,19 +68,21 @@ void study_losses(Study *study, Network *net, const float *x, bool clean, double
 {
     const Corpus *corpus = study->corpus;
     const Kernels *k = study->kernels;
-    int64_t floats = (int64_t)HEAD_ROWS * study->shape->vocabulary, scored = 0;
+    const int most = k->head_rows;
+    int64_t floats = (int64_t)most * study->shape->vocabulary, scored = 0;
     float *logits = k->alloc(floats), *spare = study->logits || clean ? NULL : k->alloc(floats);
-    Positions *positions = xmalloc(sizeof *positions);
+    Positions positions;
+    positions_init(&positions, most);
     for (int s = 0; s < corpus->n_segments; s++) {
         const Segment *segment = &corpus->segment[s];
-        for (int first = segment->first_scored; first < segment->length; first += HEAD_ROWS) {
-            int n = segment->length - first < HEAD_ROWS ? segment->length - first : HEAD_ROWS, w = segment->window;
-            chunk_losses(study, net, positions, logits, spare, x, s, first, n, scored, clean);
-            add_positions(&nll[w], &kl[w], &same_top[w], positions, segment->targets + first, study->top + scored, n);
+        for (int first = segment->first_scored; first < segment->length; first += most) {
+            int n = segment->length - first < most ? segment->length - first : most, w = segment->window;
+            chunk_losses(study, net, &positions, logits, spare, x, s, first, n, scored, clean);
+            add_positions(&nll[w], &kl[w], &same_top[w], &positions, segment->targets + first, study->top + scored, n);
             scored += n;
         }
     }
-    free(positions);
+    positions_free(&positions);
     k->release(logits);
     k->release(spare);
 }

@@ -18,7 +18,7 @@ typedef struct {
     float *dnormed;                         /* [rows][width] */
     float *dq, *dattended, *dk, *dv;
     float *dhidden, *dup;
-    float *logits, *dhead;                  /* [HEAD_ROWS][vocabulary], [HEAD_ROWS][width] */
+    float *logits, *dhead;                  /* [head_rows of the back end][vocabulary], [..][width] */
     float *minus_sine;                      /* the rotation backwards */
     Activations *kept;                      /* [n_blocks]; without the keep of the plan only input is there  */
     Activations at_work;                    /* scratch that all blocks share, and one block's activations if not kept */
@@ -33,12 +33,12 @@ static int64_t kept_floats(const ModelShape *m)
     return 2 * (int64_t)m->width + 3 * q_floats(m) + 3 * kv_floats(m) + 2 * (int64_t)m->feed_forward;
 }
 
-int64_t backward_bytes(const ModelShape *m, const BackwardPlan *plan, int longest)
+int64_t backward_bytes(const ModelShape *m, const Kernels *kernels, const BackwardPlan *plan, int longest)
 {
     int64_t rows = plan->rows > longest ? plan->rows : longest;
     int64_t scratch = 6 * (int64_t)m->width + 4 * q_floats(m) + 2 * kv_floats(m) + 3 * (int64_t)m->feed_forward;     /* the attention's own included */
     int64_t kept = plan->keep ? m->n_blocks * kept_floats(m) : (int64_t)m->n_blocks * m->width + kept_floats(m);
-    int64_t head = (int64_t)HEAD_ROWS * (m->vocabulary + m->width);
+    int64_t head = (int64_t)kernels->head_rows * (m->vocabulary + m->width);
     return (rows * (scratch + kept) + head + (int64_t)longest * m->head_dim / 2) * (int64_t)sizeof(float);
 }
 
@@ -87,7 +87,7 @@ static void pass_init(Pass *p)
     p->dq = k->alloc(rows * q_floats(m)), p->dattended = k->alloc(rows * q_floats(m));
     p->dk = k->alloc(rows * kv_floats(m)), p->dv = k->alloc(rows * kv_floats(m));
     p->dhidden = k->alloc(rows * m->feed_forward), p->dup = k->alloc(rows * m->feed_forward);
-    p->logits = k->alloc((int64_t)HEAD_ROWS * m->vocabulary), p->dhead = k->alloc((int64_t)HEAD_ROWS * m->width);
+    p->logits = k->alloc((int64_t)k->head_rows * m->vocabulary), p->dhead = k->alloc((int64_t)k->head_rows * m->width);
     p->minus_sine = k->alloc(half);
     float *host = xmalloc(sizeof *host * (size_t)(half ? half : 1));
     k->download(host, p->net->sine, half);
@@ -156,14 +156,14 @@ static int head_rows(Pass *p, int segment, int first, int64_t row, int n)
 
 static int head(Pass *p, const Corpus *corpus)
 {
-    const int width = p->net->shape->width;
+    const int width = p->net->shape->width, most = p->net->kernels->head_rows;
     float *zeros = xcalloc((size_t)(p->chunk.rows * width), sizeof *zeros);     /* rows whose logits are not asked for */
     p->net->kernels->upload(p->dx, zeros, p->chunk.rows * width);
     free(zeros);
     for (int i = 0; i < p->chunk.batch.n; i++) {
         const Segment *segment = &corpus->segment[p->first_segment + i];
-        for (int first = segment->first_scored; first < segment->length; first += HEAD_ROWS) {
-            int n = segment->length - first < HEAD_ROWS ? segment->length - first : HEAD_ROWS;
+        for (int first = segment->first_scored; first < segment->length; first += most) {
+            int n = segment->length - first < most ? segment->length - first : most;
             TRY(head_rows(p, p->first_segment + i, first, p->chunk.batch.offset[i] + first, n));
         }
     }

@@ -43,7 +43,7 @@ typedef struct {
 } GradientVisitor;
 
 /* Bytes beyond network_bytes (and network_patch_bytes where weights are patched). */
-int64_t backward_bytes(const ModelShape *shape, const BackwardPlan *plan, int longest);
+int64_t backward_bytes(const ModelShape *shape, const Kernels *kernels, const BackwardPlan *plan, int longest);
 
 /* Segments that pass together from `first` on: as many as the plan's rows hold, and no more than may have
  * weights of their own at once. */

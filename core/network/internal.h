@@ -41,7 +41,7 @@ struct Network {
     float *clean, *patched_host;            /* host copies while a patch is made; NULL before the first */
     int64_t largest;                        /* floats of the largest layer       */
     Activations scratch;
-    float *head_normed;                     /* [HEAD_ROWS][width]                */
+    float *head_normed;                     /* [head_rows of the back end][width] */
 };
 
 int64_t layer_floats(const ModelShape *shape, WeightKind type);

@@ -57,11 +57,11 @@ static int64_t scratch_rows(const NetworkPlan *plan, int longest)
     return rows > SAMPLE_GROUP ? rows : SAMPLE_GROUP;
 }
 
-int64_t network_bytes(const ModelShape *s, const NetworkPlan *plan, int longest)
+int64_t network_bytes(const ModelShape *s, const Kernels *kernels, const NetworkPlan *plan, int longest)
 {
     int64_t floats = (plan->resident ? s->n_blocks : 1) * block_floats(s);
     floats += scratch_rows(plan, longest) * row_floats(s);
-    if (!plan->headless) floats += (int64_t)s->vocabulary * s->width + (int64_t)HEAD_ROWS * (s->vocabulary + s->width);
+    if (!plan->headless) floats += (int64_t)s->vocabulary * s->width + (int64_t)kernels->head_rows * (s->vocabulary + s->width);
     floats += (int64_t)longest * s->head_dim;                           /* rotary tables */
     floats += largest_layer(s);                                         /* a layer on its way to the back end */
     return floats * (int64_t)sizeof(float);
@@ -158,7 +158,7 @@ static void make_scratch(Network *net, int longest)
         .q = k->alloc(rows * q), .attended = k->alloc(rows * q), .k = k->alloc(rows * kv), .v = k->alloc(rows * kv),
         .gate = k->alloc(rows * s->feed_forward), .up = k->alloc(rows * s->feed_forward),
     };
-    net->head_normed = k->alloc((int64_t)HEAD_ROWS * s->width);
+    net->head_normed = k->alloc((int64_t)k->head_rows * s->width);
     net->largest = largest_layer(s);
     net->clean = xmalloc(sizeof(float) * (size_t)net->largest);
     if (net->plan.resident) return;

@@ -47,8 +47,8 @@ typedef struct {
     int64_t chunk_rows;             /* rows of the residual stream that pass a block together (at least a segment) */
 } NetworkPlan;
 
-/* Bytes that a network of this plan takes, its scratch for segments of `longest` rows included. */
-int64_t network_bytes(const ModelShape *shape, const NetworkPlan *plan, int longest);
+/* Bytes that a network of this plan takes on a back end, its scratch for segments of `longest` rows included. */
+int64_t network_bytes(const ModelShape *shape, const Kernels *kernels, const NetworkPlan *plan, int longest);
 
 /* And what is added once weights are patched. */
 int64_t network_patch_bytes(const ModelShape *shape);
@@ -63,8 +63,7 @@ int network_embed(Network *network, float *x, const Layout *layout, const Corpus
 /* Takes x through one block, with patched weights where patch (may be NULL) says so. */
 int network_block(Network *network, float *x, const Layout *layout, int block, const Patch *patch);
 
-/* logits [rows][vocabulary] of the n consecutive rows at x; at most HEAD_ROWS of them. */
-enum { HEAD_ROWS = 128 };
+/* logits [rows][vocabulary] of so many consecutive rows at x; at most the back end's head_rows. */
 void network_logits(Network *network, float *logits, const float *x, int rows);
 
 /* Samples windows [window, window + windows) of `length` ids at temperature 1, each continuing its own first[i]; out is

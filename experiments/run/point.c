@@ -51,8 +51,8 @@ static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
     *left = memory, *keep = 0;
     if (!options_is_set(p->options, "calibration.file")) return OK;
     TRY(open_corpus(&p->calibration, options_text(p->options, "calibration.file"), p->model, p->options, "calibration."));
-    int64_t work = calibration_bytes(model_shape(p->model), &p->calibration, false);
-    if (any_sequential(p->run.config)) work += calibration_bytes(model_shape(p->model), &p->calibration, true);
+    int64_t work = calibration_bytes(model_shape(p->model), &p->calibration, p->kernels, false);
+    if (any_sequential(p->run.config)) work += calibration_bytes(model_shape(p->model), &p->calibration, p->kernels, true);
     char given[SIZE_TEXT], needed[SIZE_TEXT];
     if (p->others.n_windows) work *= 2;         /* each study has its own */
     if (work >= memory)
@@ -65,7 +65,7 @@ static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
 
 static int open_study(Study **out, StudyPlan *plan, const Point *p, const Corpus *corpus, int64_t memory, Store *store)
 {
-    int status = study_plan(plan, model_shape(p->model), corpus, memory);
+    int status = study_plan(plan, model_shape(p->model), corpus, p->kernels, memory);
     if (status == ERR_MEMORY && p->calibration.n_segments) err_context(status, "beside the calibration text");
     if (status == ERR_MEMORY && p->others.n_windows) err_context(status, "two texts, that of the coefficients and the one that is measured on, share the memory");
     TRY(status);
