@@ -59,11 +59,11 @@ static int measure_slice(const Compare *c, const Corpus *part)
     double *unused = xcalloc(2 * (size_t)part->n_windows, sizeof *unused);
     study.net = c->net;
     int status = all_blocks(c->net, study.final, &study.layout, part);
-    if (status == OK) study_losses(&study, c->net, study.final, true, c->sums->nll, unused, unused + part->n_windows);
+    if (status == OK) status = study_losses(&study, c->net, study.final, true, c->sums->nll, unused, unused + part->n_windows);
     if (status == OK && c->other) {
         study.x = k->alloc(study.layout.rows * model_shape(network_model(c->other))->width);
         status = all_blocks(c->other, study.x, &study.layout, part);
-        if (status == OK) study_losses(&study, c->other, study.x, false, c->sums->other_nll, c->sums->kl, c->sums->same_top);
+        if (status == OK) status = study_losses(&study, c->other, study.x, false, c->sums->other_nll, c->sums->kl, c->sums->same_top);
         k->release(study.x);
     }
     k->release(study.final);

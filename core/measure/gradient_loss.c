@@ -64,14 +64,14 @@ int gradient_pass_loss(void *context, float *logits, int s, int first, int n)
     const int32_t *target = segment->targets + first;
     const int64_t scored = p->scored_before[s] + first - segment->first_scored, row = p->row_before[s] + first;
     const float *clean = NULL;
+    if (knows_clean(p)) {
+        if (!p->clean && !p->study->logits) p->clean = k->alloc((int64_t)k->head_rows * V);
+        TRY(study_clean_logits(&clean, p->study, p->clean, p->study->layout.offset[s] + first, scored, n));
+    }
     Positions at;
     positions_init(&at, n);
     k->log_sum_exp(at.log_sum, at.top, at.target_logit, logits, target, n, V);
-    if (knows_clean(p)) {
-        if (!p->clean && !p->study->logits) p->clean = k->alloc((int64_t)k->head_rows * V);
-        clean = study_clean_logits(p->study, p->clean, p->study->layout.offset[s] + first, scored, n);
-        k->kl_divergence(at.kl, clean, p->study->log_sum + scored, logits, at.log_sum, n, V);
-    }
+    if (clean) k->kl_divergence(at.kl, clean, p->study->log_sum + scored, logits, at.log_sum, n, V);
     add_losses(p, &at, target, scored, window, n);
     int32_t *label = xmalloc(sizeof *label * (size_t)n);
     switch (p->request->probe) {
@@ -91,5 +91,5 @@ int gradient_pass_loss(void *context, float *logits, int s, int first, int n)
     }
     free(label);
     positions_free(&at);
-    return OK;
+    return kernels_status(k);
 }

@@ -147,7 +147,7 @@ static int head_rows(Pass *p, int segment, int first, int64_t row, int n)
     const float *x = p->x + row * m->width;
     int64_t zero = 0;
     Ragged one = { 1, &n, &zero };
-    network_logits(p->net, p->logits, x, n);
+    TRY(network_logits(p->net, p->logits, x, n));
     TRY(p->visitor->loss(p->visitor->context, p->logits, segment, first, n));
     k->matmul_backward(p->dhead, p->logits, p->net->head, 0, &one, m->width, m->vocabulary, 0);
     k->rms_norm_backward(p->dx + row * m->width, p->dhead, x, p->net->final_norm, n, m->width, m->norm_epsilon);
@@ -274,5 +274,5 @@ int network_backward(Network *net, const Corpus *corpus, const Layout *layout, i
     if (status == OK) status = backward(&p);
     pass_free(&p);
     free(offset);
-    return status;
+    return kernels_status_after(net->kernels, status);
 }

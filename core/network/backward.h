@@ -49,8 +49,8 @@ int64_t backward_bytes(const ModelShape *shape, const Kernels *kernels, const Ba
  * weights of their own at once. */
 int backward_segments(const Layout *layout, int first, const BackwardPlan *plan);
 
-/* Forward and backward over segments [first, first + n), n as backward_segments has it.  ERR_INTERRUPTED, or what
- * the patch or the visitor returns. */
+/* Forward and backward over segments [first, first + n), n as backward_segments has it.  ERR_INTERRUPTED, ERR_DEVICE, or
+ * what the patch or the visitor returns. */
 int network_backward(Network *network, const Corpus *corpus, const Layout *layout, int first, int n, const BackwardPlan *plan,
                      const Patch *patch, const GradientVisitor *visitor);
 

@@ -36,6 +36,7 @@ static int stream_weights(Network *net, int block)
         int64_t rows, cols;
         layer_size(&rows, &cols, net->shape, type);
         TRY(upload_rows(net->streamed[type], net, type, block, rows, cols));
+        kernels_settle(net->kernels, net->streamed[type], rows * cols);
     }
     net->streamed_block = block;
     return OK;
@@ -65,6 +66,7 @@ static int make_shared(Network *net, int block, const Patch *patch)
         TRY(patch->weights(patch->context, net->patched_host, net->clean, model_layer_index(block, type), 0));
         if (!net->shared[type]) net->shared[type] = net->kernels->alloc(rows * cols);
         net->kernels->upload(net->shared[type], net->patched_host, rows * cols);
+        kernels_settle(net->kernels, net->shared[type], rows * cols);
     }
     return OK;
 }
@@ -115,6 +117,7 @@ int layer_weights(const float **w, int64_t *stride, Network *net, const Chunk *c
     if (!net->per_window) net->per_window = net->kernels->alloc(PATCH_BATCH * net->largest);
     TRY(make_per_window(net, chunk, first, n, model_layer_index(block, type), rows * cols, patch));
     net->kernels->upload(net->per_window, net->patched_host, n * rows * cols);
+    kernels_settle(net->kernels, net->per_window, n * rows * cols);
     *w = net->per_window;
     *stride = rows * cols;
     return OK;
@@ -237,5 +240,5 @@ int network_block(Network *net, float *x, const Layout *layout, int block, const
         first += chunk.batch.n;
     }
     free(offset);
-    return status;
+    return kernels_status_after(net->kernels, status);
 }

@@ -5,6 +5,7 @@
 #define CORE_NETWORK_INTERNAL_H
 
 #include "core/network/backward.h"
+#include "core/network/device.h"
 #include "core/network/network.h"
 
 enum {

@@ -91,7 +91,9 @@ int read_weight(float **out, Network *net, WeightKind kind, int block)
     if (!tensor) return OK;
     int64_t rows = tensor->shape[0], cols = tensor->rank > 1 ? tensor->shape[1] : 1;
     *out = net->kernels->alloc(rows * cols);    /* network_close releases it on failure */
-    return upload_rows(*out, net, kind, block, rows, cols);
+    TRY(upload_rows(*out, net, kind, block, rows, cols));
+    if (kind <= WEIGHT_DOWN || kind == WEIGHT_HEAD) kernels_settle(net->kernels, *out, rows * cols);
+    return OK;
 }
 
 /* Conversion to float32 shared among threads; a row's values do not depend on the split. */
@@ -173,7 +175,7 @@ int network_open(Network **out, const Model *model, const Kernels *kernels, cons
     net->positions = longest;
     make_rotary(net, longest);
     make_scratch(net, longest);
-    int status = read_resident(net);
+    int status = kernels_status_after(kernels, read_resident(net));
     if (status != OK) network_close(&net);
     *out = net;
     return status;
@@ -215,7 +217,7 @@ int network_embed(Network *net, float *x, const Layout *layout, const Corpus *co
     return status;
 }
 
-void network_logits(Network *net, float *logits, const float *x, int rows)
+int network_logits(Network *net, float *logits, const float *x, int rows)
 {
     const ModelShape *s = net->shape;
     const Kernels *k = net->kernels;
@@ -223,6 +225,7 @@ void network_logits(Network *net, float *logits, const float *x, int rows)
     Ragged one = { 1, &rows, &zero };
     k->rms_norm(net->head_normed, x, net->final_norm, rows, s->width, s->norm_epsilon);
     multiply(net, logits, net->head_normed, net->head, 0, NULL, &one, s->width, s->vocabulary);
+    return kernels_status(k);
 }
 
 bool network_set_rounding(Network *net, bool other)

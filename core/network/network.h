@@ -8,7 +8,7 @@
  * (LLaMA, arXiv 2302.13971; biases of Qwen2 and the per-head norms of Qwen3 where the model has them.)
  *
  * Layer-major: all segments pass block b before block b+1, in chunks of whole segments, so that each
- * weight is made ready once a pass.  The residual stream of all segments is the caller's.  What comes
+ * weight is made ready once a pass.  What is computed on a device is checked (ERR_DEVICE) before it is returned.  The residual stream of all segments is the caller's.  What comes
  * out for a segment depends on that segment and the weights alone.
  */
 #ifndef CORE_NETWORK_NETWORK_H
@@ -64,7 +64,7 @@ int network_embed(Network *network, float *x, const Layout *layout, const Corpus
 int network_block(Network *network, float *x, const Layout *layout, int block, const Patch *patch);
 
 /* logits [rows][vocabulary] of so many consecutive rows at x; at most the back end's head_rows. */
-void network_logits(Network *network, float *logits, const float *x, int rows);
+int network_logits(Network *network, float *logits, const float *x, int rows);
 
 /* Samples windows [window, window + windows) of `length` ids at temperature 1, each continuing its own first[i]; out is
  * [windows][length] with out[i][0] = first[i].  Id t of window w uses the uniform number at (seed,

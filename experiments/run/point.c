@@ -27,8 +27,8 @@ int point_open(Point *p, const Config *config, const SweepPoint *point, struct T
 {
     *p = (Point){ 0 };
     TRY(config_options_at(&p->options, config, point));
-    kernels_set_threads(options_is_set(p->options, "threads") ? (int)options_integer(p->options, "threads") : 0);
-    p->kernels = kernels_find(options_text(p->options, "backend"));
+    TRY(chosen_kernels(&p->kernels, p->options));
+    p->memory = chosen_memory(p->options, p->kernels);
     TRY(model_open(&p->model, options_text(p->options, "model")));
     p->run = (Run){ .config = config, .options = p->options, .point = point, .tables = tables, .quiet = quiet };
     return run_layers(&p->run.layer, &p->run.n_layers, p->model, p->options);
@@ -47,7 +47,7 @@ static bool any_sequential(const Config *config)
  * to a fourth of the rest, what it keeps. */
 static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
 {
-    const int64_t memory = options_integer(p->options, "memory"), all = calibration_evidence_bytes(model_shape(p->model));
+    const int64_t memory = p->memory, all = calibration_evidence_bytes(model_shape(p->model));
     *left = memory, *keep = 0;
     if (!options_is_set(p->options, "calibration.file")) return OK;
     TRY(open_corpus(&p->calibration, options_text(p->options, "calibration.file"), p->model, p->options, "calibration."));
@@ -86,7 +86,7 @@ static int check_texts(const Corpus *measured, const Corpus *other)
 
 static int point_texts(Point *p, const char *folder, bool dry)
 {
-    const TextSource source = { p->model, p->options, p->kernels, folder, p->run.quiet || dry, dry };
+    const TextSource source = { p->model, p->options, p->kernels, p->memory, folder, p->run.quiet || dry, dry };
     TRY(run_corpus(&p->corpus, &source));
     TRY(run_coefficient_corpus(&p->others, &source));
     return dry ? OK : check_texts(&p->corpus, &p->others);
