@@ -24,7 +24,7 @@ static int64_t total(const StudyPlan *plan, const ModelShape *shape, const Corpu
     if (plan->boundary_stride) streams += (shape->n_blocks - 1) / plan->boundary_stride;
     int64_t rows = scored_rows(corpus);
     int64_t logits = (plan->keep_logits ? rows : 2 * kernels->head_rows) * shape->vocabulary * (int64_t)sizeof(float);
-    return network_bytes(shape, kernels, &plan->network, corpus->longest) + network_patch_bytes(shape)
+    return network_bytes(shape, kernels, &plan->network, corpus->longest) + network_patch_bytes(shape, kernels)
          + backward_bytes(shape, kernels, &plan->backward, corpus->longest) + streams * stream + logits + rows * 24;
 }
 
@@ -50,7 +50,7 @@ int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, co
     more.network.resident = true;
     if (total(&more, shape, corpus, kernels) <= memory) plan = more;
     more = plan;
-    more.backward.keep = true;
+    more.backward.keep = !kernels_have_parts(kernels);
     if (total(&more, shape, corpus, kernels) <= memory) plan = more;
     for (int64_t rows = 2048; rows > corpus->longest && rows > plan.backward.rows; rows /= 2) {
         more = plan;

@@ -37,7 +37,7 @@ int64_t backward_bytes(const ModelShape *m, const Kernels *kernels, const Backwa
 {
     int64_t rows = plan->rows > longest ? plan->rows : longest;
     int64_t scratch = 6 * (int64_t)m->width + 4 * q_floats(m) + 2 * kv_floats(m) + 3 * (int64_t)m->feed_forward;     /* the attention's own included */
-    int64_t kept = plan->keep ? m->n_blocks * kept_floats(m) : (int64_t)m->n_blocks * m->width + kept_floats(m);
+    int64_t kept = plan->keep && !kernels_have_parts(kernels) ? m->n_blocks * kept_floats(m) : (int64_t)m->n_blocks * m->width + kept_floats(m);
     int64_t head = (int64_t)kernels->head_rows * (m->vocabulary + m->width);
     return (rows * (scratch + kept) + head + (int64_t)longest * m->head_dim / 2) * (int64_t)sizeof(float);
 }
@@ -134,7 +134,12 @@ static int forward(Pass *p)
         if (interrupt_requested()) FAIL(ERR_INTERRUPTED, "interrupted");
         Activations a = activations_of(p, b);
         TRY(block_weights(p->net, b, p->patch));
-        TRY(block_forward(p->net, p->x, &p->chunk, b, p->patch, &a));
+        if (takes_parts(p->net)) {          /* what is inside a part comes with the way back */
+            p->net->kernels->copy(a.input, p->x, p->chunk.rows * p->net->shape->width);
+            TRY(block_parts(p->net, p->x, &p->chunk, b, p->patch));
+        } else {
+            TRY(block_forward(p->net, p->x, &p->chunk, b, p->patch, &a));
+        }
     }
     return OK;
 }
@@ -175,7 +180,7 @@ static int layer_backward(Pass *p, float *dinput, const float *dy, const float *
 {
     Network *net = p->net;
     LayerGradient g = { .layer = model_layer_index(block, type), .first_segment = p->first_segment, .batch = p->chunk.batch, .dy = dy, .x = x };
-    g.clean = net->plan.resident ? net->weight[block][type] : net->streamed[type];
+    g.clean = clean_weights(net, block, type);
     layer_size(&g.rows, &g.cols, net->shape, type);
     TRY(layer_weights(&g.w, &g.w_stride, net, &p->chunk, 0, p->chunk.batch.n, block, type, p->patch));
     TRY(p->visitor->layer(p->visitor->context, &g));
@@ -232,7 +237,8 @@ static int attention_part_backward(Pass *p, int b, const Activations *a, bool lo
     return OK;
 }
 
-/* The block's activations again, from its kept input, to the same bits. */
+/* The block's activations again, from its kept input: to the same bits, or those of the single operations where the forward pass
+ * went through parts. */
 static int recompute(Pass *p, int b, Activations *a)
 {
     const float *input = a->input;
@@ -260,7 +266,8 @@ int network_backward(Network *net, const Corpus *corpus, const Layout *layout, i
                      const Patch *patch, const GradientVisitor *visitor)
 {
     int64_t *offset = xmalloc(sizeof *offset * (size_t)(layout->n - first));
-    Pass p = { .net = net, .plan = plan, .patch = patch, .visitor = visitor, .first_segment = first };
+    const BackwardPlan own = { plan->keep && !kernels_have_parts(net->kernels), plan->rows };
+    Pass p = { .net = net, .plan = &own, .patch = patch, .visitor = visitor, .first_segment = first };
     Layout part = { .n = n, .length = layout->length + first, .window = layout->window + first };
     p.chunk = chunk_from(&part, 0, INT64_MAX, offset);
     part.offset = offset;

@@ -68,9 +68,10 @@ int64_t network_bytes(const ModelShape *s, const Kernels *kernels, const Network
 }
 
 /* The weights of PATCH_BATCH windows here and on the back end, and a block that all windows share. */
-int64_t network_patch_bytes(const ModelShape *s)
+int64_t network_patch_bytes(const ModelShape *s, const Kernels *kernels)
 {
-    return (2 * PATCH_BATCH * largest_layer(s) + block_floats(s)) * (int64_t)sizeof(float);
+    const int64_t per_window = kernels_have_parts(kernels) ? block_floats(s) : largest_layer(s);
+    return (PATCH_BATCH * (largest_layer(s) + per_window) + block_floats(s)) * (int64_t)sizeof(float);
 }
 
 int upload_rows(float *device, Network *net, WeightKind kind, int block, int64_t rows, int64_t cols)
@@ -191,10 +192,11 @@ void network_close(Network **network)
     for (int kind = 0; kind < LAYER_TYPES; kind++) {
         release(net->streamed[kind]);
         release(net->shared[kind]);
+        release(net->per_window[kind]);
     }
     Activations *s = &net->scratch;
     float *all[] = { s->normed, s->added, s->q, s->k, s->v, s->attended, s->gate, s->up, net->head_normed,
-                     net->final_norm, net->head, net->cosine, net->sine, net->per_window };
+                     net->final_norm, net->head, net->cosine, net->sine };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) release(all[i]);
     free(net->clean);
     free(net->patched_host);

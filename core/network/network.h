@@ -39,6 +39,9 @@ typedef struct {
     /* out [rows][cols] = the weights of this layer for this window (0 when shared); clean = its own.
      * Called from several threads at once for different windows. */
     int (*weights)(void *context, float *out, const float *clean, int layer, int window);
+    /* The same in the back end's memory, out and clean there: *made = true where it can, and weights is not asked then.
+     * NULL: never. */
+    int (*device_weights)(void *context, bool *made, float *out, const float *clean, int layer, int window);
 } Patch;
 
 typedef struct {
@@ -51,7 +54,7 @@ typedef struct {
 int64_t network_bytes(const ModelShape *shape, const Kernels *kernels, const NetworkPlan *plan, int longest);
 
 /* And what is added once weights are patched. */
-int64_t network_patch_bytes(const ModelShape *shape);
+int64_t network_patch_bytes(const ModelShape *shape, const Kernels *kernels);
 
 /* Reads what stays resident.  The model must outlive the network. */
 int  network_open(Network **out, const Model *model, const Kernels *kernels, const NetworkPlan *plan, int longest);
