@@ -9,7 +9,7 @@
 #include "core/config/config.h"
 #include "experiments/command.h"
 
-static const char *const global_settings[] = { "backend", "threads", "memory", NULL };
+static const char *const global_settings[] = { "backend", "precision", "threads", "memory", NULL };
 static const Option json[] = {
     { "json",  OPTION_FLAG, false, "no", 0, 0, NULL, "", "one JSON object on stdout, 17 digits, null for what is undefined" },
     { 0 },
@@ -140,12 +140,21 @@ static int parse_words(Arguments *out, const Command *command, int argc, char **
     return OK;
 }
 
+/* What needs no device to be known. */
+static int check_precision(const Options *options)
+{
+    const char *why, *name = options_text(options, "backend");
+    if (!strcmp(name, "cuda") || kernels_choose(name, options_text(options, "precision"), &why)) return OK;
+    FAIL(ERR_ARGUMENT, "--precision: %s", why);
+}
+
 static int check_complete(const Arguments *a, const Command *command)
 {
     if (a->n_positional < command->least) FAIL(ERR_ARGUMENT, "too few arguments; usage: linearity %s %s", command->name, command->arguments);
     for (const char *const *name = command->required; name && *name; name++)
         if (!options_is_given(a->options, *name))
             FAIL(ERR_ARGUMENT, "--%s is missing: %s", *name, find_row(options_table(a->options), *name)->meaning);
+    TRY(check_precision(a->options));
     return command->check ? command->check(a) : OK;
 }
 

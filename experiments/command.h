@@ -49,7 +49,11 @@ char *command_help(const Command *command);
  * "" where options are the command line's and "text." or "calibration." where they are a config's. */
 extern const char *const text_settings[];
 int open_corpus(Corpus *out, const char *path, const Model *model, const Options *options, const char *prefix);
-const Kernels *chosen_kernels(const Options *options);       /* sets the threads too */
+
+/* The back end that the options choose, ERR_UNSUPPORTED where it is not to be had; sets the threads too.  And the memory to plan
+ * with: what is given, most of a device's, or the default. */
+int     chosen_kernels(const Kernels **out, const Options *options);
+int64_t chosen_memory(const Options *options, const Kernels *kernels);
 
 /* A progress callback for compare_models; context is the Progress. */
 void show_progress(void *context, double inputs);

@@ -14,6 +14,7 @@
     X(ERR_FORMAT,      "a file is damaged or not what it should be")                 \
     X(ERR_UNSUPPORTED, "a file is sound but asks for something we do not do")        \
     X(ERR_MEMORY,      "memory is short")                                            \
+    X(ERR_DEVICE,      "something went wrong on the device that computes")          \
     X(ERR_BUDGET,      "no allocation fits the budget")                              \
     X(ERR_INTERRUPTED, "the user asked to stop")
 

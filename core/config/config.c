@@ -7,6 +7,7 @@
 #include "core/config/config_parts.h"
 #include "core/config/yaml_file.h"
 #include "core/config/yaml_options.h"
+#include "kernels/kernels.h"
 
 #define X(...) { __VA_ARGS__ },
 const Option config_options[] = {
@@ -138,6 +139,15 @@ static int check_required(const Reader *reader, const Options *options, const ch
     FAIL(ERR_ARGUMENT, "%s: '%s' is missing: %s", reader->config->path, name, meaning);
 }
 
+/* What needs no device to be known; other points of a sweep are refused when they are opened. */
+static int check_precision(const Reader *reader, const Options *options)
+{
+    const char *why, *name = options_text(options, "backend");
+    if (!strcmp(name, "cuda") || kernels_choose(name, options_text(options, "precision"), &why)) return OK;
+    err_set(ERR_ARGUMENT, "%s", why);
+    return at_place_of(reader, "precision");
+}
+
 /* All points of a sweep give the same keys, so what one of them lacks, all lack. */
 static int check_together(const Reader *reader)
 {
@@ -152,6 +162,7 @@ static int check_together(const Reader *reader)
     if (status == OK) status = check_text(reader, options);
     if (status == OK && !strcmp(options_text(options, "estimator"), "inject")) status = check_pair(reader, options, "check.layers", "check.t2");
     if (status == OK) status = check_pair(reader, options, "check.t2", "check.layers");
+    if (status == OK) status = check_precision(reader, options);
     options_free(options);
     return status;
 }

@@ -47,13 +47,13 @@ static NetworkPlan network_plan(const Corpus *corpus)
 
 int64_t calibration_evidence_bytes(const ModelShape *shape) { return shape->n_blocks * evidence_bytes(shape); }
 
-int64_t calibration_bytes(const ModelShape *shape, const Corpus *corpus, bool sequential)
+int64_t calibration_bytes(const ModelShape *shape, const Corpus *corpus, const Kernels *kernels, bool sequential)
 {
     const NetworkPlan plan = network_plan(corpus);
     const int64_t widest = input_width(shape, INPUT_DOWN) > shape->width ? input_width(shape, INPUT_DOWN) : shape->width;
     const int64_t stream = corpus->n_inputs * shape->width * (int64_t)sizeof(float);
-    const int64_t replaced = stream + 2 * network_patch_bytes(shape);          /* the stream ahead; weights here and in the network */
-    return network_bytes(shape, &plan, corpus->longest) + stream + evidence_bytes(shape) + (sequential ? replaced : 0)
+    const int64_t replaced = stream + 2 * network_patch_bytes(shape, kernels);          /* the stream ahead; weights here and in the network */
+    return network_bytes(shape, kernels, &plan, corpus->longest) + stream + evidence_bytes(shape) + (sequential ? replaced : 0)
          + (widest * widest + plan.chunk_rows * widest) * (int64_t)sizeof(float);
 }
 
@@ -166,7 +166,7 @@ static int replaced_weights(void *context, float *out, const float *clean, int l
 
 static int pass_block(Calibration *c, float *x, int block)
 {
-    const Patch patch = { c, replaced_mode, replaced_weights };
+    const Patch patch = { .context = c, .mode = replaced_mode, .weights = replaced_weights };
     const InputVisitor visitor = { c, collect };
     if (interrupt_requested()) FAIL(ERR_INTERRUPTED, "interrupted");
     c->collecting = block;

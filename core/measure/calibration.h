@@ -19,7 +19,7 @@
 typedef struct Calibration Calibration;
 
 /* Bytes at work beside what is kept, the evidence of one block included; and bytes of the evidence of all blocks. */
-int64_t calibration_bytes(const ModelShape *shape, const Corpus *corpus, bool sequential);
+int64_t calibration_bytes(const ModelShape *shape, const Corpus *corpus, const Kernels *kernels, bool sequential);
 int64_t calibration_evidence_bytes(const ModelShape *shape);
 
 /* keep: bytes for evidence of blocks passed.  Model and corpus must outlive it.  Runs nothing yet. */

@@ -59,11 +59,11 @@ static int measure_slice(const Compare *c, const Corpus *part)
     double *unused = xcalloc(2 * (size_t)part->n_windows, sizeof *unused);
     study.net = c->net;
     int status = all_blocks(c->net, study.final, &study.layout, part);
-    if (status == OK) study_losses(&study, c->net, study.final, true, c->sums->nll, unused, unused + part->n_windows);
+    if (status == OK) status = study_losses(&study, c->net, study.final, true, c->sums->nll, unused, unused + part->n_windows);
     if (status == OK && c->other) {
         study.x = k->alloc(study.layout.rows * model_shape(network_model(c->other))->width);
         status = all_blocks(c->other, study.x, &study.layout, part);
-        if (status == OK) study_losses(&study, c->other, study.x, false, c->sums->other_nll, c->sums->kl, c->sums->same_top);
+        if (status == OK) status = study_losses(&study, c->other, study.x, false, c->sums->other_nll, c->sums->kl, c->sums->same_top);
         k->release(study.x);
     }
     k->release(study.final);
@@ -91,15 +91,16 @@ static int measure_slices(const Compare *c, int64_t rows, CompareProgress progre
 }
 
 /* The plan of the networks and the rows of a slice: resident weights if they fit beside two streams. */
-static int plan_slices(NetworkPlan *plan, int64_t *rows, const ModelShape *a, const ModelShape *b, const Corpus *corpus, int64_t memory)
+static int plan_slices(NetworkPlan *plan, int64_t *rows, const ModelShape *a, const ModelShape *b, const Corpus *corpus,
+                       const Kernels *kernels, int64_t memory)
 {
     int64_t row = (a->width + (b ? b->width : 0)) * (int64_t)sizeof(float) + 32;
-    int64_t logits = 2 * (int64_t)HEAD_ROWS * a->vocabulary * (int64_t)sizeof(float), least = 0;
+    int64_t logits = 2 * (int64_t)kernels->head_rows * a->vocabulary * (int64_t)sizeof(float), least = 0;
     int64_t longest = corpus->longest, wish = longest > LEAST_ROWS ? longest : LEAST_ROWS;
     for (int resident = 1; resident >= 0; resident--)
         for (int64_t chunk = wish; chunk >= longest; chunk = chunk > longest && chunk / 2 < longest ? longest : chunk / 2) {
             NetworkPlan try = { .resident = resident, .chunk_rows = chunk };
-            int64_t fixed = network_bytes(a, &try, corpus->longest) + (b ? network_bytes(b, &try, corpus->longest) : 0) + logits;
+            int64_t fixed = network_bytes(a, kernels, &try, corpus->longest) + (b ? network_bytes(b, kernels, &try, corpus->longest) : 0) + logits;
             least = fixed + longest * row;
             if (least <= memory) {
                 int64_t fit = (memory - fixed) / row;
@@ -133,7 +134,7 @@ int compare_models(Comparison *out, const Model *model, const Model *other, cons
         FAIL(ERR_ARGUMENT, "%s has a vocabulary of %d tokens and %s of %d: they are not the same model", model_path(model), a->vocabulary, model_path(other), b->vocabulary);
     NetworkPlan plan;
     int64_t rows = 0;
-    TRY(plan_slices(&plan, &rows, a, b, corpus, memory));
+    TRY(plan_slices(&plan, &rows, a, b, corpus, kernels, memory));
     size_t n = (size_t)corpus->n_windows;
     Comparison sums = { .n_windows = corpus->n_windows, .nll = xcalloc(n, sizeof(double)) };
     if (other) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/measure/device_noise.h"
 #include "core/measure/gradient_pass.h"
 
 enum { SIGMA, GROUP, RHO, ERRORS, PER_ERROR = 3 };     /* forms at the clean weights; then square, dot, t2 of each error */
@@ -53,6 +54,18 @@ static double layer_scales(GradientPass *p, const LayerGradient *g)
     return norm2;
 }
 
+/* Weights with an error in one draw, at `out` in the back end's memory, made there or on the host. */
+static int one_error(PerturbationError *got, GradientPass *p, float *out, const MapEntry *entry, const Evidence *evidence, Draw draw, const LayerGradient *g)
+{
+    const LayerWeights weights = { p->clean_host, g->rows, g->cols, g->layer };
+    bool made;
+    TRY(device_noise(&made, out, got, p->study, entry, g->clean, draw, 1));
+    if (made) return OK;
+    TRY(perturbation_apply(p->error_host, got, entry->perturbation, &weights, entry->options, evidence, draw));
+    p->study->kernels->upload(out, p->error_host, g->rows * g->cols);
+    return OK;
+}
+
 /* The weights with error j for every segment, and their t2. */
 static int error_weights(GradientPass *p, int j, int64_t *stride, double *t2, const LayerGradient *g)
 {
@@ -61,7 +74,6 @@ static int error_weights(GradientPass *p, int j, int64_t *stride, double *t2, co
     const MapEntry entry = { g->layer, error->perturbation, error->options };
     const bool fresh = replacement_per_window(&entry);
     const int *window = p->study->layout.window + g->first_segment;
-    LayerWeights weights = { p->clean_host, g->rows, g->cols, g->layer };
     *stride = fresh ? floats : 0;
     PerturbationError got = { 0 };
     const Evidence *evidence;
@@ -69,11 +81,9 @@ static int error_weights(GradientPass *p, int j, int64_t *stride, double *t2, co
     TRY(study_evidence(&evidence, &room, p->study, error->perturbation, g->layer));
     for (int i = 0; i < g->batch.n; i++) {
         const bool same = i > 0 && (!fresh || window[i] == window[i - 1]);
-        if (!same) {
-            Draw draw = { p->study->seed, error->draw, fresh ? window[i] : 0 };
-            TRY(perturbation_apply(p->error_host, &got, error->perturbation, &weights, error->options, evidence, draw));
-        }
-        if (!same || fresh) p->study->kernels->upload(p->error_device[j] + i * *stride, p->error_host, floats);
+        float *out = p->error_device[j] + i * *stride;
+        if (!same) TRY(one_error(&got, p, out, &entry, evidence, (Draw){ p->study->seed, error->draw, fresh ? window[i] : 0 }, g));
+        else if (fresh) p->study->kernels->copy(out, out - floats, floats);
         t2[i] = got.t2;
     }
     return OK;

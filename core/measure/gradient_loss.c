@@ -8,11 +8,6 @@
 #include "core/base/rng.h"
 #include "core/measure/gradient_pass.h"
 
-typedef struct {
-    double log_sum[HEAD_ROWS], target_logit[HEAD_ROWS], kl[HEAD_ROWS];
-    int32_t top[HEAD_ROWS];
-} Positions;
-
 /* Is there a clean model to compare with?  At the clean weights there is nothing to tell. */
 static bool knows_clean(const GradientPass *p) { return p->point && p->study->clean_nll; }
 
@@ -32,7 +27,7 @@ static void draw_signs(GradientPass *p, int window, int64_t row, int n)
 {
     const int64_t words = (p->study->shape->vocabulary + 31) / 32;
     const uint64_t stream = rng_stream(RNG_PROBE, 0, p->request->draw, window);
-    if (!p->sign) p->sign = xmalloc(sizeof *p->sign * (size_t)(HEAD_ROWS * words));
+    if (!p->sign) p->sign = xmalloc(sizeof *p->sign * (size_t)(p->study->kernels->head_rows * words));
 #pragma omp parallel for schedule(static) num_threads(kernels_threads())
     for (int r = 0; r < n; r++) rng_integers(p->sign + r * words, words, p->study->seed, stream, (uint64_t)((row + r) * words));
 }
@@ -53,7 +48,7 @@ static void draw_labels(GradientPass *p, int32_t *label, const float *logits, co
 {
     const int V = p->study->shape->vocabulary;
     const uint64_t stream = rng_stream(RNG_PROBE, 1, p->request->draw, window);
-    if (!p->host) p->host = xmalloc(sizeof *p->host * HEAD_ROWS * (size_t)V);
+    if (!p->host) p->host = xmalloc(sizeof *p->host * (size_t)p->study->kernels->head_rows * (size_t)V);
     p->study->kernels->download(p->host, logits, (int64_t)n * V);
 #pragma omp parallel for schedule(static) num_threads(kernels_threads())
     for (int r = 0; r < n; r++)
@@ -69,30 +64,32 @@ int gradient_pass_loss(void *context, float *logits, int s, int first, int n)
     const int32_t *target = segment->targets + first;
     const int64_t scored = p->scored_before[s] + first - segment->first_scored, row = p->row_before[s] + first;
     const float *clean = NULL;
-    Positions *at = xmalloc(sizeof *at);
-    k->log_sum_exp(at->log_sum, at->top, at->target_logit, logits, target, n, V);
     if (knows_clean(p)) {
-        if (!p->clean && !p->study->logits) p->clean = k->alloc((int64_t)HEAD_ROWS * V);
-        clean = study_clean_logits(p->study, p->clean, p->study->layout.offset[s] + first, scored, n);
-        k->kl_divergence(at->kl, clean, p->study->log_sum + scored, logits, at->log_sum, n, V);
+        if (!p->clean && !p->study->logits) p->clean = k->alloc((int64_t)k->head_rows * V);
+        TRY(study_clean_logits(&clean, p->study, p->clean, p->study->layout.offset[s] + first, scored, n));
     }
-    add_losses(p, at, target, scored, window, n);
-    int32_t label[HEAD_ROWS];
+    Positions at;
+    positions_init(&at, n);
+    k->log_sum_exp(at.log_sum, at.top, at.target_logit, logits, target, n, V);
+    if (clean) k->kl_divergence(at.kl, clean, p->study->log_sum + scored, logits, at.log_sum, n, V);
+    add_losses(p, &at, target, scored, window, n);
+    int32_t *label = xmalloc(sizeof *label * (size_t)n);
     switch (p->request->probe) {
     case PROBE_SIGNS:
         draw_signs(p, window, row, n);
-        k->logit_probe(logits, at->log_sum, p->sign, target, n, V);
+        k->logit_probe(logits, at.log_sum, p->sign, target, n, V);
         break;
     case PROBE_SAMPLED:
-        draw_labels(p, label, logits, at->log_sum, target, window, row, n);
-        k->logit_difference(logits, at->log_sum, NULL, NULL, label, n, V);
+        draw_labels(p, label, logits, at.log_sum, target, window, row, n);
+        k->logit_difference(logits, at.log_sum, NULL, NULL, label, n, V);
         break;
     case PROBE_KL:
-        k->logit_difference(logits, at->log_sum, clean, p->study->log_sum + scored, target, n, V);
+        k->logit_difference(logits, at.log_sum, clean, p->study->log_sum + scored, target, n, V);
         break;
     default:
-        k->logit_difference(logits, at->log_sum, NULL, NULL, target, n, V);
+        k->logit_difference(logits, at.log_sum, NULL, NULL, target, n, V);
     }
-    free(at);
-    return OK;
+    free(label);
+    positions_free(&at);
+    return kernels_status(k);
 }

@@ -76,7 +76,7 @@ int measure_gradient(float *out, Study *study, const GradientRequest *request, i
     int status = run(&(Collector){ NULL, 1, &slot }, study, request, first, end);
     if (status == OK) k->download(out, slot.gradient, shape->rows * shape->cols);
     k->release(slot.gradient);
-    return status;
+    return kernels_status_after(k, status);
 }
 
 /* ---- Kronecker factors ---- */
@@ -94,7 +94,8 @@ static int visit_slot(Study *study, const Slot *slot, KroneckerVisitor visit, vo
     const Layer *shape = model_layer(study->model, slot->layer);
     float *input = download_mean(study->kernels, slot->input, shape->cols, slot->n_rows);
     float *output = download_mean(study->kernels, slot->output, shape->rows, slot->n_rows);
-    int status = visit(context, slot->layer, input, output);
+    int status = kernels_status(study->kernels);
+    if (status == OK) status = visit(context, slot->layer, input, output);
     free(input);
     free(output);
     return status;

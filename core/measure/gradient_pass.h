@@ -20,8 +20,8 @@ typedef struct {
 
     int64_t *scored_before;         /* [n_segments] scored positions of the clean pass before this segment */
     int64_t *row_before;            /* [n_segments] rows of its window before this segment */
-    uint32_t *sign;                 /* [HEAD_ROWS][words] */
-    float *clean, *host;            /* [HEAD_ROWS][vocabulary] clean logits; logits on the host; NULL before they are needed */
+    uint32_t *sign;                 /* [head_rows of the back end][words] */
+    float *clean, *host;            /* [..][vocabulary] clean logits; logits on the host; NULL before they are needed */
 
     float *scale;                   /* mean squares of the groups of the layer at work, in the back end's memory; NULL before needed */
     float *error_device[MOST_ERRORS];   /* weights with an error, for the segments that pass together; NULL before needed */

@@ -43,7 +43,7 @@ static int request_text(char **out, Study *study, const GradientRequest *r)
     TRY(model_hash(model, study->model));
     const LayerMap nothing = { 0 }, *point = r->point ? r->point : &nothing;
     const bool drawn = r->probe == PROBE_SIGNS || r->probe == PROBE_SAMPLED;
-    char *text = xformat("gradients 1\nmodel %s\nprecision fp32\nprobe %s", model, probe_name[r->probe]);
+    char *text = xformat("gradients 1\nmodel %s\nprecision %s\nprobe %s", model, study->kernels->precision, probe_name[r->probe]);
     if (drawn) add_text(&text, xformat(" seed %llu draw %d", (unsigned long long)study->seed, r->draw));
     add_text(&text, r->point ? xstrdup("\nperturbed\nlayers") : xformat("\ngroup %d\nlayers", r->group));
     if (r->n_layers == model_layer_count(study->model)) add_text(&text, xstrdup(" *"));

@@ -5,6 +5,16 @@
 #define CORE_MEASURE_INTERNAL_H
 
 #include "core/measure/study.h"
+#include "core/network/device.h"
+
+/* What the head tells of some positions. */
+typedef struct {
+    double *log_sum, *target_logit, *kl;    /* [n] */
+    int32_t *top;
+} Positions;
+
+void positions_init(Positions *out, int n);
+void positions_free(Positions *positions);
 
 struct Study {
     const Model *model;
@@ -32,7 +42,7 @@ struct Study {
 /* Adds the losses of the stream x, as it left the last block of net, to the sums of each window:
  * nll, kl, same_top [n_windows].  clean: x is the clean model's; fills log_sum, top (and logits) and
  * makes kl NaN.  Otherwise compares with them. */
-void study_losses(Study *study, Network *net, const float *x, bool clean, double *nll, double *kl, double *same_top);
+int study_losses(Study *study, Network *net, const float *x, bool clean, double *nll, double *kl, double *same_top);
 
 /* Turns sums into means over scored tokens; ERR_FORMAT where one is not finite. */
 int window_means(double *sum, const Corpus *corpus);
@@ -45,7 +55,7 @@ int study_prepare(Study *study);
 
 /* Clean logits of n scored positions from `scored` on, which are rows `row`.. of the stream: those kept, or computed
  * again into spare. */
-const float *study_clean_logits(Study *study, float *spare, int64_t row, int64_t scored, int n);
+int study_clean_logits(const float **out, Study *study, float *spare, int64_t row, int64_t scored, int n);
 
 int64_t scored_rows(const Corpus *corpus);      /* rows of the head: first_scored .. length of every segment */
 

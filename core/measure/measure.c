@@ -18,8 +18,8 @@ int measure_key(char key[HASH_TEXT], char **text, Study *study, const LayerMap *
     char model[HASH_TEXT];
     TRY(model_hash(model, study->model));
     const Corpus *c = study->corpus;
-    char *all = xformat("measurement 1\nmodel %s\ncorpus %s %s context %d bos %d windows %d\nprecision fp32\n%s",
-                        model, c->hash, c->protocol, c->context, c->bos, c->n_windows, map->null_run ? "rounding other\n" : "");
+    char *all = xformat("measurement 1\nmodel %s\ncorpus %s %s context %d bos %d windows %d\nprecision %s\n%s",
+                        model, c->hash, c->protocol, c->context, c->bos, c->n_windows, study->kernels->precision, map->null_run ? "rounding other\n" : "");
     for (int i = 0; i < map->n; i++) {
         char *line = replacement_text(study, &map->entry[i], map), *longer = xformat("%s%s", all, line);
         free(line);
@@ -73,7 +73,7 @@ static int run_blocks(Study *study, const LayerMap *map, const Patch *patch)
 
 static int run_losses(Measurement *out, Study *study)
 {
-    study_losses(study, study->net, study->x, false, out->nll, out->kl, out->same_top);
+    TRY(study_losses(study, study->net, study->x, false, out->nll, out->kl, out->same_top));
     TRY(window_means(out->nll, study->corpus));
     TRY(window_means(out->kl, study->corpus));
     return window_means(out->same_top, study->corpus);

@@ -16,24 +16,24 @@ int64_t scored_rows(const Corpus *corpus)
     return rows;
 }
 
-static int64_t total(const StudyPlan *plan, const ModelShape *shape, const Corpus *corpus)
+static int64_t total(const StudyPlan *plan, const ModelShape *shape, const Corpus *corpus, const Kernels *kernels)
 {
     int64_t stream = corpus->n_inputs * shape->width * (int64_t)sizeof(float);
     int64_t streams = 2;                                                        /* at work, and the clean final states */
     if (plan->keep_logits) streams--;
     if (plan->boundary_stride) streams += (shape->n_blocks - 1) / plan->boundary_stride;
     int64_t rows = scored_rows(corpus);
-    int64_t logits = (plan->keep_logits ? rows : 2 * HEAD_ROWS) * shape->vocabulary * (int64_t)sizeof(float);
-    return network_bytes(shape, &plan->network, corpus->longest) + network_patch_bytes(shape) + backward_bytes(shape, &plan->backward, corpus->longest)
-         + streams * stream + logits + rows * 24;
+    int64_t logits = (plan->keep_logits ? rows : 2 * kernels->head_rows) * shape->vocabulary * (int64_t)sizeof(float);
+    return network_bytes(shape, kernels, &plan->network, corpus->longest) + network_patch_bytes(shape, kernels)
+         + backward_bytes(shape, kernels, &plan->backward, corpus->longest) + streams * stream + logits + rows * 24;
 }
 
-int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, int64_t memory)
+int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, const Kernels *kernels, int64_t memory)
 {
     enum { MOST_WINDOWS = 1 << 24 };            /* what a random stream can tell apart */
     if (corpus->n_windows > MOST_WINDOWS) FAIL(ERR_ARGUMENT, "%d windows are more than the %d that a run can tell apart", corpus->n_windows, MOST_WINDOWS);
     StudyPlan plan = { .network = { .resident = false, .chunk_rows = corpus->longest } };
-    plan.least = plan.bytes = total(&plan, shape, corpus);
+    plan.least = plan.bytes = total(&plan, shape, corpus, kernels);
     char least[SIZE_TEXT], given[SIZE_TEXT];
     if (plan.least > memory)
         FAIL(ERR_MEMORY, "this model and text need at least %s beside the mapped file, and memory is set to %s; "
@@ -41,30 +41,30 @@ int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, in
     for (int stride = 1; stride < shape->n_blocks && !plan.boundary_stride; stride++) {
         StudyPlan more = plan;
         more.boundary_stride = stride;
-        if (total(&more, shape, corpus) <= memory) plan = more;
+        if (total(&more, shape, corpus, kernels) <= memory) plan = more;
     }
     StudyPlan more = plan;
     more.keep_logits = true;
-    if (total(&more, shape, corpus) <= memory) plan = more;
+    if (total(&more, shape, corpus, kernels) <= memory) plan = more;
     more = plan;
     more.network.resident = true;
-    if (total(&more, shape, corpus) <= memory) plan = more;
+    if (total(&more, shape, corpus, kernels) <= memory) plan = more;
     more = plan;
-    more.backward.keep = true;
-    if (total(&more, shape, corpus) <= memory) plan = more;
+    more.backward.keep = !kernels_have_parts(kernels);
+    if (total(&more, shape, corpus, kernels) <= memory) plan = more;
     for (int64_t rows = 2048; rows > corpus->longest && rows > plan.backward.rows; rows /= 2) {
         more = plan;
         more.backward.rows = rows;
-        if (total(&more, shape, corpus) <= memory) plan = more;
+        if (total(&more, shape, corpus, kernels) <= memory) plan = more;
     }
     for (int64_t rows = 8192; rows > corpus->longest; rows /= 2) {
         more = plan;
         more.network.chunk_rows = rows;
-        if (total(&more, shape, corpus) > memory) continue;
+        if (total(&more, shape, corpus, kernels) > memory) continue;
         plan = more;
         break;
     }
-    plan.bytes = total(&plan, shape, corpus);
+    plan.bytes = total(&plan, shape, corpus, kernels);
     *out = plan;
     return OK;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/measure/device_noise.h"
 #include "core/measure/internal.h"
 
 bool replacement_per_window(const MapEntry *entry)
@@ -37,13 +38,23 @@ static int evidence_for(const Evidence **out, Evidence *room, Replacement *r, co
     return calibration_evidence(room, r->sequential, entry->layer);
 }
 
-/* Once the first weights are made, so that a replacement whose weights nobody asks for costs nothing. */
-static int open_sequential(Replacement *r)
+static bool any_sequential(const Replacement *r)
 {
     bool any = false;
     for (int i = 0; i < r->map->n; i++) any |= is_sequential(&r->map->entry[i]);
-    if (!any || r->sequential || !r->study->calibration_corpus) return OK;
+    return any;
+}
+
+/* Once the first weights are made, so that a replacement whose weights nobody asks for costs nothing. */
+static int open_sequential(Replacement *r)
+{
+    if (!any_sequential(r) || r->sequential || !r->study->calibration_corpus) return OK;
     return calibration_open(&r->sequential, r->study->model, r->study->calibration_corpus, r->study->kernels, 0, true);
+}
+
+static PerturbationError *error_of(const Replacement *r, const MapEntry *entry, int window)
+{
+    return &r->error[(entry - r->map->entry) * r->study->corpus->n_windows + window];
 }
 
 static int weights(void *context, float *out, const float *clean, int layer, int window)
@@ -53,7 +64,7 @@ static int weights(void *context, float *out, const float *clean, int layer, int
     const Layer *shape = model_layer(r->study->model, layer);
     LayerWeights w = { clean, shape->rows, shape->cols, layer };
     Draw draw = { r->study->seed, r->map->draw, window };
-    PerturbationError *error = &r->error[(entry - r->map->entry) * r->study->corpus->n_windows + window];
+    PerturbationError *error = error_of(r, entry, window);
     const Evidence *evidence;
     Evidence room;
     int status = open_sequential(r);
@@ -68,13 +79,25 @@ static int weights(void *context, float *out, const float *clean, int layer, int
     return calibration_replace(r->sequential, layer, out);
 }
 
+/* Shared noise that the inputs of later layers see has to be on the host too. */
+static int device_weights(void *context, bool *made, float *out, const float *clean, int layer, int window)
+{
+    Replacement *r = context;
+    const MapEntry *entry = r->of_layer[layer];
+    const Draw draw = { r->study->seed, r->map->draw, window };
+    *made = false;
+    if (!replacement_per_window(entry) && any_sequential(r)) return OK;
+    int status = device_noise(made, out, error_of(r, entry, window), r->study, entry, clean, draw, replacement_factor(r->map));
+    return status == OK ? OK : err_context(status, "%s", model_layer(r->study->model, layer)->name);
+}
+
 void replacement_init(Replacement *out, Study *study, const LayerMap *map)
 {
     *out = (Replacement){ .study = study, .map = map };
     out->of_layer = xcalloc((size_t)model_layer_count(study->model), sizeof *out->of_layer);
     out->error = xcalloc((size_t)(map->n * study->corpus->n_windows), sizeof *out->error);
     for (int i = 0; i < map->n; i++) out->of_layer[map->entry[i].layer] = &map->entry[i];
-    out->patch = (Patch){ out, mode, weights };
+    out->patch = (Patch){ out, mode, weights, device_weights };
 }
 
 void replacement_free(Replacement *r)

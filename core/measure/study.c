@@ -84,9 +84,9 @@ static int clean_losses(Study *study)
     int n = study->corpus->n_windows;
     double *unused = xcalloc(2 * (size_t)n, sizeof *unused);
     study->clean_nll = xcalloc((size_t)n, sizeof *study->clean_nll);
-    study_losses(study, study->net, study->x, true, study->clean_nll, unused, unused + n);
+    int status = study_losses(study, study->net, study->x, true, study->clean_nll, unused, unused + n);
     free(unused);
-    int status = window_means(study->clean_nll, study->corpus);
+    if (status == OK) status = window_means(study->clean_nll, study->corpus);
     return status == OK ? OK : err_context(status, "%s, unperturbed", model_path(study->model));
 }
 

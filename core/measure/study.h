@@ -44,7 +44,7 @@ typedef struct {
 typedef struct Study Study;
 
 /* ERR_MEMORY where even the leanest plan does not fit; says what would. */
-int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, int64_t memory);
+int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, const Kernels *kernels, int64_t memory);
 
 /* The model, the corpus and the store (NULL: nothing is kept) must outlive the study.  Runs nothing yet. */
 int  study_open(Study **out, const Model *model, const Corpus *corpus, const Kernels *kernels, const StudyPlan *plan,

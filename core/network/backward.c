@@ -18,7 +18,7 @@ typedef struct {
     float *dnormed;                         /* [rows][width] */
     float *dq, *dattended, *dk, *dv;
     float *dhidden, *dup;
-    float *logits, *dhead;                  /* [HEAD_ROWS][vocabulary], [HEAD_ROWS][width] */
+    float *logits, *dhead;                  /* [head_rows of the back end][vocabulary], [..][width] */
     float *minus_sine;                      /* the rotation backwards */
     Activations *kept;                      /* [n_blocks]; without the keep of the plan only input is there  */
     Activations at_work;                    /* scratch that all blocks share, and one block's activations if not kept */
@@ -33,12 +33,12 @@ static int64_t kept_floats(const ModelShape *m)
     return 2 * (int64_t)m->width + 3 * q_floats(m) + 3 * kv_floats(m) + 2 * (int64_t)m->feed_forward;
 }
 
-int64_t backward_bytes(const ModelShape *m, const BackwardPlan *plan, int longest)
+int64_t backward_bytes(const ModelShape *m, const Kernels *kernels, const BackwardPlan *plan, int longest)
 {
     int64_t rows = plan->rows > longest ? plan->rows : longest;
     int64_t scratch = 6 * (int64_t)m->width + 4 * q_floats(m) + 2 * kv_floats(m) + 3 * (int64_t)m->feed_forward;     /* the attention's own included */
-    int64_t kept = plan->keep ? m->n_blocks * kept_floats(m) : (int64_t)m->n_blocks * m->width + kept_floats(m);
-    int64_t head = (int64_t)HEAD_ROWS * (m->vocabulary + m->width);
+    int64_t kept = plan->keep && !kernels_have_parts(kernels) ? m->n_blocks * kept_floats(m) : (int64_t)m->n_blocks * m->width + kept_floats(m);
+    int64_t head = (int64_t)kernels->head_rows * (m->vocabulary + m->width);
     return (rows * (scratch + kept) + head + (int64_t)longest * m->head_dim / 2) * (int64_t)sizeof(float);
 }
 
@@ -87,7 +87,7 @@ static void pass_init(Pass *p)
     p->dq = k->alloc(rows * q_floats(m)), p->dattended = k->alloc(rows * q_floats(m));
     p->dk = k->alloc(rows * kv_floats(m)), p->dv = k->alloc(rows * kv_floats(m));
     p->dhidden = k->alloc(rows * m->feed_forward), p->dup = k->alloc(rows * m->feed_forward);
-    p->logits = k->alloc((int64_t)HEAD_ROWS * m->vocabulary), p->dhead = k->alloc((int64_t)HEAD_ROWS * m->width);
+    p->logits = k->alloc((int64_t)k->head_rows * m->vocabulary), p->dhead = k->alloc((int64_t)k->head_rows * m->width);
     p->minus_sine = k->alloc(half);
     float *host = xmalloc(sizeof *host * (size_t)(half ? half : 1));
     k->download(host, p->net->sine, half);
@@ -134,7 +134,12 @@ static int forward(Pass *p)
         if (interrupt_requested()) FAIL(ERR_INTERRUPTED, "interrupted");
         Activations a = activations_of(p, b);
         TRY(block_weights(p->net, b, p->patch));
-        TRY(block_forward(p->net, p->x, &p->chunk, b, p->patch, &a));
+        if (takes_parts(p->net)) {          /* what is inside a part comes with the way back */
+            p->net->kernels->copy(a.input, p->x, p->chunk.rows * p->net->shape->width);
+            TRY(block_parts(p->net, p->x, &p->chunk, b, p->patch));
+        } else {
+            TRY(block_forward(p->net, p->x, &p->chunk, b, p->patch, &a));
+        }
     }
     return OK;
 }
@@ -147,7 +152,7 @@ static int head_rows(Pass *p, int segment, int first, int64_t row, int n)
     const float *x = p->x + row * m->width;
     int64_t zero = 0;
     Ragged one = { 1, &n, &zero };
-    network_logits(p->net, p->logits, x, n);
+    TRY(network_logits(p->net, p->logits, x, n));
     TRY(p->visitor->loss(p->visitor->context, p->logits, segment, first, n));
     k->matmul_backward(p->dhead, p->logits, p->net->head, 0, &one, m->width, m->vocabulary, 0);
     k->rms_norm_backward(p->dx + row * m->width, p->dhead, x, p->net->final_norm, n, m->width, m->norm_epsilon);
@@ -156,14 +161,14 @@ static int head_rows(Pass *p, int segment, int first, int64_t row, int n)
 
 static int head(Pass *p, const Corpus *corpus)
 {
-    const int width = p->net->shape->width;
+    const int width = p->net->shape->width, most = p->net->kernels->head_rows;
     float *zeros = xcalloc((size_t)(p->chunk.rows * width), sizeof *zeros);     /* rows whose logits are not asked for */
     p->net->kernels->upload(p->dx, zeros, p->chunk.rows * width);
     free(zeros);
     for (int i = 0; i < p->chunk.batch.n; i++) {
         const Segment *segment = &corpus->segment[p->first_segment + i];
-        for (int first = segment->first_scored; first < segment->length; first += HEAD_ROWS) {
-            int n = segment->length - first < HEAD_ROWS ? segment->length - first : HEAD_ROWS;
+        for (int first = segment->first_scored; first < segment->length; first += most) {
+            int n = segment->length - first < most ? segment->length - first : most;
             TRY(head_rows(p, p->first_segment + i, first, p->chunk.batch.offset[i] + first, n));
         }
     }
@@ -175,7 +180,7 @@ static int layer_backward(Pass *p, float *dinput, const float *dy, const float *
 {
     Network *net = p->net;
     LayerGradient g = { .layer = model_layer_index(block, type), .first_segment = p->first_segment, .batch = p->chunk.batch, .dy = dy, .x = x };
-    g.clean = net->plan.resident ? net->weight[block][type] : net->streamed[type];
+    g.clean = clean_weights(net, block, type);
     layer_size(&g.rows, &g.cols, net->shape, type);
     TRY(layer_weights(&g.w, &g.w_stride, net, &p->chunk, 0, p->chunk.batch.n, block, type, p->patch));
     TRY(p->visitor->layer(p->visitor->context, &g));
@@ -232,7 +237,8 @@ static int attention_part_backward(Pass *p, int b, const Activations *a, bool lo
     return OK;
 }
 
-/* The block's activations again, from its kept input, to the same bits. */
+/* The block's activations again, from its kept input: to the same bits, or those of the single operations where the forward pass
+ * went through parts. */
 static int recompute(Pass *p, int b, Activations *a)
 {
     const float *input = a->input;
@@ -260,7 +266,8 @@ int network_backward(Network *net, const Corpus *corpus, const Layout *layout, i
                      const Patch *patch, const GradientVisitor *visitor)
 {
     int64_t *offset = xmalloc(sizeof *offset * (size_t)(layout->n - first));
-    Pass p = { .net = net, .plan = plan, .patch = patch, .visitor = visitor, .first_segment = first };
+    const BackwardPlan own = { plan->keep && !kernels_have_parts(net->kernels), plan->rows };
+    Pass p = { .net = net, .plan = &own, .patch = patch, .visitor = visitor, .first_segment = first };
     Layout part = { .n = n, .length = layout->length + first, .window = layout->window + first };
     p.chunk = chunk_from(&part, 0, INT64_MAX, offset);
     part.offset = offset;
@@ -274,5 +281,5 @@ int network_backward(Network *net, const Corpus *corpus, const Layout *layout, i
     if (status == OK) status = backward(&p);
     pass_free(&p);
     free(offset);
-    return status;
+    return kernels_status_after(net->kernels, status);
 }

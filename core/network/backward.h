@@ -6,7 +6,8 @@
  * The loss is the visitor's: it turns the logits into their gradient.  What becomes of dy and x is the visitor's
  * too, so that no weight gradient need ever be stored: all that this pass holds beside the weights are the activations of
  * the segments that pass together, or, in the lean plan, the inputs of their blocks and one block's activations, which are
- * computed again.  Both plans give the same bits.
+ * computed again.  Both plans give the same bits.  A back end
+ * that has the parts of a block as operations gives the losses of its forward pass, and always passes in the lean plan.
  *
  * Derivatives: chain rule through the forward pass of network.h; those of single operations stand in kernels.h.
  */
@@ -18,7 +19,7 @@
 enum { BACKWARD_SEGMENTS = 8 };     /* at most so many pass together */
 
 typedef struct {
-    bool keep;                      /* keep the activations of all blocks; otherwise their inputs    */
+    bool keep;                      /* keep the activations of all blocks; otherwise their inputs (always, where the back end has parts) */
     int64_t rows;                   /* rows that pass together (at least a segment)                   */
 } BackwardPlan;
 
@@ -43,14 +44,14 @@ typedef struct {
 } GradientVisitor;
 
 /* Bytes beyond network_bytes (and network_patch_bytes where weights are patched). */
-int64_t backward_bytes(const ModelShape *shape, const BackwardPlan *plan, int longest);
+int64_t backward_bytes(const ModelShape *shape, const Kernels *kernels, const BackwardPlan *plan, int longest);
 
 /* Segments that pass together from `first` on: as many as the plan's rows hold, and no more than may have
  * weights of their own at once. */
 int backward_segments(const Layout *layout, int first, const BackwardPlan *plan);
 
-/* Forward and backward over segments [first, first + n), n as backward_segments has it.  ERR_INTERRUPTED, or what
- * the patch or the visitor returns. */
+/* Forward and backward over segments [first, first + n), n as backward_segments has it.  ERR_INTERRUPTED, ERR_DEVICE, or
+ * what the patch or the visitor returns. */
 int network_backward(Network *network, const Corpus *corpus, const Layout *layout, int first, int n, const BackwardPlan *plan,
                      const Patch *patch, const GradientVisitor *visitor);
 

@@ -1,26 +1,10 @@
 /*
- * block.c - one transformer block over all segments, with patched weights where asked
+ * block.c - one transformer block over all segments, operation by operation
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/base/err.h"
 #include "core/network/internal.h"
-
-void layer_size(int64_t *rows, int64_t *cols, const ModelShape *s, WeightKind type)
-{
-    int64_t q = (int64_t)s->n_heads * s->head_dim, kv = (int64_t)s->n_kv_heads * s->head_dim;
-    *rows = type == WEIGHT_Q ? q : type == WEIGHT_K || type == WEIGHT_V ? kv
-          : type == WEIGHT_GATE || type == WEIGHT_UP ? s->feed_forward : s->width;
-    *cols = type == WEIGHT_O ? q : type == WEIGHT_DOWN ? s->feed_forward : s->width;
-}
-
-int64_t layer_floats(const ModelShape *shape, WeightKind type)
-{
-    int64_t rows, cols;
-    layer_size(&rows, &cols, shape, type);
-    return rows * cols;
-}
 
 void multiply(const Network *net, float *out, const float *x, const float *w, int64_t w_stride, const float *bias,
               const Ragged *batch, int64_t cols, int64_t rows)
@@ -28,104 +12,10 @@ void multiply(const Network *net, float *out, const float *x, const float *w, in
     (net->other_rounding ? net->kernels->matmul_halves : net->kernels->matmul)(out, rows, x, w, w_stride, bias, batch, (int)cols, (int)rows);
 }
 
-static int stream_weights(Network *net, int block)
-{
-    if (net->plan.resident || net->streamed_block == block) return OK;
-    net->streamed_block = -1;
-    for (int type = 0; type < LAYER_TYPES; type++) {
-        int64_t rows, cols;
-        layer_size(&rows, &cols, net->shape, type);
-        TRY(upload_rows(net->streamed[type], net, type, block, rows, cols));
-    }
-    net->streamed_block = block;
-    return OK;
-}
-
-PatchMode patch_mode(const Patch *patch, int block, WeightKind type)
-{
-    return patch ? patch->mode(patch->context, model_layer_index(block, type)) : PATCH_NONE;
-}
-
-/* Host copies while a patch is made: only a network that is patched pays for them. */
-static void make_room(Network *net)
-{
-    if (net->patched_host) return;
-    net->patched_host = xmalloc(sizeof(float) * (size_t)(PATCH_BATCH * net->largest));
-}
-
-/* Weights that all windows share are made once, before the chunks. */
-static int make_shared(Network *net, int block, const Patch *patch)
-{
-    for (int type = 0; type < LAYER_TYPES; type++) {
-        if (patch_mode(patch, block, type) != PATCH_SHARED) continue;
-        int64_t rows, cols;
-        layer_size(&rows, &cols, net->shape, type);
-        make_room(net);
-        TRY(read_rows(net->clean, net->model, type, block, 0, rows, cols));
-        TRY(patch->weights(patch->context, net->patched_host, net->clean, model_layer_index(block, type), 0));
-        if (!net->shared[type]) net->shared[type] = net->kernels->alloc(rows * cols);
-        net->kernels->upload(net->shared[type], net->patched_host, rows * cols);
-    }
-    return OK;
-}
-
-int block_weights(Network *net, int block, const Patch *patch)
-{
-    TRY(stream_weights(net, block));
-    return make_shared(net, block, patch);
-}
-
-/* Makes the weights of segments [first, first + n) of the chunk side by side, a window a thread: of neighbours from
- * one window the first makes them and the others copy. */
-static int make_per_window(Network *net, const Chunk *chunk, int first, int n, int layer, int64_t floats, const Patch *patch)
-{
-    const int *window = chunk->window + first;
-    int status = OK;
-    char *sentence = NULL;
-#pragma omp parallel for schedule(dynamic) num_threads(kernels_threads())
-    for (int i = 0; i < n; i++) {
-        if (i > 0 && window[i] == window[i - 1]) continue;
-        int code = patch->weights(patch->context, net->patched_host + i * floats, net->clean, layer, window[i]);
-        if (code == OK) continue;
-#pragma omp critical
-        if (!sentence) {
-            sentence = xstrdup(err_last());
-            status = code;
-        }
-    }
-    if (sentence) err_set(status, "%s", sentence);
-    free(sentence);
-    for (int i = 1; i < n && status == OK; i++)
-        if (window[i] == window[i - 1])
-            memcpy(net->patched_host + i * floats, net->patched_host + (i - 1) * floats, sizeof(float) * (size_t)floats);
-    return status;
-}
-
-int layer_weights(const float **w, int64_t *stride, Network *net, const Chunk *chunk, int first, int n, int block, WeightKind type,
-                  const Patch *patch)
-{
-    PatchMode mode = patch_mode(patch, block, type);
-    *stride = 0;
-    *w = mode == PATCH_SHARED ? net->shared[type] : net->plan.resident ? net->weight[block][type] : net->streamed[type];
-    if (mode != PATCH_PER_WINDOW) return OK;
-    int64_t rows, cols;
-    layer_size(&rows, &cols, net->shape, type);
-    make_room(net);
-    TRY(read_rows(net->clean, net->model, type, block, 0, rows, cols));
-    if (!net->per_window) net->per_window = net->kernels->alloc(PATCH_BATCH * net->largest);
-    TRY(make_per_window(net, chunk, first, n, model_layer_index(block, type), rows * cols, patch));
-    net->kernels->upload(net->per_window, net->patched_host, n * rows * cols);
-    *w = net->per_window;
-    *stride = rows * cols;
-    return OK;
-}
-
 /* out = W x (+ bias) with the clean, the shared patched or each window's own W. */
 static int linear(Network *net, float *out, const float *x, const Chunk *chunk, int block, WeightKind type, const Patch *patch)
 {
-    static const int bias_of[LAYER_TYPES] = { [WEIGHT_Q] = WEIGHT_Q_BIAS, [WEIGHT_K] = WEIGHT_K_BIAS,
-                                              [WEIGHT_V] = WEIGHT_V_BIAS, [WEIGHT_O] = WEIGHT_O_BIAS };
-    const float *bias = bias_of[type] ? net->weight[block][bias_of[type]] : NULL;
+    const float *bias = layer_bias(net, block, type);
     int64_t rows, cols, stride;
     const float *w;
     layer_size(&rows, &cols, net->shape, type);
@@ -233,9 +123,10 @@ int network_block(Network *net, float *x, const Layout *layout, int block, const
     int status = OK;
     for (int first = 0; first < layout->n && status == OK;) {
         Chunk chunk = chunk_from(layout, first, net->plan.chunk_rows, offset);
-        status = block_forward(net, x + layout->offset[first] * net->shape->width, &chunk, block, patch, &net->scratch);
+        float *rows = x + layout->offset[first] * net->shape->width;
+        status = takes_parts(net) ? block_parts(net, rows, &chunk, block, patch) : block_forward(net, rows, &chunk, block, patch, &net->scratch);
         first += chunk.batch.n;
     }
     free(offset);
-    return status;
+    return kernels_status_after(net->kernels, status);
 }

@@ -48,5 +48,5 @@ int network_block_inputs(Network *net, float *x, const Layout *layout, int block
         first += chunk.batch.n;
     }
     free(offset);
-    return status;
+    return kernels_status_after(net->kernels, status);
 }

@@ -5,6 +5,7 @@
 #define CORE_NETWORK_INTERNAL_H
 
 #include "core/network/backward.h"
+#include "core/network/device.h"
 #include "core/network/network.h"
 
 enum {
@@ -34,18 +35,22 @@ struct Network {
     float *streamed[LAYER_TYPES];           /* the layers of streamed_block where they are not resident    */
     int streamed_block;
     float *shared[LAYER_TYPES];             /* patched weights of the current block, one for all windows   */
-    float *per_window;                      /* patched weights of PATCH_BATCH windows                      */
+    float *per_window[LAYER_TYPES];         /* patched weights of PATCH_BATCH windows; all in the first where the back end has no parts */
     float *final_norm, *head;
     float *cosine, *sine;                   /* [positions][head_dim/2] */
     int positions;
     float *clean, *patched_host;            /* host copies while a patch is made; NULL before the first */
     int64_t largest;                        /* floats of the largest layer       */
     Activations scratch;
-    float *head_normed;                     /* [HEAD_ROWS][width]                */
+    float *head_normed;                     /* [head_rows of the back end][width] */
 };
 
 int64_t layer_floats(const ModelShape *shape, WeightKind type);
 void layer_size(int64_t *rows, int64_t *cols, const ModelShape *shape, WeightKind type);
+
+/* NULL where the layer has none; the model's own weights in the back end's memory, once block_weights has been called. */
+const float *layer_bias(const Network *network, int block, WeightKind type);
+const float *clean_weights(const Network *network, int block, WeightKind type);
 
 /* The product that the current rounding asks for; arguments as Kernels.matmul. */
 void multiply(const Network *net, float *out, const float *x, const float *w, int64_t w_stride, const float *bias,
@@ -80,6 +85,10 @@ int block_forward(Network *net, float *x, const Chunk *chunk, int block, const P
 
 /* The same up to gate and up: all that a backward pass needs of a block.  x becomes its middle. */
 int block_activations(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch, Activations *a);
+
+/* Does the current pass use the back end's parts of a block?  The rows x through both of them, in the place of block_forward. */
+bool takes_parts(const Network *network);
+int  block_parts(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch);
 
 /* The weights that a layer of this chunk works with: with *stride != 0 each segment's own, made anew in net->per_window
  * for segments [first, first + n), n <= PATCH_BATCH. */

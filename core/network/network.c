@@ -57,20 +57,21 @@ static int64_t scratch_rows(const NetworkPlan *plan, int longest)
     return rows > SAMPLE_GROUP ? rows : SAMPLE_GROUP;
 }
 
-int64_t network_bytes(const ModelShape *s, const NetworkPlan *plan, int longest)
+int64_t network_bytes(const ModelShape *s, const Kernels *kernels, const NetworkPlan *plan, int longest)
 {
     int64_t floats = (plan->resident ? s->n_blocks : 1) * block_floats(s);
     floats += scratch_rows(plan, longest) * row_floats(s);
-    if (!plan->headless) floats += (int64_t)s->vocabulary * s->width + (int64_t)HEAD_ROWS * (s->vocabulary + s->width);
+    if (!plan->headless) floats += (int64_t)s->vocabulary * s->width + (int64_t)kernels->head_rows * (s->vocabulary + s->width);
     floats += (int64_t)longest * s->head_dim;                           /* rotary tables */
     floats += largest_layer(s);                                         /* a layer on its way to the back end */
     return floats * (int64_t)sizeof(float);
 }
 
 /* The weights of PATCH_BATCH windows here and on the back end, and a block that all windows share. */
-int64_t network_patch_bytes(const ModelShape *s)
+int64_t network_patch_bytes(const ModelShape *s, const Kernels *kernels)
 {
-    return (2 * PATCH_BATCH * largest_layer(s) + block_floats(s)) * (int64_t)sizeof(float);
+    const int64_t per_window = kernels_have_parts(kernels) ? block_floats(s) : largest_layer(s);
+    return (PATCH_BATCH * (largest_layer(s) + per_window) + block_floats(s)) * (int64_t)sizeof(float);
 }
 
 int upload_rows(float *device, Network *net, WeightKind kind, int block, int64_t rows, int64_t cols)
@@ -91,7 +92,9 @@ int read_weight(float **out, Network *net, WeightKind kind, int block)
     if (!tensor) return OK;
     int64_t rows = tensor->shape[0], cols = tensor->rank > 1 ? tensor->shape[1] : 1;
     *out = net->kernels->alloc(rows * cols);    /* network_close releases it on failure */
-    return upload_rows(*out, net, kind, block, rows, cols);
+    TRY(upload_rows(*out, net, kind, block, rows, cols));
+    if (kind <= WEIGHT_DOWN || kind == WEIGHT_HEAD) kernels_settle(net->kernels, *out, rows * cols);
+    return OK;
 }
 
 /* Conversion to float32 shared among threads; a row's values do not depend on the split. */
@@ -158,7 +161,7 @@ static void make_scratch(Network *net, int longest)
         .q = k->alloc(rows * q), .attended = k->alloc(rows * q), .k = k->alloc(rows * kv), .v = k->alloc(rows * kv),
         .gate = k->alloc(rows * s->feed_forward), .up = k->alloc(rows * s->feed_forward),
     };
-    net->head_normed = k->alloc((int64_t)HEAD_ROWS * s->width);
+    net->head_normed = k->alloc((int64_t)k->head_rows * s->width);
     net->largest = largest_layer(s);
     net->clean = xmalloc(sizeof(float) * (size_t)net->largest);
     if (net->plan.resident) return;
@@ -173,7 +176,7 @@ int network_open(Network **out, const Model *model, const Kernels *kernels, cons
     net->positions = longest;
     make_rotary(net, longest);
     make_scratch(net, longest);
-    int status = read_resident(net);
+    int status = kernels_status_after(kernels, read_resident(net));
     if (status != OK) network_close(&net);
     *out = net;
     return status;
@@ -189,10 +192,11 @@ void network_close(Network **network)
     for (int kind = 0; kind < LAYER_TYPES; kind++) {
         release(net->streamed[kind]);
         release(net->shared[kind]);
+        release(net->per_window[kind]);
     }
     Activations *s = &net->scratch;
     float *all[] = { s->normed, s->added, s->q, s->k, s->v, s->attended, s->gate, s->up, net->head_normed,
-                     net->final_norm, net->head, net->cosine, net->sine, net->per_window };
+                     net->final_norm, net->head, net->cosine, net->sine };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) release(all[i]);
     free(net->clean);
     free(net->patched_host);
@@ -215,7 +219,7 @@ int network_embed(Network *net, float *x, const Layout *layout, const Corpus *co
     return status;
 }
 
-void network_logits(Network *net, float *logits, const float *x, int rows)
+int network_logits(Network *net, float *logits, const float *x, int rows)
 {
     const ModelShape *s = net->shape;
     const Kernels *k = net->kernels;
@@ -223,6 +227,7 @@ void network_logits(Network *net, float *logits, const float *x, int rows)
     Ragged one = { 1, &rows, &zero };
     k->rms_norm(net->head_normed, x, net->final_norm, rows, s->width, s->norm_epsilon);
     multiply(net, logits, net->head_normed, net->head, 0, NULL, &one, s->width, s->vocabulary);
+    return kernels_status(k);
 }
 
 bool network_set_rounding(Network *net, bool other)

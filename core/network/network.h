@@ -8,7 +8,7 @@
  * (LLaMA, arXiv 2302.13971; biases of Qwen2 and the per-head norms of Qwen3 where the model has them.)
  *
  * Layer-major: all segments pass block b before block b+1, in chunks of whole segments, so that each
- * weight is made ready once a pass.  The residual stream of all segments is the caller's.  What comes
+ * weight is made ready once a pass.  What is computed on a device is checked (ERR_DEVICE) before it is returned.  The residual stream of all segments is the caller's.  What comes
  * out for a segment depends on that segment and the weights alone.
  */
 #ifndef CORE_NETWORK_NETWORK_H
@@ -39,6 +39,9 @@ typedef struct {
     /* out [rows][cols] = the weights of this layer for this window (0 when shared); clean = its own.
      * Called from several threads at once for different windows. */
     int (*weights)(void *context, float *out, const float *clean, int layer, int window);
+    /* The same in the back end's memory, out and clean there: *made = true where it can, and weights is not asked then.
+     * NULL: never. */
+    int (*device_weights)(void *context, bool *made, float *out, const float *clean, int layer, int window);
 } Patch;
 
 typedef struct {
@@ -47,11 +50,11 @@ typedef struct {
     int64_t chunk_rows;             /* rows of the residual stream that pass a block together (at least a segment) */
 } NetworkPlan;
 
-/* Bytes that a network of this plan takes, its scratch for segments of `longest` rows included. */
-int64_t network_bytes(const ModelShape *shape, const NetworkPlan *plan, int longest);
+/* Bytes that a network of this plan takes on a back end, its scratch for segments of `longest` rows included. */
+int64_t network_bytes(const ModelShape *shape, const Kernels *kernels, const NetworkPlan *plan, int longest);
 
 /* And what is added once weights are patched. */
-int64_t network_patch_bytes(const ModelShape *shape);
+int64_t network_patch_bytes(const ModelShape *shape, const Kernels *kernels);
 
 /* Reads what stays resident.  The model must outlive the network. */
 int  network_open(Network **out, const Model *model, const Kernels *kernels, const NetworkPlan *plan, int longest);
@@ -63,9 +66,8 @@ int network_embed(Network *network, float *x, const Layout *layout, const Corpus
 /* Takes x through one block, with patched weights where patch (may be NULL) says so. */
 int network_block(Network *network, float *x, const Layout *layout, int block, const Patch *patch);
 
-/* logits [rows][vocabulary] of the n consecutive rows at x; at most HEAD_ROWS of them. */
-enum { HEAD_ROWS = 128 };
-void network_logits(Network *network, float *logits, const float *x, int rows);
+/* logits [rows][vocabulary] of so many consecutive rows at x; at most the back end's head_rows. */
+int network_logits(Network *network, float *logits, const float *x, int rows);
 
 /* Samples windows [window, window + windows) of `length` ids at temperature 1, each continuing its own first[i]; out is
  * [windows][length] with out[i][0] = first[i].  Id t of window w uses the uniform number at (seed,

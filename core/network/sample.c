@@ -96,8 +96,9 @@ static int step(Sampler *s, int32_t *out, int first, int windows, int t, int win
     free(embedded);
     if (status == OK) status = step_blocks(s, t);
     if (status != OK) return status;
-    network_logits(net, s->logits, s->x, SAMPLE_GROUP);
+    TRY(network_logits(net, s->logits, s->x, SAMPLE_GROUP));
     net->kernels->download(s->host, s->logits, SAMPLE_GROUP * (int64_t)m->vocabulary);
+    TRY(kernels_status(net->kernels));
 #pragma omp parallel for schedule(dynamic) num_threads(kernels_threads())
     for (int g = 0; g < SAMPLE_GROUP; g++)
         if (first + g < windows)

@@ -50,49 +50,54 @@ static void add_scaled(float *out, const float *w, int64_t n, double sigma)
 
 typedef void (*Fill)(float *out, int64_t n, uint64_t seed, uint64_t stream, uint64_t first);
 
-static void add_noise(float *out, const LayerWeights *layer, const Options *options, uint64_t seed, uint64_t stream, Fill fill)
+static void add_noise(float *out, const LayerWeights *layer, const NoiseForm *form, uint64_t seed, Fill fill)
 {
-    const int64_t rows = layer->rows, cols = layer->cols;
-    const double t = sqrt(options_number(options, "t2"));
-    const int by_group = strcmp(options_text(options, "scale"), "group") == 0;
-    const int64_t width = by_group ? options_integer(options, "group") : cols;
-    const double sigma_of_matrix = t * sqrt(sum_of_squares(layer->w, rows * cols) / (double)(rows * cols));
+    const int64_t rows = layer->rows, cols = layer->cols, width = form->group ? form->group : cols;
+    const double sigma_of_matrix = form->t * sqrt(sum_of_squares(layer->w, rows * cols) / (double)(rows * cols));
 
     #pragma omp parallel for schedule(static) if (rows * cols >= PARALLEL_WEIGHTS)
     for (int64_t r = 0; r < rows; r++) {
-        fill(out + r * cols, cols, seed, stream, (uint64_t)(r * cols));
+        fill(out + r * cols, cols, seed, form->stream, (uint64_t)(r * cols));
         for (int64_t c = 0; c < cols; c += width) {
             const int64_t n = width < cols - c ? width : cols - c;
             const float *w = layer->w + r * cols + c;
-            const double sigma = by_group ? t * sqrt(sum_of_squares(w, n) / (double)n) : sigma_of_matrix;
+            const double sigma = form->group ? form->t * sqrt(sum_of_squares(w, n) / (double)n) : sigma_of_matrix;
             add_scaled(out + r * cols + c, w, n, sigma);
         }
     }
 }
 
-static uint64_t noise_stream(RngPurpose purpose, int layer, Draw draw, const Options *options)
+static NoiseForm noise_form(RngPurpose purpose, int layer, const Options *options, Draw draw)
 {
-    return rng_stream(purpose, layer, draw.draw, noise_per_sequence(options) ? draw.sequence : 0);
+    const bool by_group = strcmp(options_text(options, "scale"), "group") == 0;
+    return (NoiseForm){ .t = sqrt(options_number(options, "t2")), .group = by_group ? options_integer(options, "group") : 0,
+                        .signs = purpose == RNG_SIGN,
+                        .stream = rng_stream(purpose, layer, draw.draw, noise_per_sequence(options) ? draw.sequence : 0) };
 }
+
+static void gaussian_form(NoiseForm *out, int layer, const Options *options, Draw draw) { *out = noise_form(RNG_NOISE, layer, options, draw); }
+static void sign_form(NoiseForm *out, int layer, const Options *options, Draw draw) { *out = noise_form(RNG_SIGN, layer, options, draw); }
 
 static int gaussian_apply(float *out, const LayerWeights *layer, const Options *options, Draw draw)
 {
-    add_noise(out, layer, options, draw.seed, noise_stream(RNG_NOISE, layer->layer, draw, options), rng_normals);
+    const NoiseForm form = noise_form(RNG_NOISE, layer->layer, options, draw);
+    add_noise(out, layer, &form, draw.seed, rng_normals);
     return OK;
 }
 
 static int sign_apply(float *out, const LayerWeights *layer, const Options *options, Draw draw)
 {
-    add_noise(out, layer, options, draw.seed, noise_stream(RNG_SIGN, layer->layer, draw, options), rng_signs);
+    const NoiseForm form = noise_form(RNG_SIGN, layer->layer, options, draw);
+    add_noise(out, layer, &form, draw.seed, rng_signs);
     return OK;
 }
 
 const Perturbation perturbation_gaussian = {
     .name = "gaussian", .summary = "Gaussian noise of relative error t2", .version = 1,
-    .options = noise_options, .random = noise_random, .per_sequence = noise_per_sequence, .apply = gaussian_apply, .check = noise_check,
+    .options = noise_options, .random = noise_random, .per_sequence = noise_per_sequence, .apply = gaussian_apply, .noise = gaussian_form, .check = noise_check,
 };
 
 const Perturbation perturbation_sign = {
     .name = "sign", .summary = "random signs of relative error t2: the norm is exact in every draw", .version = 1,
-    .options = noise_options, .random = noise_random, .per_sequence = noise_per_sequence, .apply = sign_apply, .check = noise_check,
+    .options = noise_options, .random = noise_random, .per_sequence = noise_per_sequence, .apply = sign_apply, .noise = sign_form, .check = noise_check,
 };

@@ -36,6 +36,10 @@ typedef struct {
     const double *input_mean;       /* [cols] mean |x_j| */
 } Evidence;
 
+/* Noise as a back end can make it, see Kernels.noise: W^ = float32(W + sigma z), sigma = t rms of the `group` weights of a row, or of
+ * the matrix where group is 0; z normal, or signs, at (seed of the draw, stream, index of the weight). */
+typedef struct { double t; int64_t group; bool signs; uint64_t stream; } NoiseForm;
+
 typedef struct Perturbation {
     const char *name, *summary;
     int version;                    /* part of the key: raised when results change */
@@ -49,6 +53,9 @@ typedef struct Perturbation {
 
     /* Noise: out [rows][cols] = W^.  out and w do not overlap. */
     int (*apply)(float *out, const LayerWeights *weights, const Options *options, Draw draw);
+
+    /* What apply does, for a back end that does it itself.  NULL: this is no such noise. */
+    void (*noise)(NoiseForm *out, int layer, const Options *options, Draw draw);
 
     /* Quantizers, in the place of apply.  out is empty on entry and the caller's to free, after a failure too. */
     int (*encode)(Packed *out, const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw);

@@ -53,7 +53,7 @@ static Study *study_with(const Model *model, const Corpus *corpus, const char *b
 {
     Study *study;
     StudyPlan plan;
-    WORKS(study_plan(&plan, model_shape(model), corpus, (int64_t)1 << 34));
+    WORKS(study_plan(&plan, model_shape(model), corpus, kernels_find(back_end), (int64_t)1 << 34));
     plan.backward = (BackwardPlan){ keep, rows };
     plan.network.resident = keep;
     WORKS(study_open(&study, model, corpus, kernels_find(back_end), &plan, 1, NULL));

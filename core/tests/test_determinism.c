@@ -3,7 +3,7 @@
 
 #include "core/measure/compare.h"
 
-/* Documents of several segments, some longer than HEAD_ROWS, and more windows than weights are made at once. */
+/* Documents of several segments, some longer than the rows of logits that are made together, and more windows than weights are made at once. */
 static void ragged_corpus(Corpus *out, int vocabulary)
 {
     enum { WINDOWS = 11, CONTEXT = 150, MOST = 290 };
@@ -77,8 +77,8 @@ static void check_plans(const char *name, const char *back_end)
     Corpus corpus;
     ragged_corpus(&corpus, model_shape(tiny.model)->vocabulary);
     StudyPlan rich, poor, nothing = { .network.chunk_rows = corpus.longest };
-    WORKS(study_plan(&rich, model_shape(tiny.model), &corpus, (int64_t)1 << 34));
-    WORKS(study_plan(&poor, model_shape(tiny.model), &corpus, rich.least));
+    WORKS(study_plan(&rich, model_shape(tiny.model), &corpus, kernels_find(back_end), (int64_t)1 << 34));
+    WORKS(study_plan(&poor, model_shape(tiny.model), &corpus, kernels_find(back_end), rich.least));
     assert_true(rich.keep_logits && rich.network.resident && rich.network.chunk_rows > corpus.n_inputs);
     assert_true(poor.bytes <= rich.least);
     kernels_set_threads(1);

@@ -322,7 +322,7 @@ static void seeds_in_keys(void **state)
     Corpus corpus;
     tiny_corpus(&corpus, &tiny, WHOLE);
     StudyPlan plan;
-    WORKS(study_plan(&plan, model_shape(tiny.model), &corpus, (int64_t)1 << 34));
+    WORKS(study_plan(&plan, model_shape(tiny.model), &corpus, kernels_cpu(), (int64_t)1 << 34));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const Perturbation *perturbation = perturbation_find(cases[i].name);
         Options *options = options_of(perturbation, cases[i].option, cases[i].value, NULL);

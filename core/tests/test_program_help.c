@@ -27,7 +27,7 @@ static void assert_help(const char *command, const char *words)
     Ran ran = program(command, "--help", NULL);
     assert_int_equal(ran.status, 0);
     assert_string_equal(ran.err, "");
-    assert_mentions(ran.out, "--threads --backend --memory --quiet --help default");
+    assert_mentions(ran.out, "--threads --backend --precision --memory --quiet --help default");
     assert_mentions(ran.out, words);
     for (const char *line = ran.out; *line; line += strcspn(line, "\n") + 1)
         if (strcspn(line, "\n") > 120) fail_msg("a line of %zu characters: %.120s", strcspn(line, "\n"), line);

@@ -8,6 +8,8 @@ static const int64_t PLENTY = (int64_t)1 << 34;
 
 /* ---- the default model ---- */
 
+enum { AT_ONCE = 128 };             /* rows of logits */
+
 /* -log p of every target of one window; returns their mean. */
 static double token_losses(double *nll, const Model *model, const int32_t *ids, int n)
 {
@@ -20,14 +22,14 @@ static double token_losses(double *nll, const Model *model, const int32_t *ids, 
     Network *net;
     NetworkPlan plan = { .resident = false };
     WORKS(network_open(&net, model, k, &plan, corpus.longest));
-    float *x = k->alloc(layout.rows * s->width), *logits = k->alloc((int64_t)HEAD_ROWS * s->vocabulary);
+    float *x = k->alloc(layout.rows * s->width), *logits = k->alloc((int64_t)AT_ONCE * s->vocabulary);
     WORKS(network_embed(net, x, &layout, &corpus));
     for (int b = 0; b < s->n_blocks; b++) WORKS(network_block(net, x, &layout, b, NULL));
     double sum = 0;
-    for (int first = 0; first < n - 1; first += HEAD_ROWS) {
-        double log_sum[HEAD_ROWS], target[HEAD_ROWS];
-        int32_t top[HEAD_ROWS];
-        int rows = n - 1 - first < HEAD_ROWS ? n - 1 - first : HEAD_ROWS;
+    for (int first = 0; first < n - 1; first += AT_ONCE) {
+        double log_sum[AT_ONCE], target[AT_ONCE];
+        int32_t top[AT_ONCE];
+        int rows = n - 1 - first < AT_ONCE ? n - 1 - first : AT_ONCE;
         network_logits(net, logits, x + (int64_t)first * s->width, rows);
         k->log_sum_exp(log_sum, top, target, logits, ids + first + 1, rows, s->vocabulary);
         for (int r = 0; r < rows; r++) sum += nll[first + r] = log_sum[r] - target[r];

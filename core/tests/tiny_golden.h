@@ -105,7 +105,7 @@ static inline Study *study_of(const Model *model, const Corpus *corpus, const ch
 {
     Study *study;
     StudyPlan plan;
-    WORKS(study_plan(&plan, model_shape(model), corpus, (int64_t)1 << 34));
+    WORKS(study_plan(&plan, model_shape(model), corpus, kernels_find(back_end), (int64_t)1 << 34));
     WORKS(study_open(&study, model, corpus, kernels_find(back_end), &plan, 1, NULL));
     return study;
 }

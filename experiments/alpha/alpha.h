@@ -40,6 +40,7 @@ typedef struct {
     const Estimator *estimator;
     const Model *model;
     const Kernels *kernels;
+    int64_t memory;                 /* to plan with                                     */
     Store *store;                   /* keeps what earlier rounds measured               */
     bool is_fisher, robust, quiet;
     double target;                  /* regret to stop at; 0: none                       */

@@ -53,7 +53,7 @@ static int open_round(Alpha *a, int windows)
     close_round(a);
     TRY(alpha_text_reach(a, windows));
     a->windows = alpha_text_first(&a->text, windows);
-    TRY(study_plan(&a->plan, model_shape(a->model), &a->windows, options_integer(a->asked, "memory")));
+    TRY(study_plan(&a->plan, model_shape(a->model), &a->windows, a->kernels, a->memory));
     set_provenance(a);
     a->run = (Run){ .options = a->options, .quiet = a->quiet };
     TRY(study_open(&a->run.study, a->model, &a->windows, a->kernels, &a->plan, (uint64_t)options_integer(a->options, "seed"), a->store));
@@ -155,7 +155,7 @@ static int look_ahead(Alpha *a, int n)
     TRY(alpha_text_reach(a, n));
     StudyPlan plan;
     const Corpus more = alpha_text_first(&a->text, n);
-    int status = study_plan(&plan, model_shape(a->model), &more, options_integer(a->asked, "memory"));
+    int status = study_plan(&plan, model_shape(a->model), &more, a->kernels, a->memory);
     a->short_of_memory = status == ERR_MEMORY;
     return a->short_of_memory ? OK : status;
 }

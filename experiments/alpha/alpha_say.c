@@ -155,7 +155,7 @@ static void say_cost(const Alpha *a)
 {
     printf("cost       %.1f forward passes of this text, %.3g s", a->c.passes, a->c.seconds);
     if (!a->text.path) printf("; %.3g s to sample it", a->text.seconds);
-    printf("; back end %s, %d threads\n", options_text(a->asked, "backend"), kernels_threads());
+    printf("; back end %s, %s, %d threads\n", options_text(a->asked, "backend"), options_text(a->asked, "precision"), kernels_threads());
 }
 
 static void say_use(const Alpha *a)

@@ -54,7 +54,7 @@ int alpha_text_reach(Alpha *a, int windows)
     if (!a->quiet) fprintf(stderr, "sampling %d windows of %d tokens from the model\n", want - have, t->length);
     double start = clock_seconds();
     t->ids = xrealloc(t->ids, sizeof *t->ids * (size_t)want * (size_t)t->length);
-    TRY(sample_text(t->ids + (int64_t)have * t->length, a->model, a->kernels, options_integer(a->asked, "memory"), have, want - have, t->length,
+    TRY(sample_text(t->ids + (int64_t)have * t->length, a->model, a->kernels, a->memory, have, want - have, t->length,
                     (uint64_t)options_integer(a->asked, "seed"), "a TEXT of token ids, .ids, does without"));
     t->seconds += clock_seconds() - start;
     corpus_free(&t->corpus);

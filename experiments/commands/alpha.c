@@ -42,7 +42,7 @@ static int refuse_ignored(const Options *options, const char *estimator)
 static int config_of(Options **out, const Options *asked)
 {
     static const char *const row[][2] = { { "group", "noise.group" }, { "t2", "noise.t2" }, { "draws", "noise.draws" }, { "draws", "paper.draws" }, { "seed", "seed" },
-                                          { "backend", "backend" } };
+                                          { "backend", "backend" }, { "precision", "precision" } };
     Options *options = options_new(config_options);
     int status = OK;
     for (size_t i = 0; i < sizeof row / sizeof *row && status == OK; i++)
@@ -60,7 +60,8 @@ static int alpha_init(Alpha *a, const Arguments *arguments)
     a->is_fisher = !strcmp(a->name, "fisher");
     a->estimator = a->is_fisher ? &estimator_fisher : !strcmp(a->name, "inject") ? &estimator_kl : &estimator_paper;
     a->target = a->is_fisher ? options_number(asked, "regret") : 0;
-    a->kernels = chosen_kernels(asked);
+    TRY(chosen_kernels(&a->kernels, asked));
+    a->memory = chosen_memory(asked, a->kernels);
     return config_of(&a->options, asked);
 }
 

@@ -94,14 +94,14 @@ static void print_text(const Summary *s, const Corpus *corpus, const Model *mode
            corpus->protocol, corpus->context, corpus->bos ? "with BOS" : "no BOS");
 }
 
-static int compare(const Model *model, const Model *other, const Corpus *corpus, const Arguments *a)
+static int compare(const Model *model, const Model *other, const Corpus *corpus, const Kernels *kernels, const Arguments *a)
 {
     double *t2 = xmalloc(sizeof *t2 * (size_t)model_layer_count(model));
     int status = layer_errors(t2, model, other);
     Comparison c = { 0 };
     if (status == OK) {
         Progress *progress = progress_begin(corpus->n_segments, (double)corpus->n_inputs, "segments", options_flag(a->options, "quiet"));
-        status = compare_models(&c, model, other, corpus, chosen_kernels(a->options), options_integer(a->options, "memory"), show_progress, progress);
+        status = compare_models(&c, model, other, corpus, kernels, chosen_memory(a->options, kernels), show_progress, progress);
         progress_end(progress);
     }
     if (status == OK) {
@@ -119,10 +119,12 @@ static int run(const Arguments *a)
 {
     Model *model = NULL, *other = NULL;
     Corpus corpus = { 0 };
+    const Kernels *kernels;
+    TRY(chosen_kernels(&kernels, a->options));
     int status = model_open(&model, a->positional[0]);
     if (status == OK) status = model_open(&other, a->positional[1]);
     if (status == OK) status = open_corpus(&corpus, a->positional[2], model, a->options, "");
-    if (status == OK) status = compare(model, other, &corpus, a);
+    if (status == OK) status = compare(model, other, &corpus, kernels, a);
     corpus_free(&corpus);
     model_close(&other);
     model_close(&model);

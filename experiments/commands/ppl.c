@@ -46,12 +46,12 @@ static void print_text(const Corpus *corpus, double mean, double se, double seco
            corpus->n_windows, corpus->protocol, corpus->context, corpus->bos ? "with BOS" : "no BOS", seconds, (double)corpus->n_inputs / seconds);
 }
 
-static int measure_text(const Model *model, const Corpus *corpus, const Arguments *a)
+static int measure_text(const Model *model, const Corpus *corpus, const Kernels *kernels, const Arguments *a)
 {
     Progress *progress = progress_begin(corpus->n_segments, (double)corpus->n_inputs, "segments", options_flag(a->options, "quiet"));
     double start = clock_seconds();
     Comparison c;
-    int status = compare_models(&c, model, NULL, corpus, chosen_kernels(a->options), options_integer(a->options, "memory"), show_progress, progress);
+    int status = compare_models(&c, model, NULL, corpus, kernels, chosen_memory(a->options, kernels), show_progress, progress);
     double seconds = clock_seconds() - start, mean, se;
     progress_end(progress);
     TRY(status);
@@ -66,9 +66,11 @@ static int run(const Arguments *a)
 {
     Model *model = NULL;
     Corpus corpus = { 0 };
+    const Kernels *kernels;
+    TRY(chosen_kernels(&kernels, a->options));
     TRY(model_open(&model, a->positional[0]));
     int status = open_corpus(&corpus, a->positional[1], model, a->options, "");
-    if (status == OK) status = measure_text(model, &corpus, a);
+    if (status == OK) status = measure_text(model, &corpus, kernels, a);
     corpus_free(&corpus);
     model_close(&model);
     return status;

@@ -238,7 +238,7 @@ static int quantize(Job *job, const Arguments *a)
 {
     TRY(method_read(&job->method, options_text(a->options, "method"), a->n_set, a->set));
     TRY(model_open(&job->model, a->positional[0]));
-    job->kernels = chosen_kernels(a->options);
+    TRY(chosen_kernels(&job->kernels, a->options));
     job->layer = xcalloc((size_t)model_layer_count(job->model), sizeof *job->layer);
     TRY(choose_layers(job));
     TRY(open_calibration(job, a->options));

@@ -181,8 +181,8 @@ static int run(const Arguments *a)
     char *extra[8];
     int n = 0, n_extra = 0;
     for (int i = 0; i < a->n_set; i++) set[n++] = a->set[i];
-    static const char *const global[] = { "backend", "threads", "memory" };
-    for (int i = 0; i < 3; i++)
+    static const char *const global[] = { "backend", "precision", "threads", "memory" };
+    for (int i = 0; i < 4; i++)
         if (options_is_given(a->options, global[i])) set[n++] = extra[n_extra++] = xformat("%s=%s", global[i], options_text(a->options, global[i]));
     int status = config_read(&s.config, a->positional[0], n, set);
     for (int i = 0; i < n_extra; i++) free(extra[i]);

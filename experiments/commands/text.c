@@ -6,6 +6,7 @@
 
 #include "core/base/err.h"
 #include "core/base/progress.h"
+#include "core/network/device.h"
 #include "core/text/text_file.h"
 #include "experiments/command.h"
 
@@ -60,10 +61,19 @@ int open_corpus(Corpus *out, const char *path, const Model *model, const Options
     return status;
 }
 
-const Kernels *chosen_kernels(const Options *options)
+int chosen_kernels(const Kernels **out, const Options *options)
 {
     kernels_set_threads(options_is_set(options, "threads") ? (int)options_integer(options, "threads") : 0);
-    return kernels_find(options_text(options, "backend"));
+    const char *why, *name = options_text(options, "backend");
+    *out = kernels_choose(name, options_text(options, "precision"), &why);
+    if (!*out) FAIL(ERR_UNSUPPORTED, "back end %s: %s", name, why);
+    return OK;
+}
+
+int64_t chosen_memory(const Options *options, const Kernels *kernels)
+{
+    const int64_t memory = options_integer(options, "memory");
+    return options_is_given(options, "memory") ? memory : kernels_memory(kernels, memory);
 }
 
 void show_progress(void *context, double inputs) { progress_step(context, inputs, NULL); }

@@ -8,6 +8,7 @@
 #include "core/base/err.h"
 #include "core/base/glob.h"
 #include "core/measure/kronecker.h"
+#include "core/network/device.h"
 #include "experiments/quantizers/quantizers.h"
 
 /* Memory for Kronecker factors beside the study's. */
@@ -91,7 +92,7 @@ static int size_errors(void *context, int layer, const float *input, const float
     }
     free(w);
     free(error);
-    return status;
+    return kernels_status_after(study_kernels(study), status);
 }
 
 static int measure_factors(Quantizers *q)

@@ -27,8 +27,8 @@ int point_open(Point *p, const Config *config, const SweepPoint *point, struct T
 {
     *p = (Point){ 0 };
     TRY(config_options_at(&p->options, config, point));
-    kernels_set_threads(options_is_set(p->options, "threads") ? (int)options_integer(p->options, "threads") : 0);
-    p->kernels = kernels_find(options_text(p->options, "backend"));
+    TRY(chosen_kernels(&p->kernels, p->options));
+    p->memory = chosen_memory(p->options, p->kernels);
     TRY(model_open(&p->model, options_text(p->options, "model")));
     p->run = (Run){ .config = config, .options = p->options, .point = point, .tables = tables, .quiet = quiet };
     return run_layers(&p->run.layer, &p->run.n_layers, p->model, p->options);
@@ -47,12 +47,12 @@ static bool any_sequential(const Config *config)
  * to a fourth of the rest, what it keeps. */
 static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
 {
-    const int64_t memory = options_integer(p->options, "memory"), all = calibration_evidence_bytes(model_shape(p->model));
+    const int64_t memory = p->memory, all = calibration_evidence_bytes(model_shape(p->model));
     *left = memory, *keep = 0;
     if (!options_is_set(p->options, "calibration.file")) return OK;
     TRY(open_corpus(&p->calibration, options_text(p->options, "calibration.file"), p->model, p->options, "calibration."));
-    int64_t work = calibration_bytes(model_shape(p->model), &p->calibration, false);
-    if (any_sequential(p->run.config)) work += calibration_bytes(model_shape(p->model), &p->calibration, true);
+    int64_t work = calibration_bytes(model_shape(p->model), &p->calibration, p->kernels, false);
+    if (any_sequential(p->run.config)) work += calibration_bytes(model_shape(p->model), &p->calibration, p->kernels, true);
     char given[SIZE_TEXT], needed[SIZE_TEXT];
     if (p->others.n_windows) work *= 2;         /* each study has its own */
     if (work >= memory)
@@ -65,7 +65,7 @@ static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
 
 static int open_study(Study **out, StudyPlan *plan, const Point *p, const Corpus *corpus, int64_t memory, Store *store)
 {
-    int status = study_plan(plan, model_shape(p->model), corpus, memory);
+    int status = study_plan(plan, model_shape(p->model), corpus, p->kernels, memory);
     if (status == ERR_MEMORY && p->calibration.n_segments) err_context(status, "beside the calibration text");
     if (status == ERR_MEMORY && p->others.n_windows) err_context(status, "two texts, that of the coefficients and the one that is measured on, share the memory");
     TRY(status);
@@ -86,7 +86,7 @@ static int check_texts(const Corpus *measured, const Corpus *other)
 
 static int point_texts(Point *p, const char *folder, bool dry)
 {
-    const TextSource source = { p->model, p->options, p->kernels, folder, p->run.quiet || dry, dry };
+    const TextSource source = { p->model, p->options, p->kernels, p->memory, folder, p->run.quiet || dry, dry };
     TRY(run_corpus(&p->corpus, &source));
     TRY(run_coefficient_corpus(&p->others, &source));
     return dry ? OK : check_texts(&p->corpus, &p->others);

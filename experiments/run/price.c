@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/base/size.h"
+#include "core/network/device.h"
 #include "experiments/run/run.h"
 
 /* Two experiments may ask for the same measurement; it is priced once. */
@@ -63,9 +64,19 @@ int price_point(Price *price, Point *p)
 
 static double seconds_of(const Kernels *k, float *out, const float *x, const float *w, const Ragged *batch, int C, int N)
 {
+    float last;
     double start = clock_seconds();
     k->matmul(out, N, x, w, 0, NULL, batch, C, N);
+    k->download(&last, out, 1);                 /* which waits for a device */
     return clock_seconds() - start;
+}
+
+static float *zeros(const Kernels *k, int64_t n)
+{
+    float *host = xcalloc((size_t)n, sizeof *host), *device = k->alloc(n);
+    k->upload(device, host, n);
+    free(host);
+    return device;
 }
 
 /* Seconds of one pass, from the fastest of some products of the shapes at hand: enough for an estimate. */
@@ -76,12 +87,12 @@ static double seconds_per_pass(const Point *p)
     int C = s->width, N = s->feed_forward, length[2] = { ROWS, ROWS };
     int64_t offset[2] = { 0, ROWS };
     Ragged batch = { 2, length, offset };
-    float *x = xcalloc(2 * ROWS * (size_t)C, sizeof *x), *w = xcalloc((size_t)C * (size_t)N, sizeof *w), *out = xcalloc(2 * ROWS * (size_t)N, sizeof *out);
+    float *x = zeros(p->kernels, 2 * ROWS * (int64_t)C), *w = zeros(p->kernels, (int64_t)C * N), *out = zeros(p->kernels, 2 * ROWS * (int64_t)N);
     double best = INFINITY;
+    kernels_settle(p->kernels, w, (int64_t)C * N);
     for (int i = 0; i < REPEATS; i++) best = fmin(best, seconds_of(p->kernels, out, x, w, &batch, C, N));
-    free(x);
-    free(w);
-    free(out);
+    float *all[] = { x, w, out };
+    for (int i = 0; i < 3; i++) p->kernels->release(all[i]);
     const double overhead = 1.25;               /* all that is not a matrix product, measured on the default model */
     double rate = 2.0 * 2 * ROWS * C * N / best;
     return overhead * network_flops(s, p->corpus.n_inputs, (double)p->corpus.n_inputs / p->corpus.n_segments, 0, p->corpus.n_scored) / rate;
@@ -108,5 +119,6 @@ void price_say(const Point *p, const Price *price)
     int minutes = (int)(seconds / 60);
     printf("time           about ");
     if (minutes >= 60) printf("%d h ", minutes / 60);
-    printf("%d min %02d s with %d threads of this machine (a guess from one matrix product)\n", minutes % 60, (int)seconds % 60, kernels_threads());
+    if (p->kernels->free_memory) printf("%d min %02d s on this GPU (a guess from one matrix product)\n", minutes % 60, (int)seconds % 60);
+    else printf("%d min %02d s with %d threads of this machine (a guess from one matrix product)\n", minutes % 60, (int)seconds % 60, kernels_threads());
 }

@@ -14,6 +14,7 @@ typedef struct {
     StudyPlan plan, coefficient_plan;
     Options *options;
     const Kernels *kernels;
+    int64_t memory;                             /* to plan with */
     Run run;
 } Point;
 
@@ -49,7 +50,7 @@ void keys_free(void **seen);
 
 /* The text that the options ask for: a file, random ids, or sampled from the model (then kept as
  * FOLDER/sampled-*.ids, so that a resumed run reads it instead of sampling again). */
-typedef struct { const Model *model; const Options *options; const Kernels *kernels; const char *folder; bool quiet, dry; } TextSource;
+typedef struct { const Model *model; const Options *options; const Kernels *kernels; int64_t memory; const char *folder; bool quiet, dry; } TextSource;
 int run_corpus(Corpus *out, const TextSource *source);
 
 /* The text of coefficients.from; none (n_windows 0) where that is the text that is measured on.  dry: what would have to be

@@ -51,7 +51,7 @@ void run_provenance(Provenance *out, const Config *config, const Options *option
     provenance_add(out, "config", "%s", config->text);
     provenance_add(out, "settings", "%s", settings);
     provenance_add(out, "backend", "%s", options_text(options, "backend"));
-    provenance_add(out, "precision", "fp32");
+    provenance_add(out, "precision", "%s", options_text(options, "precision"));
     provenance_add(out, "threads", "%d", kernels_threads());
     provenance_add(out, "memory_used", "%lld", (long long)plan->bytes);
     provenance_add(out, "host", "%s", host.nodename);

@@ -23,7 +23,9 @@ static char *sample_path(const TextSource *source, const Sample *wanted)
 {
     char hash[HASH_TEXT], digest[HASH_TEXT];
     if (model_hash(hash, source->model) != OK) return NULL;
-    char *spec = xformat("sample 1 model %s windows %d length %d seed %lld", hash, wanted->windows, wanted->length, (long long)wanted->seed);
+    const char *precision = source->kernels->precision;        /* named where it is not the first that there was */
+    char *spec = xformat("sample 1 model %s windows %d length %d seed %lld%s%s", hash, wanted->windows, wanted->length, (long long)wanted->seed,
+                         strcmp(precision, "fp32") ? " precision " : "", strcmp(precision, "fp32") ? precision : "");
     hash_bytes(digest, spec, strlen(spec));
     free(spec);
     return xformat("%s/sampled-%.12s.ids", source->folder, digest);
@@ -49,7 +51,7 @@ static int sample(const char *path, const TextSource *source, const Sample *want
         FAIL(ERR_ARGUMENT, "%s %d is longer than the model's context of %d", wanted->length_key, wanted->length, model_shape(source->model)->context);
     int32_t *ids = xmalloc(sizeof *ids * (size_t)wanted->windows * (size_t)wanted->length);
     if (!source->quiet) fprintf(stderr, "sampling %d windows of %d tokens from the model\n", wanted->windows, wanted->length);
-    int status = sample_text(ids, source->model, source->kernels, options_integer(source->options, "memory"), 0, wanted->windows, wanted->length,
+    int status = sample_text(ids, source->model, source->kernels, source->memory, 0, wanted->windows, wanted->length,
                              wanted->seed, wanted->otherwise);
     if (status == OK) status = write_ids(path, ids, wanted->windows, wanted->length);
     free(ids);

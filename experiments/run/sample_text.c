@@ -41,7 +41,7 @@ int sample_text(int32_t *ids, const Model *model, const Kernels *kernels, int64_
 {
     int32_t *token = xmalloc(sizeof *token * (size_t)windows);
     NetworkPlan plan = { .resident = true, .chunk_rows = 64 };
-    if (network_bytes(model_shape(model), &plan, length) > memory) plan.resident = false;
+    if (network_bytes(model_shape(model), kernels, &plan, length) > memory) plan.resident = false;
     Network *net = NULL;
     int status = first_tokens(token, model, first, windows, seed, otherwise);
     if (status == OK) status = network_open(&net, model, kernels, &plan, length);
