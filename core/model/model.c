@@ -36,6 +36,7 @@ void model_close(Model **model)
     if (!closing) return;
     safetensors_close(&closing->files);
     gguf_close(&closing->gguf);
+    random_weights_free(closing->random);
     free(closing->shape.rotary);
     free(closing->weights);
     free(closing->layers);

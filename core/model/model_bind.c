@@ -60,12 +60,12 @@ static int check_size(const Model *model, const Tensor *tensor, WeightKind kind)
     FAIL(ERR_FORMAT, "%s: tensor '%s' is %s, the model's settings need %s", model->path, tensor->name, found, wanted);
 }
 
-static bool has_block(WeightKind kind) { return kind < WEIGHT_EMBEDDING; }
+bool weight_has_block(WeightKind kind) { return kind < WEIGHT_EMBEDDING; }
 
 static int bind_weight(Model *model, const WeightPlan *plan, bool *claimed, WeightKind kind, int block)
 {
     char name[128];
-    if (has_block(kind)) snprintf(name, sizeof name, "%s%d.%s", plan->block_prefix, block, plan->names[kind]);
+    if (weight_has_block(kind)) snprintf(name, sizeof name, "%s%d.%s", plan->block_prefix, block, plan->names[kind]);
     else snprintf(name, sizeof name, "%s", plan->names[kind]);
     const Tensor *tensor = tensor_set_find(plan->tensors, name);
     if (!tensor) {
@@ -84,7 +84,7 @@ static int bind_all(Model *model, const WeightPlan *plan, bool *claimed)
 {
     for (int block = 0; block < model->shape.n_blocks; block++)
         for (WeightKind kind = 0; kind < WEIGHT_COUNT; kind++)
-            if (plan->presence[kind] != WEIGHT_ABSENT && (block == 0 || has_block(kind)))
+            if (plan->presence[kind] != WEIGHT_ABSENT && (block == 0 || weight_has_block(kind)))
                 TRY(bind_weight(model, plan, claimed, kind, block));
     for (int i = 0; i < plan->tensors->n; i++)
         if (!claimed[i]) TRY(plan->check_extra(model, &plan->tensors->tensors[i]));
@@ -102,14 +102,26 @@ static void name_layers(Model *model)
         }
 }
 
-int model_bind(Model *model, const WeightPlan *plan)
+void model_weight_size(int64_t *rows, int64_t *cols, WeightKind kind, const ModelShape *shape)
+{
+    Size size = size_of(kind, shape);
+    *rows = size.rows;
+    *cols = size.cols;
+}
+
+void model_lists(Model *model)
 {
     size_t n_blocks = (size_t)model->shape.n_blocks;
     model->weights = xcalloc(n_blocks * WEIGHT_COUNT, sizeof *model->weights);
     model->layers = xcalloc(n_blocks * LAYER_TYPES, sizeof *model->layers);
+    name_layers(model);
+}
+
+int model_bind(Model *model, const WeightPlan *plan)
+{
+    model_lists(model);
     bool *claimed = xcalloc((size_t)plan->tensors->n, sizeof *claimed);
     int status = bind_all(model, plan, claimed);
     free(claimed);
-    if (status == OK) name_layers(model);
     return status;
 }

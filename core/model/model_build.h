@@ -18,6 +18,7 @@ struct Model {
     bool adjacent_pairs;                /* rows of q and k stand in GGUF's order of rotation      */
     Safetensors files;                  /* one of these two holds the tensors                     */
     Gguf *gguf;
+    struct RandomWeights *random;       /* or a model that has no file                            */
     const Tensor **weights;             /* [n_blocks][WEIGHT_COUNT], NULL where there is none     */
     Layer *layers;                      /* [n_blocks * LAYER_TYPES]                               */
     char *hash;                         /* [HASH_TEXT], "" until it is asked for                  */
@@ -44,6 +45,13 @@ enum { LARGEST_DIMENSION = 1 << 24, MOST_BLOCKS = 4096, MOST_HEADS = 1 << 16 };
 int model_check_shape(const ModelShape *shape, const char *place);
 
 int model_bind(Model *model, const WeightPlan *plan);
+
+/* Size of a weight of this kind, cols 0 for a vector; room for a model's lists, with the layers' names. */
+void model_weight_size(int64_t *rows, int64_t *cols, WeightKind kind, const ModelShape *shape);
+void model_lists(Model *model);
+bool weight_has_block(WeightKind kind);
+
+void random_weights_free(struct RandomWeights *random);
 
 /* Each fills an empty Model whose path is set; on failure model_close frees what is there. */
 int hugging_face_read(Model *model);
