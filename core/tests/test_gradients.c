@@ -104,13 +104,25 @@ static double row_square(const float *x, int64_t row, int64_t n)
     return sum;
 }
 
+/* Rows of n numbers of a batch that begins at row 0. */
+static float *on_host(const Kernels *k, const float *x, const Ragged *batch, int64_t n)
+{
+    const int64_t rows = batch->offset[batch->n - 1] + batch->length[batch->n - 1];
+    float *host = xmalloc(sizeof *host * (size_t)(rows * n));
+    k->download(host, x, rows * n);
+    return host;
+}
+
 static int shortcut_layer(void *context, const LayerGradient *g)
 {
     Shortcut *c = context;
+    float *dy = on_host(c->kernels, g->dy, &g->batch, g->rows), *x = on_host(c->kernels, g->x, &g->batch, g->cols);
     for (int b = 0; b < g->batch.n; b++)
         for (int64_t r = g->batch.offset[b]; r < g->batch.offset[b] + g->batch.length[b]; r++)
             c->shortcut[(int64_t)g->layer * c->windows + c->layout->window[g->first_segment + b]] +=
-                row_square(g->dy, r, g->rows) * row_square(g->x, r, g->cols);
+                row_square(dy, r, g->rows) * row_square(x, r, g->cols);
+    free(dy);
+    free(x);
     return OK;
 }
 
