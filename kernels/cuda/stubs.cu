@@ -10,7 +10,6 @@ STUB(swiglu_backward_cuda, float *, float *, const float *, const float *, const
 STUB(add_cuda, float *, const float *, int64_t )
 STUB(to_bf16_cuda, bf16 *, const float *, int64_t )
 STUB(norm_rotate_bf16, bf16 *, int64_t , const float *, float , const float *, const float *, const Ragged *, int , int )
-STUB(attention_cuda, float *, const float *, const float *, const float *, const Ragged *, const Ragged *, int , int , int )
 STUB(attention_backward_cuda, float *, float *, float *, const float *, const float *, const float *, const float *, const Ragged *, int , int , int )
 STUB(attention_bf16, bf16 *, const bf16 *, int64_t , const bf16 *, const bf16 *, int64_t , const Ragged *, int , int , int )
 STUB(log_sum_exp_cuda, double *, int32_t *, double *, const float *, const int32_t *, int64_t , int )

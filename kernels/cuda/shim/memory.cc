@@ -70,7 +70,10 @@ static thread_local uint64_t last_area;
 void forget_shared()
 {
     for (Area &a : areas)
-        if (a.first == block->dynamic) a.bytes = block->dynamic_bytes;
+        if (a.first == block->dynamic) {
+            a.bytes = block->dynamic_bytes;
+            if ((int64_t)a.word.size() * 4 < a.bytes) a.word.resize((size_t)(a.bytes + 3) / 4);
+        }
 }
 
 static Area *area_of(const unsigned char *p)
