@@ -79,7 +79,7 @@ shim_switch:
 
 static void start_fiber(Fiber *f, void (*entry)())
 {
-    void **top = (void **)(f->stack + STACK) - 2;       /* 16-byte alignment as after a call */
+    void **top = (void **)(f->stack + STACK) - 1;       /* 16-byte alignment as after a call */
     *--top = (void *)entry;
     for (int i = 0; i < 6; i++) *--top = NULL;
     f->stack_pointer = top;
