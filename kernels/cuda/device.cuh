@@ -19,6 +19,7 @@
 
 #ifdef LINEARITY_SHIM
 #include "kernels/cuda/shim/shim.h"
+#define UNROLL
 #else
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
@@ -27,6 +28,7 @@ typedef __nv_bfloat16 bf16;
 template <class T> using Global = T *;
 template <class T> using Shared = T *;
 
+#define UNROLL _Pragma("unroll")                /* before a loop over an array that has to stay in registers */
 #define SHARED(T, name, n) __shared__ T name[n]
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 template <class T> __device__ __forceinline__ T *shared_at(unsigned char *all, int byte) { return reinterpret_cast<T *>(all + byte); }
