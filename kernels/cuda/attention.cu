@@ -15,20 +15,20 @@ template <int D, int M, int N, int DOWN>
 __device__ __forceinline__ void weigh(const float (&score)[M][N], Shared<float> weight, float4 (&sum)[M][D / 32], float (&largest)[M],
                                       float (&total)[M], float scale, int down, int across)
 {
-    UNROLL_ALL for (int i = 0; i < M; i++) {
+    UNROLL for (int i = 0; i < M; i++) {
         float top = score[i][0];
-        UNROLL_ALL for (int j = 1; j < N; j++) top = fmaxf(top, score[i][j]);
+        UNROLL for (int j = 1; j < N; j++) top = fmaxf(top, score[i][j]);
         top = fmaxf(largest[i], row_max(top));
         float reference = reference_score(top), shrink = expf(scale * (largest[i] - reference));
         largest[i] = top;
         total[i] *= shrink;
-        UNROLL_ALL for (int c = 0; c < D / 32; c++) {
+        UNROLL for (int c = 0; c < D / 32; c++) {
             sum[i][c].x *= shrink;
             sum[i][c].y *= shrink;
             sum[i][c].z *= shrink;
             sum[i][c].w *= shrink;
         }
-        UNROLL_ALL for (int j = 0; j < N; j++) {
+        UNROLL for (int j = 0; j < N; j++) {
             float e = expf(scale * (score[i][j] - reference));
             total[i] += e;
             weight[(down + DOWN * i) * (N * ACROSS + 8) + across + ACROSS * j] = e;
@@ -56,11 +56,11 @@ __global__ void __launch_bounds__(2 * ROWS) attention_kernel(Global<float> out, 
     float4 sum[M][D / 32];
     float largest[M], total[M];
     int seen[M];
-    UNROLL_ALL for (int i = 0; i < M; i++) {
+    UNROLL for (int i = 0; i < M; i++) {
         seen[i] = past + (first + down + DOWN * i) / group + 1;
         largest[i] = -INFINITY;
         total[i] = 0;
-        UNROLL_ALL for (int c = 0; c < D / 32; c++) sum[i][c] = make_float4(0, 0, 0, 0);
+        UNROLL for (int c = 0; c < D / 32; c++) sum[i][c] = make_float4(0, 0, 0, 0);
     }
     load_tile<D, ROWS, THREADS>(q_tile, q + row_start, row_place, rows, width, vectors);
 
@@ -74,8 +74,8 @@ __global__ void __launch_bounds__(2 * ROWS) attention_kernel(Global<float> out, 
         __syncthreads();
         products<D, M, N, DOWN>(score, q_tile, kv_tile, down, across, width);
         if (!whole)
-            UNROLL_ALL for (int i = 0; i < M; i++)
-                UNROLL_ALL for (int j = 0; j < N; j++)
+            UNROLL for (int i = 0; i < M; i++)
+                UNROLL for (int j = 0; j < N; j++)
                     if (s + across + ACROSS * j >= seen[i]) score[i][j] = -INFINITY;
         weigh<D, M, N, DOWN>(score, weight, sum, largest, total, scale, down, across);
         __syncthreads();                    /* the keys have been read */
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(2 * ROWS) attention_kernel(Global<float> out, 
         if (whole) add_rows<D, M, KEYS, DOWN>(sum, weight, kv_tile, down, across, KEYS, SeesAll());
         else add_rows<D, M, KEYS, DOWN>(sum, weight, kv_tile, down, across, n, [&](int i, int key) { return s + key < seen[i]; });
     }
-    UNROLL_ALL for (int i = 0; i < M; i++) {
+    UNROLL for (int i = 0; i < M; i++) {
         float factor = 1 / row_sum(total[i]);
         int row = down + DOWN * i;
         if (row < rows) store_row<D>(out, row_start + row_place(row), sum[i], factor, across, width, out_vectors);

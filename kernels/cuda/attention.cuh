@@ -16,15 +16,6 @@
 
 #include "kernels/cuda/cuda.cuh"
 
-#ifdef LINEARITY_SHIM
-#define UNROLL(n)
-#define UNROLL_ALL
-#else
-#define UNROLL_TEXT(text) _Pragma(#text)
-#define UNROLL(n) UNROLL_TEXT(unroll n)
-#define UNROLL_ALL _Pragma("unroll")
-#endif
-
 enum { ACROSS = 8 };
 __host__ __device__ constexpr int tile_floats(int rows, int D) { return rows * (D + 4); }
 __host__ __device__ constexpr int weight_floats(int rows, int n) { return rows * (n + 8); }
@@ -59,7 +50,7 @@ template <bool VECTORS> __device__ __forceinline__ float4 four_of_row(Global<con
 template <int D, int ROWS, int THREADS, bool VECTORS, class Place>
 __device__ __forceinline__ void load_tile_by(Shared<float> tile, Global<const float> x, Place place, int rows, int width)
 {
-    UNROLL(4)
+    UNROLL_BY(4)
     for (int i = threadIdx.x; i < ROWS * D / 4; i += THREADS) {
         int r = i / (D / 4), c = i % (D / 4) * 4;
         float4 v = make_float4(0, 0, 0, 0);
@@ -80,15 +71,15 @@ __device__ __forceinline__ void load_tile(Shared<float> tile, Global<const float
 template <int D, int M, int N, int DOWN>
 __device__ __forceinline__ void products(float (&score)[M][N], Shared<float> a, Shared<float> b, int down, int across, int width)
 {
-    UNROLL_ALL for (int i = 0; i < M; i++)
-        UNROLL_ALL for (int j = 0; j < N; j++) score[i][j] = 0;
-    UNROLL(2)
+    UNROLL for (int i = 0; i < M; i++)
+        UNROLL for (int j = 0; j < N; j++) score[i][j] = 0;
+    UNROLL_BY(2)
     for (int c = 0; c < width; c += 4) {
         float4 x[M];
-        UNROLL_ALL for (int i = 0; i < M; i++) x[i] = load4(a, (down + DOWN * i) * (D + 4) + c);
-        UNROLL_ALL for (int j = 0; j < N; j++) {
+        UNROLL for (int i = 0; i < M; i++) x[i] = load4(a, (down + DOWN * i) * (D + 4) + c);
+        UNROLL for (int j = 0; j < N; j++) {
             float4 y = load4(b, (across + ACROSS * j) * (D + 4) + c);
-            UNROLL_ALL for (int i = 0; i < M; i++) {
+            UNROLL for (int i = 0; i < M; i++) {
                 score[i][j] += x[i].x * y.x;
                 score[i][j] += x[i].y * y.y;
                 score[i][j] += x[i].z * y.z;
@@ -111,17 +102,17 @@ __device__ __forceinline__ void add_scaled(float4 &sum, float weight, float4 v)
 template <int D, int M, int INNER, int DOWN, class Sees>
 __device__ __forceinline__ void add_rows(float4 (&sum)[M][D / 32], Shared<float> weight, Shared<float> b, int down, int across, int n, Sees sees)
 {
-    UNROLL(1)
+    UNROLL_BY(1)
     for (int s = 0; s < n; s += 4) {
         float w[M][4];
-        UNROLL_ALL for (int i = 0; i < M; i++) {
+        UNROLL for (int i = 0; i < M; i++) {
             float4 four = load4(weight, (down + DOWN * i) * (INNER + 8) + s);
             w[i][0] = four.x, w[i][1] = four.y, w[i][2] = four.z, w[i][3] = four.w;
         }
-        UNROLL_ALL for (int e = 0; e < 4; e++)
-            UNROLL_ALL for (int c = 0; c < D / 32; c++) {
+        UNROLL for (int e = 0; e < 4; e++)
+            UNROLL for (int c = 0; c < D / 32; c++) {
                 float4 v = load4(b, (s + e) * (D + 4) + 4 * across + 32 * c);
-                UNROLL_ALL for (int i = 0; i < M; i++)
+                UNROLL for (int i = 0; i < M; i++)
                     if (sees(i, s + e)) add_scaled(sum[i][c], w[i][e], v);
             }
     }
@@ -149,7 +140,7 @@ __device__ __forceinline__ float reference_score(float largest) { return largest
 template <int D> __device__ __forceinline__ void store_row(Global<float> out, int64_t at, const float4 (&sum)[D / 32], float factor, int across,
                                                            int width, bool vectors)
 {
-    UNROLL_ALL for (int c = 0; c < D / 32; c++) {
+    UNROLL for (int c = 0; c < D / 32; c++) {
         int column = 4 * across + 32 * c;
         float4 v = make_float4(factor * sum[c].x, factor * sum[c].y, factor * sum[c].z, factor * sum[c].w);
         if (vectors && column < width) store4(out, at + column, v);
