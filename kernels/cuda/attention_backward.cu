@@ -35,10 +35,13 @@ __device__ __forceinline__ void key_products(float (&score)[M][KEYS / ACROSS], f
     products<D, M, KEYS / ACROSS, DOWN>(score, q_tile, kv_tile, down, across, width);
 }
 
-/* A row's part of a tile: its share of the sum of weights and of weights times dP; unseen keys have score -inf and take no part. */
+/* A row's part of a tile, of which it sees the first `seen` keys: their share of the sum of weights and of weights times dP. */
 template <int N>
-__device__ __forceinline__ void add_statistics(const float (&score)[N], const float (&dp)[N], float &largest, float &total, float &mean, float scale)
+__device__ __forceinline__ void add_statistics(float (&score)[N], const float (&dp)[N], float &largest, float &total, float &mean, float scale,
+                                               int across, int seen)
 {
+    UNROLL for (int j = 0; j < N; j++)
+        if (across + ACROSS * j >= seen) score[j] = -INFINITY;
     float top = score[0];
     UNROLL for (int j = 1; j < N; j++) top = fmaxf(top, score[j]);
     top = fmaxf(largest, row_max(top));
@@ -49,12 +52,12 @@ __device__ __forceinline__ void add_statistics(const float (&score)[N], const fl
     UNROLL for (int j = 0; j < N; j++) {
         float e = expf(scale * (score[j] - reference));
         total += e;
-        if (score[j] != -INFINITY) mean += e * dp[j];
+        if (across + ACROSS * j < seen) mean += e * dp[j];
     }
 }
 
 template <int D, int ROWS, int KEYS>
-__global__ void __launch_bounds__(2 * ROWS) query_gradient_kernel(Global<float> dq, RowStatistics statistics, Global<const float> dout,
+__global__ void __launch_bounds__(2 * ROWS, 2) query_gradient_kernel(Global<float> dq, RowStatistics statistics, Global<const float> dout,
                                                                   Global<const float> q, Global<const float> k, Global<const float> v,
                                                                   Sequences batch, int H, int G, int width, bool vectors, bool out_vectors)
 {
@@ -87,11 +90,8 @@ __global__ void __launch_bounds__(2 * ROWS) query_gradient_kernel(Global<float> 
         const KeyPlace key_place = { s, (int64_t)G * width };
         key_products<D, M, KEYS, DOWN>(score, dp, q_tile, dout_tile, kv_tile, k + key_start, v + key_start, key_place, min(seen_by_last - s, KEYS),
                                        width, vectors, down, across);
-        UNROLL for (int i = 0; i < M; i++) {
-            UNROLL for (int j = 0; j < N; j++)
-                if (s + across + ACROSS * j >= seen[i]) score[i][j] = -INFINITY;
-            add_statistics<N>(score[i], dp[i], largest[i], total[i], mean[i], scale);
-        }
+        UNROLL for (int i = 0; i < M; i++)
+            add_statistics<N>(score[i], dp[i], largest[i], total[i], mean[i], scale, across, seen[i] - s);
     }
     UNROLL for (int i = 0; i < M; i++) {
         const int row = down + DOWN * i;
@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(2 * ROWS) query_gradient_kernel(Global<float> 
 
 /* Blocks of M * DOWN = KEYS keys; here the rows of a tile are keys and its columns rows of queries. */
 template <int D, int KEYS, int ROWS, int M>
-__global__ void __launch_bounds__(KEYS / M * 8) key_gradient_kernel(Global<float> dk, Global<float> dv, RowStatistics statistics,
+__global__ void __launch_bounds__(KEYS / M * ACROSS, 2) key_gradient_kernel(Global<float> dk, Global<float> dv, RowStatistics statistics,
                                                                     Global<const float> dout, Global<const float> q, Global<const float> k,
                                                                     Global<const float> v, Sequences batch, int H, int G, int width,
                                                                     bool vectors, bool out_vectors)
