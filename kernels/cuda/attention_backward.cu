@@ -56,10 +56,18 @@ __device__ __forceinline__ void add_statistics(float (&score)[N], const float (&
     }
 }
 
+template <int M, int N, int DOWN>
+__device__ __forceinline__ void put_weights(Shared<float> weight, const float (&value)[M][N], int down, int across)
+{
+    UNROLL for (int i = 0; i < M; i++)
+        UNROLL for (int j = 0; j < N; j++) weight[(down + DOWN * i) * (N * ACROSS + 8) + across + ACROSS * j] = value[i][j];
+}
+
+/* One long function: statistics and sums stay in its registers. */
 template <int D, int ROWS, int KEYS>
-__global__ void __launch_bounds__(2 * ROWS, 2) query_gradient_kernel(Global<float> dq, RowStatistics statistics, Global<const float> dout,
-                                                                  Global<const float> q, Global<const float> k, Global<const float> v,
-                                                                  Sequences batch, int H, int G, int width, bool vectors, bool out_vectors)
+__global__ void __launch_bounds__(2 * ROWS, 2)
+query_gradient_kernel(Global<float> dq, RowStatistics statistics, Global<const float> dout, Global<const float> q, Global<const float> k,
+                      Global<const float> v, Sequences batch, int H, int G, int width, bool vectors, bool out_vectors)
 {
     constexpr int M = 4, N = KEYS / ACROSS, DOWN = ROWS / M, THREADS = 2 * ROWS;
     DYNAMIC_SHARED(memory);
@@ -88,8 +96,8 @@ __global__ void __launch_bounds__(2 * ROWS, 2) query_gradient_kernel(Global<floa
 
     for (int s = 0; s < seen_by_last; s += KEYS) {
         const KeyPlace key_place = { s, (int64_t)G * width };
-        key_products<D, M, KEYS, DOWN>(score, dp, q_tile, dout_tile, kv_tile, k + key_start, v + key_start, key_place, min(seen_by_last - s, KEYS),
-                                       width, vectors, down, across);
+        key_products<D, M, KEYS, DOWN>(score, dp, q_tile, dout_tile, kv_tile, k + key_start, v + key_start, key_place,
+                                       min(seen_by_last - s, KEYS), width, vectors, down, across);
         UNROLL for (int i = 0; i < M; i++)
             add_statistics<N>(score[i], dp[i], largest[i], total[i], mean[i], scale, across, seen[i] - s);
     }
@@ -99,7 +107,7 @@ __global__ void __launch_bounds__(2 * ROWS, 2) query_gradient_kernel(Global<floa
         total[i] = 1 / row_sum(total[i]);
         mean[i] = row_sum(mean[i]) * total[i];
         if (row >= rows || across != 0) continue;
-        int64_t at = (batch.first[sequence] + (first + row) / group) * H + g * group + (first + row) % group;
+        int64_t at = batch.first[sequence] * H + g * group + RowPlace{ first, group, H, 1 }(row);
         statistics.reference[at] = largest[i];
         statistics.inverse[at] = total[i];
         statistics.mean[at] = mean[i];
@@ -107,12 +115,11 @@ __global__ void __launch_bounds__(2 * ROWS, 2) query_gradient_kernel(Global<floa
     for (int s = 0; s < seen_by_last; s += KEYS) {
         const KeyPlace key_place = { s, (int64_t)G * width };
         const int n = min(seen_by_last - s, KEYS);
-        key_products<D, M, KEYS, DOWN>(score, dp, q_tile, dout_tile, kv_tile, k + key_start, v + key_start, key_place, n, width, vectors, down, across);
+        key_products<D, M, KEYS, DOWN>(score, dp, q_tile, dout_tile, kv_tile, k + key_start, v + key_start, key_place, n, width, vectors,
+                                       down, across);
         UNROLL for (int i = 0; i < M; i++)
-            UNROLL for (int j = 0; j < N; j++) {
-                float ds = expf(scale * (score[i][j] - largest[i])) * total[i] * (dp[i][j] - mean[i]);
-                weight[(down + DOWN * i) * (KEYS + 8) + across + ACROSS * j] = ds;
-            }
+            UNROLL for (int j = 0; j < N; j++) dp[i][j] = expf(scale * (score[i][j] - largest[i])) * total[i] * (dp[i][j] - mean[i]);
+        put_weights<M, N, DOWN>(weight, dp, down, across);
         __syncwarp();
         if (s + KEYS <= seen_by_first) add_rows<D, M, KEYS, DOWN>(sum, weight, kv_tile, down, across, KEYS, SeesAll());
         else add_rows<D, M, KEYS, DOWN>(sum, weight, kv_tile, down, across, n, [&](int i, int key) { return s + key < seen[i]; });
@@ -123,18 +130,43 @@ __global__ void __launch_bounds__(2 * ROWS, 2) query_gradient_kernel(Global<floa
     }
 }
 
+/* The statistics of a tile's rows to shared memory: references, then inverses, then means. */
+template <int ROWS, int THREADS>
+__device__ __forceinline__ void load_statistics(Shared<float> row, RowStatistics statistics, int64_t start, RowPlace place, int rows)
+{
+    for (int i = threadIdx.x; i < ROWS; i += THREADS) {
+        int64_t at = start + place(i < rows ? i : 0);
+        row[i] = (float)statistics.reference[at];
+        row[ROWS + i] = (float)statistics.inverse[at];
+        row[2 * ROWS + i] = (float)statistics.mean[at];
+    }
+}
+
+/* Scores become P, and dP becomes dS; a column is a row of queries. */
+template <int M, int N>
+__device__ __forceinline__ void columns_to_gradients(float (&score)[M][N], float (&dp)[M][N], Shared<float> row, float scale, int across)
+{
+    UNROLL for (int j = 0; j < N; j++) {
+        const int column = across + ACROSS * j;
+        float reference = row[column], inverse = row[N * ACROSS + column], mean = row[2 * N * ACROSS + column];
+        UNROLL for (int i = 0; i < M; i++) {
+            score[i][j] = expf(scale * (score[i][j] - reference)) * inverse;
+            dp[i][j] = score[i][j] * (dp[i][j] - mean);
+        }
+    }
+}
+
 /* Blocks of M * DOWN = KEYS keys; here the rows of a tile are keys and its columns rows of queries. */
 template <int D, int KEYS, int ROWS, int M>
-__global__ void __launch_bounds__(KEYS / M * ACROSS, 2) key_gradient_kernel(Global<float> dk, Global<float> dv, RowStatistics statistics,
-                                                                    Global<const float> dout, Global<const float> q, Global<const float> k,
-                                                                    Global<const float> v, Sequences batch, int H, int G, int width,
-                                                                    bool vectors, bool out_vectors)
+__global__ void __launch_bounds__(KEYS / M * ACROSS, 2)
+key_gradient_kernel(Global<float> dk, Global<float> dv, RowStatistics statistics, Global<const float> dout, Global<const float> q,
+                    Global<const float> k, Global<const float> v, Sequences batch, int H, int G, int width, bool vectors, bool out_vectors)
 {
     constexpr int N = ROWS / ACROSS, DOWN = KEYS / M, THREADS = DOWN * ACROSS;
     DYNAMIC_SHARED(memory);
     Shared<float> k_tile = shared_at<float>(memory, 0), v_tile = k_tile + tile_floats(KEYS, D), q_tile = v_tile + tile_floats(KEYS, D);
     Shared<float> dout_tile = q_tile + tile_floats(ROWS, D), weight = dout_tile + tile_floats(ROWS, D);
-    Shared<float> reference = weight + weight_floats(KEYS, ROWS), inverse = reference + ROWS, mean = inverse + ROWS;
+    Shared<float> row_statistics = weight + weight_floats(KEYS, ROWS);
     const int sequence = blockIdx.z, g = blockIdx.y, group = H / G, down = threadIdx.x / ACROSS, across = threadIdx.x % ACROSS;
     const int first = blockIdx.x * KEYS, keys = min(batch.length[sequence] - first, KEYS), all_rows = batch.length[sequence] * group;
     if (keys <= 0) return;
@@ -159,31 +191,18 @@ __global__ void __launch_bounds__(KEYS / M * ACROSS, 2) key_gradient_kernel(Glob
         __syncthreads();                    /* the tiles before have been read */
         load_tile<D, ROWS, THREADS>(q_tile, q + row_start, row_place, rows, width, vectors);
         load_tile<D, ROWS, THREADS>(dout_tile, dout + row_start, row_place, rows, width, vectors);
-        for (int i = threadIdx.x; i < ROWS; i += THREADS) {
-            int64_t at = (batch.first[sequence] + (r + i) / group) * H + g * group + (r + i) % group;
-            reference[i] = i < rows ? (float)statistics.reference[at] : 0;
-            inverse[i] = i < rows ? (float)statistics.inverse[at] : 0;
-            mean[i] = i < rows ? (float)statistics.mean[at] : 0;
-        }
+        load_statistics<ROWS, THREADS>(row_statistics, statistics, batch.first[sequence] * H + g * group, { r, group, H, 1 }, rows);
         __syncthreads();
         products<D, M, N, DOWN>(score, k_tile, q_tile, down, across, width);
         products<D, M, N, DOWN>(dp, v_tile, dout_tile, down, across, width);
-        UNROLL for (int j = 0; j < N; j++) {
-            const int column = across + ACROSS * j;
-            float from = reference[column], factor = inverse[column], shift = mean[column];
-            UNROLL for (int i = 0; i < M; i++) {
-                float p = expf(scale * (score[i][j] - from)) * factor;
-                dp[i][j] = p * (dp[i][j] - shift);
-                weight[(down + DOWN * i) * (ROWS + 8) + column] = p;
-            }
-        }
+        columns_to_gradients<M, N>(score, dp, row_statistics, scale, across);
+        put_weights<M, N, DOWN>(weight, score, down, across);
         auto sees = [&](int i, int row) { return row < rows && r + row >= seen_from[i]; };
         __syncwarp();
         if (whole) add_rows<D, M, ROWS, DOWN>(value_sum, weight, dout_tile, down, across, ROWS, SeesAll());
         else add_rows<D, M, ROWS, DOWN>(value_sum, weight, dout_tile, down, across, rows, sees);
         __syncwarp();
-        UNROLL for (int i = 0; i < M; i++)
-            UNROLL for (int j = 0; j < N; j++) weight[(down + DOWN * i) * (ROWS + 8) + across + ACROSS * j] = dp[i][j];
+        put_weights<M, N, DOWN>(weight, dp, down, across);
         __syncwarp();
         if (whole) add_rows<D, M, ROWS, DOWN>(key_sum, weight, q_tile, down, across, ROWS, SeesAll());
         else add_rows<D, M, ROWS, DOWN>(key_sum, weight, q_tile, down, across, rows, sees);
@@ -204,7 +223,8 @@ template <int D, int ROWS, int QUERY_KEYS, int KEYS, int KEY_ROWS, int M>
 static void attend_backward(const Gradients &a, RowStatistics statistics, const Sequences &batch, int H, int G, int width)
 {
     const int query_bytes = (2 * tile_floats(ROWS, D) + tile_floats(QUERY_KEYS, D) + weight_floats(ROWS, QUERY_KEYS)) * (int)sizeof(float);
-    const int key_bytes = (2 * tile_floats(KEYS, D) + 2 * tile_floats(KEY_ROWS, D) + weight_floats(KEYS, KEY_ROWS) + 3 * KEY_ROWS) * (int)sizeof(float);
+    const int key_floats = 2 * tile_floats(KEYS, D) + 2 * tile_floats(KEY_ROWS, D) + weight_floats(KEYS, KEY_ROWS) + 3 * KEY_ROWS;
+    const int key_bytes = key_floats * (int)sizeof(float);
     const bool vectors = width % 4 == 0 && aligned16(a.q) && aligned16(a.k) && aligned16(a.v) && aligned16(a.dout);
     const bool out_vectors = width % 4 == 0 && aligned16(a.dq) && aligned16(a.dk) && aligned16(a.dv);
     const dim3 query_grid(blocks_of((int64_t)batch.longest * (H / G), ROWS), (unsigned)G, (unsigned)batch.n);
@@ -217,8 +237,8 @@ static void attend_backward(const Gradients &a, RowStatistics statistics, const 
     ALLOW_SHARED((query_gradient_kernel<D, ROWS, QUERY_KEYS>), query_bytes);
     ALLOW_SHARED((key_gradient_kernel<D, KEYS, KEY_ROWS, M>), key_bytes);
     operation_work(10 * seen, 4 * floats * (3 * H + 2 * G));
-    LAUNCH((query_gradient_kernel<D, ROWS, QUERY_KEYS>), query_grid, 2 * ROWS, query_bytes, a.dq, statistics, a.dout, a.q, a.k, a.v, batch, H, G, width,
-           vectors, out_vectors);
+    LAUNCH((query_gradient_kernel<D, ROWS, QUERY_KEYS>), query_grid, 2 * ROWS, query_bytes, a.dq, statistics, a.dout, a.q, a.k, a.v, batch,
+           H, G, width, vectors, out_vectors);
     operation_work(8 * seen, 4 * floats * (2 * H + 4 * G));
     LAUNCH((key_gradient_kernel<D, KEYS, KEY_ROWS, M>), key_grid, KEYS / M * ACROSS, key_bytes, a.dk, a.dv, statistics, a.dout, a.q, a.k, a.v, batch,
            H, G, width, vectors, out_vectors);
