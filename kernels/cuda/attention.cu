@@ -37,8 +37,9 @@ __device__ __forceinline__ void weigh(const float (&score)[M][N], Shared<float> 
 }
 
 template <int D, int ROWS, int KEYS>
-__global__ void __launch_bounds__(2 * ROWS) attention_kernel(Global<float> out, Global<const float> q, Global<const float> k, Global<const float> v,
-                                                             Sequences queries, Sequences keys, int H, int G, int width, bool vectors, bool out_vectors)
+__global__ void __launch_bounds__(2 * ROWS)
+attention_kernel(Global<float> out, Global<const float> q, Global<const float> k, Global<const float> v, Sequences queries, Sequences keys,
+                 int H, int G, int width, bool vectors, bool out_vectors)
 {
     constexpr int M = 4, N = KEYS / ACROSS, DOWN = ROWS / M, THREADS = 2 * ROWS;
     DYNAMIC_SHARED(memory);
@@ -92,12 +93,19 @@ __global__ void __launch_bounds__(2 * ROWS) attention_kernel(Global<float> out, 
 }
 
 template <int D, int ROWS, int KEYS>
-static void attend(float *out, const float *q, const float *k, const float *v, const Sequences &queries, const Sequences &keys, int H, int G, int width)
+static void attend(float *out, const float *q, const float *k, const float *v, const Sequences &queries, const Sequences &keys,
+                   int H, int G, int width)
 {
     const int bytes = (tile_floats(ROWS, D) + tile_floats(KEYS, D) + weight_floats(ROWS, KEYS)) * (int)sizeof(float);
     const bool vectors = width % 4 == 0 && aligned16(q) && aligned16(k) && aligned16(v), out_vectors = width % 4 == 0 && aligned16(out);
     const dim3 grid(blocks_of((int64_t)queries.longest * (H / G), ROWS), (unsigned)G, (unsigned)queries.n);
+    double seen = 0, floats = 0;
+    for (int b = 0; b < queries.n; b++) {
+        seen += queries.length[b] * (keys.length[b] - 0.5 * (queries.length[b] - 1)) * H * width;
+        floats += (2.0 * queries.length[b] * H + 2.0 * keys.length[b] * G) * width;
+    }
     ALLOW_SHARED((attention_kernel<D, ROWS, KEYS>), bytes);
+    operation_work(4 * seen, 4 * floats);
     LAUNCH((attention_kernel<D, ROWS, KEYS>), grid, 2 * ROWS, bytes, out, q, k, v, queries, keys, H, G, width, vectors, out_vectors);
 }
 
