@@ -57,12 +57,14 @@ __global__ void __launch_bounds__(THREADS == WARP ? WARP * WARPS : THREADS)
 rms_norm_backward_kernel(Global<float> dx, Global<const float> dy, Global<const float> x, Global<const float> gain, int64_t rows, int C,
                          float epsilon, int each, Fours f)
 {
+    constexpr bool KEEP = EACH < 4;         /* the gains: registers do not hold all three of a long row */
     float g[EACH][4], v[EACH][4], d[EACH][4];
-    load_row<THREADS, EACH>(g, gain, C, f);
+    if (KEEP) load_row<THREADS, EACH>(g, gain, C, f);
     int64_t first = first_row<THREADS>(each), end = min(rows, first + each);
     for (int64_t r = first; r < end; r++) {
         load_row<THREADS, EACH>(v, x + r * C, C, f);
         load_row<THREADS, EACH>(d, dy + r * C, C, f);
+        if (!KEEP) load_row<THREADS, EACH>(g, gain, C, f);
         double squares = 0, product = 0;
         for (int k = 0; k < EACH; k++)
             for (int j = 0; j < 4; j++) {
@@ -151,6 +153,7 @@ template <class Out> static void rms_norm(Out *out, const float *x, const float 
 {
     const bool aligned = aligned16(out) && aligned16(x) && aligned16(gain);
     if (rows <= 0) return;
+    operation_work(4.0 * rows * C, (double)(sizeof *out + sizeof *x) * rows * C);
     if (C > LONGEST) {
         LAUNCH(rms_norm_long_kernel<Out>, (unsigned)rows, LONG, 0, out, x, gain, C, epsilon, fours_of(C, aligned, LONG));
         return;
@@ -167,6 +170,7 @@ void rms_norm_backward_cuda(float *dx, const float *dy, const float *x, const fl
 {
     const bool aligned = aligned16(dx) && aligned16(dy) && aligned16(x) && aligned16(gain);
     if (rows <= 0) return;
+    operation_work(9.0 * rows * C, 12.0 * rows * C);
     if (C > LONGEST) {
         LAUNCH(rms_norm_backward_long_kernel, (unsigned)rows, LONG, 0, dx, dy, x, gain, C, epsilon, fours_of(C, aligned, LONG));
         return;

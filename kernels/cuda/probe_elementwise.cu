@@ -8,15 +8,18 @@
 #include "kernels/cuda/cuda.cuh"
 #include "kernels/cuda/probe_elementwise.h"
 
-enum { SPARE = 16 };            /* numbers beside an array, none of which an operation may touch */
+enum { SPARE = 16, FILLED = 0x4141 };       /* numbers beside an array, which no operation may touch, and what they are as bf16 */
 
-/* n numbers after `shift` others, as float or bf16. */
+/* n numbers of float or bf16, the first of them SPARE + shift numbers from the start of an allocation. */
 template <class T> struct OnDevice {
-    int64_t n;
-    float *memory;
-    T *p;
-    OnDevice(int64_t count, int shift) : n(count), memory(alloc_cuda(count + 2 * SPARE)), p((T *)memory + shift) {}
-    ~OnDevice() { release_cuda(memory); }
+    int64_t n, before, all;
+    T *memory, *p;
+    OnDevice(int64_t count, int shift)
+        : n(count), before(SPARE + shift), all(before + count + SPARE), memory((T *)alloc_cuda(all)), p(memory + before)
+    {
+        if (!device_failed()) CHECK(cudaMemsetAsync(memory, FILLED & 255, (size_t)all * sizeof(T), device_stream()));
+    }
+    ~OnDevice() { release_cuda((float *)memory); }
 };
 
 static void put(OnDevice<float> *to, const float *from) { device_put(to->p, from, to->n * (int64_t)sizeof *from); }
@@ -30,11 +33,13 @@ static void put(OnDevice<bf16> *to, const float *from)
 
 static void get(float *to, const OnDevice<bf16> *from)
 {
-    std::vector<uint16_t> bits((size_t)from->n);
-    device_get(bits.data(), from->p, from->n * (int64_t)sizeof(uint16_t));
-    for (int64_t i = 0; i < from->n; i++) {
+    std::vector<uint16_t> bits((size_t)from->all, FILLED);
+    device_get(bits.data(), from->memory, from->all * (int64_t)sizeof(uint16_t));
+    for (int64_t i = 0; i < from->all; i++) {
+        const bool inside = i >= from->before && i < from->before + from->n;
         uint32_t word = (uint32_t)bits[(size_t)i] << 16;
-        memcpy(to + i, &word, sizeof word);
+        if (inside) memcpy(to + i - from->before, &word, sizeof word);
+        else if (bits[(size_t)i] != FILLED) device_fail("an operation wrote outside its output");
     }
 }
 
