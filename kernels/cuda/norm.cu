@@ -4,9 +4,9 @@
  *     dx[r] = s gain * dy[r] - x[r] s^3 sum_c(gain dy x) / C,   s = 1 / sqrt(mean(x[r]^2) + epsilon)
  *
  * Bytes a number: 8 (bf16 out: 6), the gradient 12.  A row stays in the registers of the threads that share it, so that it is read once: a
- * warp for rows as short as a head, then blocks of 128 to 512 threads with at most 16 numbers each; beyond 8192 it is read again.  Where there are many rows a block
- * takes several, one after the other, and keeps the gains, which would be a third of the traffic.  Sums in double: two operations of it
- * a number are less than its memory even where double runs at a 64th of the speed.
+ * warp for rows as short as a head, then blocks of 128 to 512 threads with at most 16 numbers each; rows beyond 8192 (the gradient's beyond
+ * 4096) are read again.  Where there are many rows a block takes several, one after the other, and keeps the gains, which would be a third
+ * of the traffic.  Sums in double: two operations of it a number cost less than its memory even where double runs at a 64th of the speed.
  */
 #include "kernels/cuda/four.cuh"
 #include "kernels/cuda/cuda.cuh"
@@ -129,7 +129,7 @@ __global__ void rms_norm_backward_long_kernel(Global<float> dx, Global<const flo
 
 /* ---- launches ---- */
 
-enum { LONGEST = 8192 };
+enum { LONGEST = 8192, LONGEST_BACKWARD = 4096 };            /* the gradient holds two rows */
 
 /* Calls f<threads of a row, fours of a thread>(blocks, threads of a block, rows of a block or warp). */
 template <int THREADS, int EACH, class F> static void with(int64_t rows, F f)
@@ -171,11 +171,12 @@ void rms_norm_backward_cuda(float *dx, const float *dy, const float *x, const fl
     const bool aligned = aligned16(dx) && aligned16(dy) && aligned16(x) && aligned16(gain);
     if (rows <= 0) return;
     operation_work(9.0 * rows * C, 12.0 * rows * C);
-    if (C > LONGEST) {
+    if (C > LONGEST_BACKWARD) {
         LAUNCH(rms_norm_backward_long_kernel, (unsigned)rows, LONG, 0, dx, dy, x, gain, C, epsilon, fours_of(C, aligned, LONG));
         return;
     }
     with_shape(rows, C, [=]<int THREADS, int EACH>(unsigned blocks, int threads, int each) {
-        LAUNCH((rms_norm_backward_kernel<THREADS, EACH>), blocks, threads, 0, dx, dy, x, gain, rows, C, epsilon, each, fours_of(C, aligned, THREADS));
+        if constexpr (4 * THREADS * EACH <= LONGEST_BACKWARD)
+            LAUNCH((rms_norm_backward_kernel<THREADS, EACH>), blocks, threads, 0, dx, dy, x, gain, rows, C, epsilon, each, fours_of(C, aligned, THREADS));
     });
 }
