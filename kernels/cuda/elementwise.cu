@@ -160,31 +160,48 @@ template <int LANES> __global__ void norm_rotate_bf16_kernel(Global<bf16> x, Glo
 void swiglu_cuda(float *out, const float *gate, const float *up, int64_t n)
 {
     Fours f = plain(aligned16(out) && aligned16(gate) && aligned16(up));
-    if (n > 0) LAUNCH(swiglu_kernel, blocks_of(n, 4 * THREADS), THREADS, 0, out, gate, up, n, f);
+    if (n <= 0) return;
+    operation_work(5.0 * n, 12.0 * n);
+    LAUNCH(swiglu_kernel, blocks_of(n, 4 * THREADS), THREADS, 0, out, gate, up, n, f);
 }
 
 void swiglu_bf16(bf16 *out, const bf16 *gate, const bf16 *up, int64_t n)
 {
     bool vector = aligned16(out) && aligned16(gate) && aligned16(up);
-    if (n > 0) LAUNCH(swiglu_bf16_kernel, blocks_of(n, 8 * THREADS), THREADS, 0, out, gate, up, n, vector);
+    if (n <= 0) return;
+    operation_work(5.0 * n, 6.0 * n);
+    LAUNCH(swiglu_bf16_kernel, blocks_of(n, 8 * THREADS), THREADS, 0, out, gate, up, n, vector);
 }
 
 void swiglu_backward_cuda(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n)
 {
     Fours f = plain(aligned16(dgate) && aligned16(dup) && aligned16(dy) && aligned16(gate) && aligned16(up));
-    if (n > 0) LAUNCH(swiglu_backward_kernel, blocks_of(n, 4 * THREADS), THREADS, 0, dgate, dup, dy, gate, up, n, f);
+    if (n <= 0) return;
+    operation_work(12.0 * n, 20.0 * n);
+    LAUNCH(swiglu_backward_kernel, blocks_of(n, 4 * THREADS), THREADS, 0, dgate, dup, dy, gate, up, n, f);
 }
 
 void add_cuda(float *x, const float *y, int64_t n)
 {
     Fours f = plain(aligned16(x) && aligned16(y));
-    if (n > 0) LAUNCH(add_kernel, blocks_of(n, 4 * THREADS), THREADS, 0, x, y, n, f);
+    if (n <= 0) return;
+    operation_work(1.0 * n, 12.0 * n);
+    LAUNCH(add_kernel, blocks_of(n, 4 * THREADS), THREADS, 0, x, y, n, f);
 }
 
 void to_bf16_cuda(bf16 *out, const float *x, int64_t n)
 {
     Fours f = plain(aligned16(out) && aligned16(x));
-    if (n > 0) LAUNCH(to_bf16_kernel, blocks_of(n, 4 * THREADS), THREADS, 0, out, x, n, f);
+    if (n <= 0) return;
+    operation_work(0, 6.0 * n);
+    LAUNCH(to_bf16_kernel, blocks_of(n, 4 * THREADS), THREADS, 0, out, x, n, f);
+}
+
+static double rows_of(const Sequences &s)
+{
+    double rows = 0;
+    for (int b = 0; b < s.n; b++) rows += s.length[b];
+    return rows;
 }
 
 void rotate_cuda(float *x, const float *cosine, const float *sine, const Ragged *batch, const int *past, int heads, int D)
@@ -195,6 +212,7 @@ void rotate_cuda(float *x, const float *cosine, const float *sine, const Ragged 
         Pasts before = {};
         for (int b = 0; past && b < s.n; b++) before.of[b] = past[first + b];
         dim3 grid(blocks_of((int64_t)s.longest * ((half + 3) / 4) * parts, THREADS), (unsigned)s.n);
+        operation_work(3.0 * rows_of(s) * heads * D, rows_of(s) * (8.0 * heads + 4) * D);
         LAUNCH(rotate_kernel, grid, THREADS, 0, x, cosine, sine, s, before, heads, half, parts, f);
     });
 }
@@ -207,6 +225,7 @@ void norm_rotate_bf16(bf16 *x, int64_t stride, const float *gain, float epsilon,
                 { 1, aligned16(cosine) && aligned16(sine) && aligned16(gain) } };
     for_sequences(batch, [&](const Sequences &s, int) {
         dim3 grid(blocks_of((int64_t)s.longest * parts * lanes, THREADS), (unsigned)s.n);
+        operation_work((gain ? 7.0 : 3.0) * rows_of(s) * heads * D, rows_of(s) * (4.0 * heads + 4) * D);
         if (lanes == 16) LAUNCH(norm_rotate_bf16_kernel<16>, grid, THREADS, 0, x, gain, cosine, sine, s, a);
         else LAUNCH(norm_rotate_bf16_kernel<8>, grid, THREADS, 0, x, gain, cosine, sine, s, a);
     });

@@ -24,8 +24,9 @@ static inline Fours fours_of(int64_t width, bool aligned, int threads)
 /* Where the first four of the thread-th thread of those that share a row, or a block, start. */
 __device__ __forceinline__ int first_of(Fours f, int thread) { return f.stride == 1 ? 4 * thread : thread; }
 
-/* x[i], x[i + stride], ...; `outside` from n on. */
-__device__ __forceinline__ void load_four(float *v, Global<const float> x, int64_t i, int64_t n, Fours f, float outside = 0)
+/* x[i], x[i + stride], ...; `outside` from n on.  An Index of 32 bits saves registers within a row. */
+template <class Index>
+__device__ __forceinline__ void load_four(float *v, Global<const float> x, Index i, Index n, Fours f, float outside = 0)
 {
     if (f.vector && i + 4 <= n) {
         float4 all = load4(x, i);
@@ -38,7 +39,8 @@ __device__ __forceinline__ void load_four(float *v, Global<const float> x, int64
     }
 }
 
-__device__ __forceinline__ void load_four(float *v, Global<const bf16> x, int64_t i, int64_t n, Fours f)
+template <class Index>
+__device__ __forceinline__ void load_four(float *v, Global<const bf16> x, Index i, Index n, Fours f)
 {
     if (f.vector && i + 4 <= n) {
         uint2 all = load8(x, i);
@@ -52,7 +54,8 @@ __device__ __forceinline__ void load_four(float *v, Global<const bf16> x, int64_
     }
 }
 
-__device__ __forceinline__ void store_four(Global<float> x, const float *v, int64_t i, int64_t n, Fours f)
+template <class Index>
+__device__ __forceinline__ void store_four(Global<float> x, const float *v, Index i, Index n, Fours f)
 {
     if (f.vector && i + 4 <= n) {
         store4(x, i, make_float4(v[0], v[1], v[2], v[3]));
@@ -62,7 +65,8 @@ __device__ __forceinline__ void store_four(Global<float> x, const float *v, int6
         if (i + j * f.stride < n) x[i + j * f.stride] = v[j];
 }
 
-__device__ __forceinline__ void store_four(Global<bf16> x, const float *v, int64_t i, int64_t n, Fours f)
+template <class Index>
+__device__ __forceinline__ void store_four(Global<bf16> x, const float *v, Index i, Index n, Fours f)
 {
     if (f.vector && i + 4 <= n) {
         store8(x, i, make_uint2(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3])));

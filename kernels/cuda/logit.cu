@@ -111,6 +111,7 @@ void logit_probe_cuda(float *logits, const double *log_sum, const uint32_t *sign
     device_put(device, log_sum, doubles);
     device_put(device + doubles, target, ints);
     device_put(device + doubles + ints, sign, 4 * words);
+    operation_work(10.0 * rows * V, 8.0 * rows * V);
     LAUNCH(logit_probe_kernel, (unsigned)rows, THREADS, 0, logits, (const double *)device, (const uint32_t *)(device + doubles + ints),
            (const int32_t *)(device + doubles), V, fours_of(V, aligned16(logits), THREADS));
 }
@@ -126,6 +127,7 @@ void logit_difference_cuda(float *logits, const double *log_sum, const float *ot
     device_put(device_A, log_sum, doubles);
     if (other) device_put(device_B, other_log_sum, doubles);
     device_put(device_target, target, rows * (int64_t)sizeof(int32_t));
+    operation_work(10.0 * rows * V, (other ? 12.0 : 8.0) * rows * V);
     LAUNCH(logit_difference_kernel, (unsigned)rows, THREADS, 0, logits, device_A, other, device_B, device_target, V,
            fours_of(V, aligned16(logits) && aligned16(other), THREADS));
 }

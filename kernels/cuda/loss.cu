@@ -132,6 +132,7 @@ void log_sum_exp_cuda(double *log_sum, int32_t *top, double *target_logit, const
     if (!host) return device_fail("there is no memory for the log sums of %lld rows", (long long)rows);
     int32_t *device_top = (int32_t *)(device + 2 * doubles), *device_target = device_top + rows;
     device_put(device_target, target, ints);
+    operation_work(25.0 * rows * V, 4.0 * rows * V);
     LAUNCH(log_sum_exp_kernel, (unsigned)rows, THREADS, 0, (double *)device, (double *)device + rows, device_top, logits, device_target, V,
            fours_of(V, aligned16(logits), THREADS));
     device_get(host, device, results);
@@ -151,6 +152,7 @@ void kl_divergence_cuda(double *kl, const float *a, const double *A, const float
     double *device_kl = scratch<double>(3 * rows), *device_A = device_kl + rows, *device_B = device_A + rows;
     device_put(device_A, A, bytes);
     device_put(device_B, B, bytes);
+    operation_work(45.0 * rows * V, 8.0 * rows * V);
     LAUNCH(kl_divergence_kernel, (unsigned)rows, THREADS, 0, device_kl, a, device_A, b, device_B, V, fours_of(V, aligned16(a) && aligned16(b), THREADS));
     device_get(kl, device_kl, bytes);
 }

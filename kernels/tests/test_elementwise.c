@@ -154,10 +154,12 @@ static void check_rms_norm(int64_t rows, int C, Fill how)
 static void test_rms_norm(void **state)
 {
     (void)state;
-    static const int widths[] = { 1, 2, 31, 32, 33, 255, 256, 257, 576 };
+    static const int widths[] = { 1, 2, 31, 32, 33, 255, 256, 257, 576 }, wide[] = { 1024, 1027, 2048, 4100, 8192, 8193, 8196 };
     for (size_t s = 0; s < sizeof widths / sizeof *widths; s++)
         for (Fill how = 0; how < FILLS; how++)
             for (int rows = 0; rows < 8; rows += 1 + rows) check_rms_norm(rows, widths[s], how);
+    for (size_t s = 0; s < sizeof wide / sizeof *wide; s++) check_rms_norm(3, wide[s], FILL_OUTLIERS);
+    check_rms_norm(4099, 12, FILL_NORMAL);
     check_done();
 }
 
