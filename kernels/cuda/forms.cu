@@ -71,7 +71,7 @@ template <int wide, bool aligned, int most> __global__ void __launch_bounds__(TH
     Global<const float> scale = s.scale;
     for (unsigned q = blockIdx.x * THREADS + threadIdx.x; q < s.items; q += gridDim.x * THREADS) {
         unsigned row = q / s.row_items, c = (q - row * s.row_items) * wide;
-        Item<wide> g = load_item<wide, aligned>(s.g, (int64_t)q * wide);
+        Item<wide> g = load_item<wide, true>(s.g, (int64_t)q * wide);
         float square = product<wide>(g, g), each = scale[(int64_t)row * s.groups + c / (unsigned)s.group];
         energy += (double)square;
         group_energy += (double)(each * square);

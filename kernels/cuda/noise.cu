@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(THREADS) warp_noise_kernel(Global<float> out, 
 }
 
 template <int wide>
-__global__ void __launch_bounds__(THREADS) block_noise_kernel(Global<float> out, Global<double> part, Global<const float> w, Layout shape, Noise noise)
+__global__ void __launch_bounds__(THREADS, 2) block_noise_kernel(Global<float> out, Global<double> part, Global<const float> w, Layout shape, Noise noise)
 {
     const int HELD = THREADS * BLOCK_ITEMS * wide;
     const int64_t all = shape.rows * shape.groups;
