@@ -40,8 +40,8 @@ void matmul_cuda(float *out, int64_t out_stride, const float *x, const float *w,
 void matmul_halves_cuda(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
 void matmul_backward_cuda(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add);
 void weight_gradient_cuda(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add);
-/* g [N][C] of the rows [first, first + rows) alone: what gradient_forms reduces. */
-void sequence_gradient(float *g, const float *dy, const float *x, int64_t first, int rows, int C, int N);
+/* g [N][C] of the rows [first, first + rows) alone: what gradient_forms reduces.  dy: rows of dy_stride numbers, N used. */
+void sequence_gradient(float *g, const float *dy, int64_t dy_stride, const float *x, int64_t first, int rows, int C, int N);
 
 /* attention.cu, attention_backward.cu: fp32 */
 void attention_cuda(float *out, const float *q, const float *k, const float *v, const Ragged *queries, const Ragged *keys, int H, int G, int D);
@@ -58,6 +58,9 @@ void kl_divergence_cuda(double *kl, const float *a, const double *A, const float
 /* logit.cu */
 void logit_probe_cuda(float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V);
 void logit_difference_cuda(float *logits, const double *log_sum, const float *other, const double *other_log_sum, const int32_t *target, int64_t rows, int V);
+
+/* total.cu: total[i] = the sum of part[i][n], i < sums, in a tree that n alone decides */
+void total_cuda(double *total, const double *part, int sums, int64_t n);
 
 /* forms.cu */
 void gradient_forms_cuda(double *energy, double *group_energy, double *dot, const float *dy, const float *x,

@@ -229,19 +229,19 @@ void matmul_backward_cuda(float *dx, const float *dy, const float *w, int64_t w_
     }
 }
 
-static void gradient(float *g, const float *dy, const float *x, int64_t row, int64_t length, int C, int N, bool add)
+static void gradient(float *g, const float *dy, int64_t dy_stride, const float *x, int64_t row, int64_t length, int C, int N, bool add)
 {
     Product p = {};
     p.add = add, p.n = 1;
     p.a = { x + row * C, C, length, C, 0, false };
-    p.b = { dy + row * N, N, length, N, 0, true };
+    p.b = { dy + row * dy_stride, N, length, dy_stride, 0, true };
     p.out = g, p.ld = C;
     product_run(&p);
 }
 
-void sequence_gradient(float *g, const float *dy, const float *x, int64_t first, int rows, int C, int N)
+void sequence_gradient(float *g, const float *dy, int64_t dy_stride, const float *x, int64_t first, int rows, int C, int N)
 {
-    gradient(g, dy, x, first, rows, C, N, false);
+    gradient(g, dy, dy_stride, x, first, rows, C, N, false);
 }
 
 void weight_gradient_cuda(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add)
@@ -249,7 +249,7 @@ void weight_gradient_cuda(float *g, const float *dy, const float *x, const Ragge
     bool any = add != 0;
     for (int b = 0; b < batch->n; b++) {
         if (batch->length[b] == 0) continue;
-        gradient(g, dy, x, batch->offset[b], batch->length[b], C, N, any);
+        gradient(g, dy, N, x, batch->offset[b], batch->length[b], C, N, any);
         any = true;
     }
     if (!any && !device_failed()) CHECK(cudaMemsetAsync(g, 0, (size_t)N * (size_t)C * sizeof *g, device_stream()));

@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(THREADS) warp_noise_kernel(Global<float> out, 
 }
 
 template <int wide>
-__global__ void __launch_bounds__(THREADS) block_noise_kernel(Global<float> out, Global<double> part, Global<const float> w, Layout shape, Noise noise)
+__global__ void __launch_bounds__(THREADS, 2) block_noise_kernel(Global<float> out, Global<double> part, Global<const float> w, Layout shape, Noise noise)
 {
     const int HELD = THREADS * BLOCK_ITEMS * wide;
     const int64_t all = shape.rows * shape.groups;
@@ -187,18 +187,6 @@ __global__ void __launch_bounds__(THREADS) matrix_noise_kernel(Global<float> out
     put_sums(part, sums);
 }
 
-/* total[i] = the sum of part[i][blocks], one block of threads for each i. */
-__global__ void __launch_bounds__(THREADS) total_kernel(Global<double> total, Global<const double> part, int blocks)
-{
-    double own = 0;
-    for (int b = threadIdx.x; b < blocks; b += THREADS) {
-        double v = part[(int64_t)blockIdx.x * blocks + b];
-        own += v;
-    }
-    own = block_sum<THREADS>(own);
-    if (threadIdx.x == 0) total[blockIdx.x] = own;
-}
-
 /* ---- launches ---- */
 
 static unsigned blocks_for(int64_t work, int64_t each)
@@ -211,7 +199,7 @@ template <int wide> static unsigned matrix_noise(float *out, double *total, doub
 {
     unsigned blocks = blocks_for(n, THREADS * wide);
     LAUNCH(squares_kernel<wide>, blocks, THREADS, 0, part, w, n, noise.aligned);
-    LAUNCH(total_kernel, 1, THREADS, 0, total, part, (int)blocks);
+    total_cuda(total, part, 1, blocks);
     LAUNCH(matrix_noise_kernel<wide>, blocks, THREADS, 0, out, part, w, total, n, noise);
     return blocks;
 }
@@ -250,7 +238,7 @@ void noise_cuda(float *out, double *t2, double *kappa, const float *w, int64_t r
         if (cols % group == 0) shape = { 1, n, group, n / group };
         blocks = cols % 4 == 0 && group % 4 == 0 ? group_noise<4>(out, part, w, shape, noise) : group_noise<1>(out, part, w, shape, noise);
     }
-    LAUNCH(total_kernel, 3, THREADS, 0, total, part, (int)blocks);
+    total_cuda(total, part, 3, blocks);
     device_get(sum, total, sizeof sum);
     *t2 = sum[1] == 0 ? 0 : sum[1] / sum[0];
     *kappa = sum[0] == 0 ? 0 : 0 - sum[2] / sum[0];

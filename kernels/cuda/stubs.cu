@@ -4,4 +4,3 @@
 #include "kernels/cuda/cuda.cuh"
 #define STUB(name, ...) __attribute__((weak)) void name(__VA_ARGS__) { device_fail(#name " is not there yet"); }
 STUB(attention_bf16, bf16 *, const bf16 *, int64_t , const bf16 *, const bf16 *, int64_t , const Ragged *, int , int , int )
-STUB(gradient_forms_cuda, double *, double *, double *, const float *, const float *, const Ragged *, int , int , const FormInput *)

@@ -4,7 +4,7 @@
 #include "kernels/tests/check.h"
 
 static const int ragged[] = { 1, 64, 65, 0, 3, 130 };
-enum { SEQUENCES = sizeof ragged / sizeof *ragged, MATRICES = 2 };
+enum { SEQUENCES = sizeof ragged / sizeof *ragged, MATRICES = 20 };
 
 typedef struct {
     int C, N, group, n;
@@ -150,6 +150,55 @@ static void test_forms(void **state)
     check_done();
 }
 
+/* As many matrices as a kernel may take at once, one more, and more than that; some of a sequence's own, which lie anywhere. */
+static void test_many_matrices(void **state)
+{
+    (void)state;
+    static const int shapes[][4] = { { 64, 37, 32, 3 }, { 33, 20, 7, 8 }, { 132, 9, 200, 17 }, { 40, 11, 8, 18 }, { 65, 3, 16, MATRICES } };
+    const int length[] = { 3, 0, 5 };
+    int64_t offset[3];
+    Ragged batch = packed(offset, length, 3);
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        const int C = shapes[s][0], N = shapes[s][1], group = shapes[s][2], n = shapes[s][3];
+        const int64_t floats = (int64_t)N * C, scales = (int64_t)N * ((C + group - 1) / group);
+        float *dy = filled(8 * N, FILL_NORMAL), *x = filled(8 * C, FILL_OUTLIERS), *scale = filled(scales, FILL_OUTLIERS), *matrix[MATRICES];
+        for (int64_t i = 0; i < scales; i++) scale[i] = fabsf(scale[i]);
+        Case c = { C, N, group, n, dy, x, scale, { 0 }, { 0 } };
+        for (int i = 0; i < n; i++) {
+            c.stride[i] = i % 3 == 0 ? 0 : i % 3 == 1 ? floats : floats + 1;
+            c.matrix[i] = matrix[i] = filled(2 * c.stride[i] + floats, FILL_NORMAL);
+        }
+        check_case(&c, &batch);
+        for (int i = 0; i < n; i++) free(matrix[i]);
+        free(dy);
+        free(x);
+        free(scale);
+    }
+    check_done();
+}
+
+/* Long rows and many of them: a back end that makes the gradient in parts needs several. */
+static void test_forms_of_a_large_matrix(void **state)
+{
+    (void)state;
+    enum { C = 64000, N = 140, T = 2, GROUP = 1600 };
+    const int length[] = { T };
+    int64_t offset[1];
+    Ragged batch = packed(offset, length, 1);
+    float *dy = filled(T * N, FILL_NORMAL), *x = filled(T * C, FILL_NORMAL), *scale = filled(N * C / GROUP, FILL_NORMAL), *e = filled((int64_t)N * C, FILL_NORMAL);
+    for (int i = 0; i < N * C / GROUP; i++) scale[i] = fabsf(scale[i]);
+    Case c = { C, N, GROUP, 1, dy, x, scale, { e }, { 0 } };
+    Forms got = run_forms(check_kernels(), &c, &batch), want = run_forms(&kernels_ref, &c, &batch);
+    check_against_ref(&c, &batch, got, want);
+    forms_free(got);
+    forms_free(want);
+    free(dy);
+    free(x);
+    free(scale);
+    free(e);
+    check_done();
+}
+
 /* energy = |G|^2 with G of weight_gradient; so is the product with E = G, and the group energy with scales of 1. */
 static void test_forms_are_of_the_gradient(void **state)
 {
@@ -239,6 +288,8 @@ int main(int argc, char **argv)
     check_start(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_many_matrices),
+        cmocka_unit_test(test_forms_of_a_large_matrix),
         cmocka_unit_test(test_forms_are_of_the_gradient),
         cmocka_unit_test(test_group_energies_add_up),
         cmocka_unit_test(test_forms_keep_nan),

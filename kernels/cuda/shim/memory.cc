@@ -40,7 +40,7 @@ void touch_global(const void *pointer, int bytes, Access access)
     static thread_local struct { uintptr_t low, high; } last[REMEMBERED];
     static thread_local uint64_t version;
     static thread_local int next;
-    if (counting) count_access(__builtin_return_address(0), pointer, bytes, GLOBAL, access);
+    if (counting && block) count_access(__builtin_return_address(0), pointer, bytes, GLOBAL, access);      /* the library touches memory too */
     uintptr_t p = (uintptr_t)pointer;
     if (p % (unsigned)bytes) complain("%s of %d bytes at an address that is not a multiple of it", access == READ ? "read" : "write", bytes);
     if (version != allocations_version) {
