@@ -8,8 +8,7 @@
  * A warp has 32 queries, so that a fragment of k or v out of shared memory serves two products: 256 bytes of it for 8192 FLOPs, which
  * asks for 5/8 of what shared memory gives at the rate of the tensor cores.  16 queries would ask for all of it.  q is read again for
  * every tile (a quarter as many bytes as k and v), since its fragments would not fit into the registers beside 32 x D sums and 32 x 64
- * scores.  Two blocks share a multiprocessor: the one's exponentials run beside the other's products; within a
- * warp, those of the next 16 keys stand between the products of the last 16.
+ * scores.  Two blocks share a multiprocessor: the one's exponentials run beside the other's products.
  *
  * The sums are rescaled only where the largest score has grown by more than 2^LAG: up to there the weights are merely above 1,
  * and floating point, bf16 included, holds them as well as those below.  Row by row, so that no row depends on another.
@@ -18,6 +17,8 @@
  * Heads run fastest over the grid (those that share k and v side by side), then query tiles with the most keys first:
  * what runs last is short.
  */
+#include <float.h>
+
 #include "kernels/cuda/cuda.cuh"
 #include "kernels/cuda/tensor.cuh"
 
@@ -25,18 +26,25 @@ enum { ROWS = 128, KEYS = 64, WARPS = 4, THREADS = WARPS * WARP, WARP_ROWS = ROW
 static const float LAG = 8;
 static_assert(WARP_ROWS == 32 && KEYS % WARP_ROWS == 0, "a warp is two fragments of rows, and its diagonal lies in one tile of keys");
 
+/* Blocks that share a multiprocessor where D is 64: three have 168 registers a thread, which suffices on the kinds below; on others
+ * registers would spill, or shared memory is too small for three. */
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 900 || __CUDA_ARCH__ == 1000)
+enum { MOST_BLOCKS = 3 };
+#else
+enum { MOST_BLOCKS = 2 };
+#endif
+
 /* Shared memory, in numbers: q [ROWS][STRIDE], then k and v [2][KEYS][STRIDE] each.  DIM: D, or the next width there is a kernel for. */
 template <int DIM> struct Layout {
     static constexpr int STRIDE = DIM <= 64 ? 64 : 128, TILE = KEYS * STRIDE;
     static constexpr int K = ROWS * STRIDE, V = K + 2 * TILE, BYTES = (V + 2 * TILE) * (int)sizeof(bf16);
-    static constexpr int BLOCKS = DIM <= 64 ? 3 : 2;    /* on a multiprocessor, as registers allow */
+    static constexpr int BLOCKS = DIM <= 64 ? MOST_BLOCKS : 2;
 };
 
 /* What a lane holds of its warp's 32 rows: fragment m has row 16 m + lane / 4 (half 0) and eight more (half 1). */
 template <int DIM> struct Rows {
     float o[2][DIM / 8][4], s[2][KEYS / 8][4];          /* sums of weights times v;  scores, then nothing once they are weights */
-    float top[2][2], sum[2][2];                         /* what scores are taken relative to;  this lane's part of the sum of weights */
-    float base[2][2];                                   /* top in powers of two */
+    float base[2][2], sum[2][2];                        /* what scaled scores are taken relative to;  this lane's part of the sum of weights */
 };
 
 /* Tile [first, first + N) of a sequence, zeros beyond its length and from column D on. */
@@ -92,21 +100,22 @@ template <int DIM> __device__ __forceinline__ void add_unbounded(Rows<DIM> &x, G
             }
 }
 
-/* s = q k^T of the warp's rows and a tile of keys. */
+/* s = q k^T of the warp's rows and a tile of keys.  A place in a tile, of chunk 0 or 1, turned over in the bits of an even c is the place of
+ * chunk c or c + 1, swizzled. */
 template <int DIM> __device__ __forceinline__ void score(Rows<DIM> &x, Shared<bf16> shared, int q, int k)
 {
     constexpr int STRIDE = Layout<DIM>::STRIDE;
     int lane = threadIdx.x % WARP;
-    q += (lane % 16) * STRIDE;                          /* row lane % 16, columns from lane / 16 * 8 on */
-    k += (lane % 8 + lane / 16 * 8) * STRIDE;           /* key lane % 8 (+ 8), columns from lane / 8 % 2 * 8 on */
+    q += swizzled<STRIDE>(lane % 16, lane / 16);
+    k += swizzled<STRIDE>(lane % 8 + lane / 16 * 8, lane / 8 % 2);
     UNROLL for (int m = 0; m < 2; m++)
         UNROLL for (int n = 0; n < KEYS / 8; n++)
             UNROLL for (int i = 0; i < 4; i++) x.s[m][n][i] = 0;
     UNROLL for (int c = 0; c < DIM / 8; c += 2) {
         unsigned a[2][4], b[4];
-        UNROLL for (int m = 0; m < 2; m++) load_matrices(a[m], shared, q + 16 * m * STRIDE + swizzled<0>(lane, c + lane / 16));
+        UNROLL for (int m = 0; m < 2; m++) load_matrices(a[m], shared, (q ^ 8 * c) + 16 * m * STRIDE);
         UNROLL for (int n = 0; n < KEYS / 8; n += 2) {
-            load_matrices(b, shared, k + 8 * n * STRIDE + swizzled<0>(lane, c + lane / 8 % 2));
+            load_matrices(b, shared, (k ^ 8 * c) + 8 * n * STRIDE);
             UNROLL for (int m = 0; m < 2; m++) {
                 multiply_add(x.s[m][n], a[m], b[0], b[1]);
                 multiply_add(x.s[m][n + 1], a[m], b[2], b[3]);
@@ -125,22 +134,22 @@ template <int DIM> __device__ __forceinline__ void mask(Rows<DIM> &x, int row, i
                 if (key + 8 * n + i % 2 > row + 16 * m + i / 2 * 8) x.s[m][n][i] = -INFINITY;
 }
 
-/* Takes the tile's largest scores into account.  NaN is passed over here; it reaches the weights. */
+/* Takes the tile's largest scores into account.  NaN is passed over here; it reaches the weights.  base starts at the least number,
+ * not at -infinity: a row whose scores all were -infinity so far has weights of 0, not of NaN. */
 template <int DIM> __device__ __forceinline__ void follow_largest(Rows<DIM> &x, float scale)
 {
     float shrink[2][2];
     bool grown = false;
     UNROLL for (int m = 0; m < 2; m++)
         UNROLL for (int half = 0; half < 2; half++) {
-            float top = -INFINITY, was = x.top[m][half];
+            float top = -INFINITY;
             UNROLL for (int n = 0; n < KEYS / 8; n++) top = fmaxf(top, fmaxf(x.s[m][n][2 * half], x.s[m][n][2 * half + 1]));
             top = fmaxf(top, __shfl_xor_sync(ALL_LANES, top, 1));
-            top = fmaxf(top, __shfl_xor_sync(ALL_LANES, top, 2));
-            bool above = (top - was) * scale > LAG;
+            top = fmaxf(top, __shfl_xor_sync(ALL_LANES, top, 2)) * scale;
+            bool above = top - x.base[m][half] > LAG;
             grown |= above;
-            shrink[m][half] = above ? exp2f_approximate((was - top) * scale) : 1;
-            x.top[m][half] = top = above ? top : was;
-            x.base[m][half] = top == -INFINITY ? 0 : top * scale;       /* no key yet: weights of 0, not of NaN */
+            shrink[m][half] = above ? exp2f_approximate(x.base[m][half] - top) : 1;
+            if (above) x.base[m][half] = top;
         }
     if (!__any_sync(ALL_LANES, grown)) return;
     UNROLL for (int m = 0; m < 2; m++)
@@ -161,24 +170,25 @@ template <int DIM> __device__ __forceinline__ unsigned two_weights(Rows<DIM> &x,
     return pack_bf16(low, high);
 }
 
-/* o += weights v, 16 keys at a time. */
+/* o += weights v, 16 keys at a time.  All is unrolled, and no product of 16 keys needs a weight of the next: the compiler is free to
+ * put those between. */
 template <int DIM> __device__ __forceinline__ void weigh(Rows<DIM> &x, Shared<bf16> shared, int v, float scale)
 {
-    constexpr int STRIDE = Layout<DIM>::STRIDE, STEPS = DIM / 16, EACH = (8 + STEPS - 1) / STEPS;
+    constexpr int STRIDE = Layout<DIM>::STRIDE;
     int lane = threadIdx.x % WARP;
-    unsigned p[2][2][4], b[4];
-    v += lane % 16 * STRIDE;                            /* key lane % 16, columns from lane / 16 * 8 on */
-    UNROLL for (int j = 0; j < 8; j++) p[0][j / 4][j % 4] = two_weights(x, 0, j / 4, j % 4, scale);
-    UNROLL for (int keys = 0; keys < KEYS / 16; keys++)
-        UNROLL for (int step = 0; step < STEPS; step++) {
-            load_transposed(b, shared, v + 16 * keys * STRIDE + swizzled<0>(lane, 2 * step + lane / 16));
+    v += swizzled<STRIDE>(lane % 16, lane / 16);
+    UNROLL for (int keys = 0; keys < KEYS / 16; keys++) {
+        unsigned p[2][4], b[4];
+        UNROLL for (int m = 0; m < 2; m++)
+            UNROLL for (int j = 0; j < 4; j++) p[m][j] = two_weights(x, keys, m, j, scale);
+        UNROLL for (int c = 0; c < DIM / 8; c += 2) {
+            load_transposed(b, shared, (v ^ 8 * c) + 16 * keys * STRIDE);
             UNROLL for (int m = 0; m < 2; m++) {
-                multiply_add(x.o[m][2 * step], p[keys % 2][m], b[0], b[1]);
-                multiply_add(x.o[m][2 * step + 1], p[keys % 2][m], b[2], b[3]);
+                multiply_add(x.o[m][c], p[m], b[0], b[1]);
+                multiply_add(x.o[m][c + 1], p[m], b[2], b[3]);
             }
-            UNROLL for (int j = EACH * step; j < EACH * (step + 1) && j < 8 && keys + 1 < KEYS / 16; j++)
-                p[(keys + 1) % 2][j / 4][j % 4] = two_weights(x, keys + 1, j / 4, j % 4, scale);
         }
+    }
 }
 
 /* Sums by weights, to out by way of the warp's rows of q in shared memory: 16 bytes at a time, rows side by side. */
@@ -220,7 +230,7 @@ attention_bf16_kernel(Global<bf16> out, Global<const bf16> q, int64_t q_stride, 
 
     Rows<DIM> x;
     UNROLL for (int m = 0; m < 2; m++) {
-        UNROLL for (int half = 0; half < 2; half++) x.top[m][half] = -INFINITY, x.sum[m][half] = 0;
+        UNROLL for (int half = 0; half < 2; half++) x.base[m][half] = -FLT_MAX, x.sum[m][half] = 0;
         UNROLL for (int n = 0; n < DIM / 8; n++)
             UNROLL for (int i = 0; i < 4; i++) x.o[m][n][i] = 0;
     }
