@@ -127,11 +127,12 @@ static void release_block(int n)
 int wait_block_or(int predicate)
 {
     Fiber *f = &block->fiber[block->current];
-    if (block->waiting++ == 0) block->any = 0;
-    block->any |= predicate != 0;
+    int *any = &block->any[block->epoch & 1];           /* the first thread may stand at the next barrier before the last has read */
+    if (block->waiting++ == 0) *any = 0;
+    *any |= predicate != 0;
     f->state = WAITS_FOR_BLOCK;
     to_scheduler(f);
-    return block->any;
+    return *any;
 }
 
 void wait_block() { wait_block_or(0); }

@@ -37,7 +37,7 @@ struct Block {
     const char *kernel;
     Fiber fiber[MOST_THREADS];
     Warp warp[MOST_THREADS / 32];
-    int threads, waiting, alive, current, any;
+    int threads, waiting, alive, current, any[2];
     uint64_t epoch, first_epoch;            /* barriers passed, never reset: those of a block start at first_epoch */
     void *scheduler;
     const std::function<void()> *entry;
