@@ -56,6 +56,8 @@ $(BUILD)/shim/%.o: % Makefile ; @mkdir -p $(@D); echo "  shim $<"
 $(BUILD)/shim.a: $(SHIM_OBJ) ; @rm -f $@
 	@ar qcs $@ $^
 NVCCFLAGS_noise := -fmad=false         # the same bits as on the host
+NVCCFLAGS_grid_encode := -fmad=false
+NVCCFLAGS_higgs := -fmad=false
 $(BUILD)/core.a: $(OBJ) ; @rm -f $@
 	@ar qcs $@ $^
 $(BUILD)/linearity: $(MAIN) $(BUILD)/core.a $(GPU) ; @echo "  link $@"

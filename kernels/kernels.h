@@ -65,6 +65,23 @@ typedef struct {
 /* What an operation on the device took, by name: calls and seconds since the profile began, and its arithmetic. */
 typedef struct { char name[48]; int64_t calls; double seconds, flops, bytes; } OperationTime;
 
+/* A uniform grid for each group of a row, from end to end (core/quantize/uniform.h). */
+typedef struct {
+    int bits, scale_bits;                   /* of a code: 2 .. 8; of a stored scale: 16, 32 or 64                   */
+    int64_t group;                          /* consecutive weights of a row; the last group of a row may be shorter */
+    int symmetric;
+} UniformRounding;
+
+/* Hadamard rotation and a grid (core/quantize/higgs.h). */
+typedef struct {
+    int p, n;                               /* n <= 65536 points of p <= 8 numbers                                  */
+    const float *point;                     /* [n][p] in the back end's memory                                      */
+    int group;                              /* a power of two, at most HIGGS_GROUP                                  */
+    const float *sign;                      /* [ceil(cols/group) group] +-1 in the back end's memory, NULL: all 1   */
+    int scale_bits, unbiased;
+} HiggsRounding;
+enum { HIGGS_GROUP = 8192, HADAMARD_GROUP = 1 << 16 };
+
 typedef struct {
     const char *name;
     const char *precision;                  /* "fp32", or "bf16": the inputs of every product rounded to bf16, sums in float32 */
@@ -140,6 +157,34 @@ typedef struct {
      * the back end's memory.  NULL: the host makes it. */
     void (*noise)(float *out, double *t2, double *kappa, const float *w, int64_t rows, int64_t cols, int64_t group, double t,
                   int signs, uint64_t seed, uint64_t stream);
+
+    /* ---- quantizers.  Where all weights are finite these give the bits that core/quantize gives; what is not finite makes its
+     * group of outputs NaN, so that no number measured on them passes. ---- */
+
+    /* The Walsh-Hadamard transform of each `group` (a power of two, at most HADAMARD_GROUP) consecutive numbers of a row, with
+     * D = diag(sign) and padded = ceil(cols/group) group, the sums in double, stage after stage from neighbours on, rounded once:
+     *   inverse == 0:  out [rows][padded] = H D x / sqrt(group),  x [rows][cols] and zeros behind it
+     *   inverse != 0:  out [rows][cols]   = D H x / sqrt(group),  x [rows][padded]
+     * sign: [padded] of +-1 in the back end's memory, or NULL: all 1.  out may be x where group divides cols. */
+    void (*hadamard)(float *out, const float *x, const float *sign, int64_t rows, int64_t cols, int group, int inverse);
+
+    /* code[i] = the least k that minimizes (x_i0 - c_k0)^2 + ... + (x_i,p-1 - c_k,p-1)^2, every operation rounded to float32 by itself,
+     * from left to right (core/grid/nearest.h); a whole number as float.  NaN where no distance is below infinity.
+     * x: [count][p], p <= 8.  point: [n][p], n <= 65536, finite. */
+    void (*grid_encode)(float *code, const float *x, const float *point, int64_t count, int n, int p);
+
+    /* out[i][j] = scale[(i p + j) / group] c_k,j,  k = code[i]; NaN where the code is.  out: [count][p].  scale: [ceil(count p/group)]. */
+    void (*grid_decode)(float *out, const float *code, const float *point, const float *scale, int64_t count, int p, int64_t group);
+
+    /* W^ [rows][cols] of w, encoded and decoded again: the perturbations rtn with clip = minmax, and higgs.  Steps in double, rounded once.
+     * out may be w.  A scale that does not fit into scale_bits makes its group NaN.  zero[2]: the least and the largest of 0 and all zero
+     * points (0, 0 where symmetric), which decide how many bits these take.  NULL: the host makes W^. */
+    void (*uniform)(float *out, double *zero, const float *w, int64_t rows, int64_t cols, const UniformRounding *how);
+    void (*higgs)(float *out, const float *w, int64_t rows, int64_t cols, const HiggsRounding *how);
+
+    /* t2 = ||out - w||^2 / ||w||^2 and kappa = -<out - w, w> / ||w||^2 of n weights, sums in double; w = 0: t2 = 0 or infinity, kappa = 0
+     * (perturbation_measure, up to the order of the sums, which depends on n alone). */
+    void (*relative_error)(double *t2, double *kappa, const float *out, const float *w, int64_t n);
 
     /* ---- backward: dy stands for the gradient of a loss (summed over rows) by y ---- */
 

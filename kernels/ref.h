@@ -1,5 +1,5 @@
 /*
- * ref.h - the backward slots of ref, in a file of their own; contracts in kernels.h
+ * ref.h - the slots of ref that stand in files of their own, ref_backward.c and ref_quantize.c; contracts in kernels.h
  */
 #ifndef KERNELS_REF_H
 #define KERNELS_REF_H
@@ -17,5 +17,12 @@ void swiglu_backward_ref(float *dgate, float *dup, const float *dy, const float 
 void logit_probe_ref(float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V);
 void logit_difference_ref(float *logits, const double *log_sum, const float *other, const double *other_log_sum,
                           const int32_t *target, int64_t rows, int V);
+
+void hadamard_ref(float *out, const float *x, const float *sign, int64_t rows, int64_t cols, int group, int inverse);
+void grid_encode_ref(float *code, const float *x, const float *point, int64_t count, int n, int p);
+void grid_decode_ref(float *out, const float *code, const float *point, const float *scale, int64_t count, int p, int64_t group);
+void uniform_ref(float *out, double *zero, const float *w, int64_t rows, int64_t cols, const UniformRounding *how);
+void higgs_ref(float *out, const float *w, int64_t rows, int64_t cols, const HiggsRounding *how);
+void relative_error_ref(double *t2, double *kappa, const float *out, const float *w, int64_t n);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "core/base/err.h"
 #include "core/measure/device_noise.h"
+#include "core/measure/device_quantize.h"
 #include "core/measure/internal.h"
 
 bool replacement_per_window(const MapEntry *entry)
@@ -87,8 +88,12 @@ static int device_weights(void *context, bool *made, float *out, const float *cl
     const Draw draw = { r->study->seed, r->map->draw, window };
     *made = false;
     if (!replacement_per_window(entry) && any_sequential(r)) return OK;
+    const Layer *shape = model_layer(r->study->model, layer);
+    const LayerWeights w = { clean, shape->rows, shape->cols, layer };
     int status = device_noise(made, out, error_of(r, entry, window), r->study, entry, clean, draw, replacement_factor(r->map));
-    return status == OK ? OK : err_context(status, "%s", model_layer(r->study->model, layer)->name);
+    if (status == OK && !*made && replacement_factor(r->map) == 1)
+        status = device_quantize(made, out, error_of(r, entry, window), r->study->kernels, entry->perturbation, &w, entry->options, draw);
+    return status == OK ? OK : err_context(status, "%s", shape->name);
 }
 
 void replacement_init(Replacement *out, Study *study, const LayerMap *map)

@@ -16,6 +16,7 @@
 
 #include "core/base/options.h"
 #include "core/quantize/packed.h"
+#include "kernels/kernels.h"
 
 typedef struct {
     const float *w;                 /* [rows][cols], row = output; NULL in decode */
@@ -61,6 +62,12 @@ typedef struct Perturbation {
     int (*encode)(Packed *out, const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw);
     /* out [rows][cols] = W^, from the stored form, the options and the draw alone. */
     void (*decode)(float *out, const Packed *packed, const LayerWeights *shape, const Options *options, Draw draw);
+
+    /* What encode and decode make together, by a back end that does it itself: the same bits of out [rows][cols] and the same rate in
+     * error->bits and code_bits; out and weights->w in the memory of k.  *made = false: it does not with these options and this shape.
+     * NULL: no back end does. */
+    int (*quantize_on)(bool *made, float *out, PerturbationError *error, const Kernels *k, const LayerWeights *weights, const Options *options,
+                       Draw draw);
 
     /* ERR_ARGUMENT where these options cannot be used on this shape; NULL: always possible. */
     int (*check)(int64_t rows, int64_t cols, const Options *options);

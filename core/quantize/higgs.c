@@ -238,7 +238,35 @@ void higgs_decode(float *out, const Packed *packed, const LayerWeights *shape, c
     higgs_unpack(out, packed, shape, &h, draw);
 }
 
+static float *on_device(const Kernels *k, const float *x, int64_t n)
+{
+    float *p = k->alloc(n);
+    k->upload(p, x, n);
+    return p;
+}
+
+static int higgs_on(bool *made, float *out, PerturbationError *error, const Kernels *k, const LayerWeights *layer, const Options *options, Draw draw)
+{
+    Higgs h;
+    TRY(higgs_read(&h, options, layer->cols));
+    *made = k->higgs && h.group <= HIGGS_GROUP;
+    if (!*made) return OK;
+    const double n = (double)(layer->rows * layer->cols), codes = (double)packed_bits_of_codes(layer->rows * higgs_row_codes(&h), h.grid->n);
+    float *sign = xmalloc(sizeof *sign * (size_t)higgs_padded(&h));
+    higgs_signs(sign, &h, layer->layer, draw);
+    float *point = on_device(k, h.grid->point, (int64_t)h.grid->n * h.grid->p), *diagonal = on_device(k, sign, higgs_padded(&h));
+    const HiggsRounding form = { h.grid->p, h.grid->n, point, (int)h.group, diagonal, h.scale_bits, h.unbiased };
+    k->higgs(out, layer->w, layer->rows, layer->cols, &form);
+    k->release(point);
+    k->release(diagonal);
+    free(sign);
+    error->code_bits = codes / n;
+    error->bits = (codes + (double)(layer->rows * h.groups * h.scale_bits)) / n;
+    return OK;
+}
+
 const Perturbation perturbation_higgs = {
     .name = "higgs", .summary = "Hadamard rotation and a Gaussian-optimal grid (arXiv 2411.17525)", .version = 1,
-    .options = higgs_options, .random = higgs_random, .encode = higgs_encode, .decode = higgs_decode, .check = higgs_check,
+    .options = higgs_options, .random = higgs_random, .encode = higgs_encode, .decode = higgs_decode, .quantize_on = higgs_on,
+    .check = higgs_check,
 };

@@ -71,6 +71,13 @@ static void code_word(int *together, int *width, int levels)
     }
 }
 
+int64_t packed_bits_of_codes(int64_t n, int levels)
+{
+    int together, width;
+    code_word(&together, &width, levels);
+    return (n + together - 1) / together * width;
+}
+
 void packed_add_codes(Packed *out, const uint16_t *code, int64_t n, int levels)
 {
     assert(levels >= 1 && levels <= 1 << 16);

@@ -40,6 +40,9 @@ void packed_codes(uint16_t *out, const Packed *packed, int plane);
 void packed_integers(int64_t *out, const Packed *packed, int plane, bool with_sign);
 void packed_reals(double *out, const Packed *packed, int plane);
 
+/* Bits of a plane of n codes, without one. */
+int64_t packed_bits_of_codes(int64_t n, int levels);
+
 /* Bits of all planes, and of those that hold codes. */
 int64_t packed_bits(const Packed *packed);
 int64_t packed_code_bits(const Packed *packed);

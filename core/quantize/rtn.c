@@ -42,7 +42,20 @@ static int rtn_encode(Packed *out, const LayerWeights *layer, const Options *opt
     return status;
 }
 
+static int rtn_on(bool *made, float *out, PerturbationError *error, const Kernels *k, const LayerWeights *layer, const Options *options, Draw draw)
+{
+    (void)draw;
+    const Uniform u = uniform_read(options, layer->cols);
+    *made = k->uniform && !u.search;
+    if (!*made) return OK;
+    const UniformRounding form = { u.bits, u.scale_bits, u.group, u.symmetric };
+    double zero[2];
+    k->uniform(out, zero, layer->w, layer->rows, layer->cols, &form);
+    uniform_rate(error, layer->rows, layer->cols, &u, zero[0], zero[1]);
+    return OK;
+}
+
 const Perturbation perturbation_rtn = {
     .name = "rtn", .summary = "round to nearest on a uniform grid per group", .version = 1,
-    .options = rtn_options, .encode = rtn_encode, .decode = uniform_decode,
+    .options = rtn_options, .encode = rtn_encode, .decode = uniform_decode, .quantize_on = rtn_on,
 };

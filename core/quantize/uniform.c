@@ -109,14 +109,27 @@ UniformGrid uniform_fit(const double *w, int64_t n, const Uniform *u)
 
 /* ---- the stored form: codes, scales, zero points ---- */
 
-static int zero_point_bits(const UniformGrid *grid, int64_t n, int bits)
+static int zero_bits_between(double least, double most, int bits)
 {
-    double least = 0, most = 0;
-    for (int64_t i = 0; i < n; i++) least = fmin(least, grid[i].zero), most = fmax(most, grid[i].zero);
     if (least >= 0 && most < ldexp(1, bits)) return bits;
     int width = 8;
     while (width < 64 && !(least >= -ldexp(1, width - 1) && most < ldexp(1, width - 1))) width *= 2;
     return width;
+}
+
+static int zero_point_bits(const UniformGrid *grid, int64_t n, int bits)
+{
+    double least = 0, most = 0;
+    for (int64_t i = 0; i < n; i++) least = fmin(least, grid[i].zero), most = fmax(most, grid[i].zero);
+    return zero_bits_between(least, most, bits);
+}
+
+void uniform_rate(PerturbationError *out, int64_t rows, int64_t cols, const Uniform *u, double least_zero, double most_zero)
+{
+    const double n = (double)(rows * cols), codes = (double)packed_bits_of_codes(rows * cols, 1 << u->bits);
+    const int of_group = u->scale_bits + (u->symmetric ? 0 : zero_bits_between(least_zero, most_zero, u->bits));
+    out->code_bits = codes / n;
+    out->bits = (codes + (double)(rows * uniform_groups(u, cols) * of_group)) / n;
 }
 
 int uniform_pack(Packed *out, const uint16_t *code, const UniformGrid *grid, const LayerWeights *shape, const Uniform *u, const char *method)

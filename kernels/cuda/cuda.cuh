@@ -70,6 +70,14 @@ void gradient_forms_cuda(double *energy, double *group_energy, double *dot, cons
 void noise_cuda(float *out, double *t2, double *kappa, const float *w, int64_t rows, int64_t cols, int64_t group, double t,
                 int signs, uint64_t seed, uint64_t stream);
 
+/* hadamard.cu, grid_encode.cu, uniform.cu, higgs.cu, relative_error.cu */
+void hadamard_cuda(float *out, const float *x, const float *sign, int64_t rows, int64_t cols, int group, int inverse);
+void grid_encode_cuda(float *code, const float *x, const float *point, int64_t count, int n, int p);
+void grid_decode_cuda(float *out, const float *code, const float *point, const float *scale, int64_t count, int p, int64_t group);
+void uniform_cuda(float *out, double *zero, const float *w, int64_t rows, int64_t cols, const UniformRounding *how);
+void higgs_cuda(float *out, const float *w, int64_t rows, int64_t cols, const HiggsRounding *how);
+void relative_error_cuda(double *t2, double *kappa, const float *out, const float *w, int64_t n);
+
 /* bf16.cu: rounded weights, parts of a block, products whose inputs are rounded */
 void settle_bf16(const float *w, int64_t n);
 void release_bf16(float *p);

@@ -165,6 +165,12 @@ static Kernels table(const char *precision)
     k.log_sum_exp = log_sum_exp_cuda;
     k.kl_divergence = kl_divergence_cuda;
     k.noise = noise_cuda;
+    k.hadamard = hadamard_cuda;
+    k.grid_encode = grid_encode_cuda;
+    k.grid_decode = grid_decode_cuda;
+    k.uniform = uniform_cuda;
+    k.higgs = higgs_cuda;
+    k.relative_error = relative_error_cuda;
     k.matmul_backward = matmul_backward_cuda;
     k.weight_gradient = weight_gradient_cuda;
     k.gradient_forms = gradient_forms_cuda;
