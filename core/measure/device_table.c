@@ -30,6 +30,9 @@ static int64_t free_bytes;
 
 static int64_t free_memory(void) { return free_bytes; }
 
+/* No memory was ever given. */
+static void release(float *p) { (void)p; }
+
 /* That they are there is all that is asked of them. */
 static void no_attention_part(float *x, const AttentionPart *part, const Ragged *batch)
 {
@@ -45,8 +48,8 @@ static void no_feed_forward_part(float *x, const FeedForwardPart *part, const Ra
 
 const Kernels *device_stand_in(const DeviceSheet *sheet, const char *precision)
 {
-    static Kernels exact = { .name = "cuda", .precision = "fp32", .head_rows = 512, .free_memory = free_memory };
-    static Kernels rounded = { .name = "cuda", .precision = "bf16", .head_rows = 512, .free_memory = free_memory,
+    static Kernels exact = { .name = "cuda", .precision = "fp32", .head_rows = 512, .free_memory = free_memory, .release = release };
+    static Kernels rounded = { .name = "cuda", .precision = "bf16", .head_rows = 512, .free_memory = free_memory, .release = release,
                                .attention_part = no_attention_part, .feed_forward_part = no_feed_forward_part };
     const bool bf16 = !strcmp(precision, "bf16");
     free_bytes = bf16 ? sheet->memory / 3 * 2 : sheet->memory;      /* weights have their rounded form beside them */

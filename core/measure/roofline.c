@@ -108,7 +108,8 @@ static void float_product(const Place *p, const char *name, double C, double N, 
 /* flops: for every query, head, number of a head and key seen. */
 static void attention(const Place *p, const char *name, ArithmeticUnit unit, double flops, double bytes)
 {
-    add(p->out, (Cost){ name, COST_ATTENTION, unit, p->calls * p->times, flops * p->rows * q_width(p->m) * p->length / 2 * p->times, p->rows * bytes * p->times, 0 });
+    const double seen = p->rows * p->length / 2;
+    add(p->out, (Cost){ name, COST_ATTENTION, unit, p->calls * p->times, flops * seen * q_width(p->m) * p->times, p->rows * bytes * p->times, 0 });
 }
 
 static void over_link(const Place *p, const char *name, double bytes)
@@ -218,6 +219,13 @@ void roofline_noise(Costs *out, const RooflineCase *c, WeightKind layer, double 
     if (c->rounded) stream(&p, "rounding of weights", 1, 6, UNIT_FP32, 0);
 }
 
+void roofline_upload(Costs *out, const RooflineCase *c, WeightKind layer, double times)
+{
+    const Place p = { out, c->shape, layer_floats_of(c->shape, layer), 1, times, 0 };
+    over_link(&p, "weights from the host", 4 * p.rows);
+    if (c->rounded) stream(&p, "rounding of weights", 1, 6, UNIT_FP32, 0);
+}
+
 /* ---- backward: float32 throughout ---- */
 
 /* dx = dy W, and the gradient dy' x of each sequence, reduced against W and scales while it is in the cache. */
@@ -225,8 +233,9 @@ static void layer_backward(const Place *p, double C, double N, bool added)
 {
     const double sequences = p->rows / p->length;
     product(p, "products backward", N, C, 4, 4, added ? 8 : 4);
-    add(p->out, (Cost){ "gradients of weights", COST_PRODUCT, UNIT_FP32, sequences * p->times, 2 * p->rows * C * N * p->times, 4 * p->rows * (C + N) * p->times, 0 });
-    add(p->out, (Cost){ "forms", COST_OTHER, UNIT_FP32, sequences * p->times, form_flops * sequences * C * N * p->times, 4 * sequences * C * N * p->times, 0 });
+    const double times = p->times, calls = sequences * times, weights = C * N * calls;
+    add(p->out, (Cost){ "gradients of weights", COST_PRODUCT, UNIT_FP32, calls, 2 * p->rows * C * N * times, 4 * p->rows * (C + N) * times, 0 });
+    add(p->out, (Cost){ "forms", COST_OTHER, UNIT_FP32, calls, form_flops * weights, 4 * weights, 0 });
 }
 
 static void block_backward(const Place *p)

@@ -47,6 +47,9 @@ void roofline_losses(Costs *out, const RooflineCase *c, bool kl);
 /* Noise in the layers of one block, `times` times. */
 void roofline_noise(Costs *out, const RooflineCase *c, WeightKind layer, double times);
 
+/* Weights of one layer that the host made, likewise. */
+void roofline_upload(Costs *out, const RooflineCase *c, WeightKind layer, double times);
+
 /* A backward pass by logits' signs, forms of all layers of blocks >= lowest: the forward pass, what is computed again, and the way back. */
 void roofline_fisher(Costs *out, const RooflineCase *c, int lowest);
 
