@@ -64,6 +64,22 @@ static void plans_follow_the_device(void **state)
     ran_free(&small);
 }
 
+/* Two texts share the memory, each with its own plan. */
+static void two_texts(void **state)
+{
+    (void)state;
+    const char *path = scratch_text("two.yaml", "experiment: dynamic\nmodel: random:smollm2-135m\ntext: {random: {windows: 3, length: 257}}\nlayers: \"blocks.1.*\"\n"
+                                    "coefficients: {from: random, windows: 9, context: 513}\nchoices: [{rtn: {bits: [3, 4]}}]\nbudgets: [3.5]\nmemory: 8GiB\n");
+    Ran ran = program("run", path, "--dry-run", "--device", "rtx4090", NULL);
+    assert_int_equal(ran.status, 0);
+    assert_non_null(strstr(ran.out, "planned with 8192 MiB\n"));
+    const char *text = strstr(ran.out, "\ntext           0.4 GiB of weights"), *other = strstr(ran.out, "\ncoefficients   0.4 GiB of weights");
+    assert_true(text && other && text < other);
+    assert_non_null(strstr(text, "clean logits, 0.1 GiB;"));                        /* 3 * 256 * 49152 * 4 bytes */
+    assert_non_null(strstr(other, "clean logits, 0.8 GiB;"));                       /* 9 * 512 * 49152 * 4 bytes */
+    ran_free(&ran);
+}
+
 /* More windows: proportionally more. Products in bf16: the rates of the table. */
 static void times_follow_the_text(void **state)
 {
@@ -125,8 +141,8 @@ static void random_models(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(plans_follow_the_device), cmocka_unit_test(times_follow_the_text), cmocka_unit_test(refusals),
-                                        cmocka_unit_test(random_models) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(plans_follow_the_device), cmocka_unit_test(two_texts), cmocka_unit_test(times_follow_the_text),
+                                        cmocka_unit_test(refusals), cmocka_unit_test(random_models) };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();
     return failed;

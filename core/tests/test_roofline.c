@@ -114,6 +114,35 @@ static void crossover_of_a_product(void **state)
         }
 }
 
+/* Chunks read the weights again: 3 chunks of 4 windows. */
+static void weights_once_a_chunk(void **state)
+{
+    (void)state;
+    RooflineCase c = text(true, 4, 256);
+    Costs whole = { 0 }, chunks = { 0 };
+    c.chunk = 1024;
+    roofline_blocks(&whole, &c, 0);
+    c.chunk = 400;
+    roofline_blocks(&chunks, &c, 0);
+    const double weights = 32 * 2.0 * 4096 * 4096;
+    assert_near(named(&whole, "q product").bytes, weights + 32 * 1024 * 4.0 * 4096, 1e-14);
+    assert_near(named(&chunks, "q product").bytes, 3 * weights + 32 * 1024 * 4.0 * 4096, 1e-14);
+    assert_true(named(&chunks, "swiglu").bytes == named(&whole, "swiglu").bytes && named(&chunks, "swiglu").calls == 3 * named(&whole, "swiglu").calls);
+}
+
+/* What is expected of a device is what its roofs come to, each lowered: a memory-bound operation takes 1 / .9, a product 1 / .8, a launch 5 us. */
+static void predictions(void **state)
+{
+    (void)state;
+    const DeviceSheet *d = device_sheet("h100");
+    const Cost moved = { "moved", COST_OTHER, UNIT_FP32, 1, 0, 1e9, 0 }, multiplied = { "multiplied", COST_PRODUCT, UNIT_BF16, 1, 1e12, 1e3, 0 };
+    const Cost called = { "called", COST_OTHER, UNIT_FP32, 7, 1, 1, 0 };
+    assert_near(roofline_seconds(&moved, d).predicted, 1e9 / 3.35e12 / .9, 1e-12);
+    assert_near(roofline_seconds(&multiplied, d).predicted, 1e12 / 989e12 / .8, 1e-12);
+    assert_near(roofline_seconds(&called, d).predicted, 7 * 5e-6, 1e-12);
+    assert_true(roofline_seconds(&called, d).bound < 1e-11);
+}
+
 /* attention: 2 L H D FLOPs a row against 4 (H + G) D bytes in bf16: memory up to L = 2 (1 + G / H) rate / bandwidth. */
 static void crossover_of_attention(void **state)
 {
@@ -208,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flops_are_the_networks), cmocka_unit_test(flops_backward), cmocka_unit_test(times_follow_rows),
         cmocka_unit_test(crossover_of_a_product), cmocka_unit_test(crossover_of_attention), cmocka_unit_test(losses),
+        cmocka_unit_test(weights_once_a_chunk), cmocka_unit_test(predictions),
         cmocka_unit_test(streamed_weights), cmocka_unit_test(stand_ins), cmocka_unit_test(the_key_names_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
