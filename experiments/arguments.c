@@ -144,6 +144,7 @@ static int parse_words(Arguments *out, const Command *command, int argc, char **
 static int check_precision(const Options *options)
 {
     const char *why, *name = options_text(options, "backend");
+    if (options_has(options, "device") && options_is_set(options, "device")) return OK;      /* a GPU that stands in for the back end */
     if (!strcmp(name, "cuda") || kernels_choose(name, options_text(options, "precision"), &why)) return OK;
     FAIL(ERR_ARGUMENT, "--precision: %s", why);
 }

@@ -143,7 +143,7 @@ static int check_required(const Reader *reader, const Options *options, const ch
 static int check_precision(const Reader *reader, const Options *options)
 {
     const char *why, *name = options_text(options, "backend");
-    if (!strcmp(name, "cuda") || kernels_choose(name, options_text(options, "precision"), &why)) return OK;
+    if (!strcmp(name, "cuda") || options_is_set(options, "device") || kernels_choose(name, options_text(options, "precision"), &why)) return OK;
     err_set(ERR_ARGUMENT, "%s", why);
     return at_place_of(reader, "precision");
 }

@@ -8,6 +8,7 @@
 
 #include "core/base/err.h"
 #include "core/model/model_build.h"
+#include "core/model/random_model.h"
 
 const char *const layer_type_name[LAYER_TYPES] = { "q", "k", "v", "o", "gate", "up", "down" };
 
@@ -21,6 +22,7 @@ static int read_any(Model *model)
 
 int model_open(Model **out, const char *path)
 {
+    if (!strncmp(path, RANDOM_MODEL, strlen(RANDOM_MODEL))) return model_random(out, path + strlen(RANDOM_MODEL));
     Model *model = xcalloc(1, sizeof *model);
     model->path = xstrdup(path);
     model->hash = xcalloc(1, HASH_TEXT);

@@ -1,7 +1,8 @@
 /*
  * model.h - a language model in a file or directory: its shape and its weights, memory-mapped
  *
- * A model is a Hugging Face directory (config.json + safetensors, perhaps sharded) or a GGUF file.
+ * A model is a Hugging Face directory (config.json + safetensors, perhaps sharded) or a GGUF file; random:NAME stands for random weights
+ * in the shape of a known model (random_model.h).
  * Whatever the file's conventions, what is read here is the Hugging Face form: W[out][in], rotary
  * halves split (index i is rotated with i + head_dim/2).  GGUF's adjacent-pair files (architecture
  * "llama") have the rows of q and k put back into this order as they are read.

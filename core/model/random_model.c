@@ -103,13 +103,26 @@ static int make(Model *model, int which)
     return OK;
 }
 
+static int no_such_shape(const char *name)
+{
+    char *all = xstrdup(known[0].name);
+    for (int i = 1; i < KNOWN; i++) {
+        char *longer = xformat("%s%s%s", all, i + 1 < KNOWN ? ", " : " and ", known[i].name);
+        free(all);
+        all = longer;
+    }
+    err_set(ERR_ARGUMENT, "%s%s: there is no such shape; there are %s", RANDOM_MODEL, name, all);
+    free(all);
+    return ERR_ARGUMENT;
+}
+
 int model_random(Model **out, const char *name)
 {
     int which = 0;
     while (which < KNOWN && strcmp(known[which].name, name)) which++;
-    if (which == KNOWN) FAIL(ERR_ARGUMENT, "there is no shape '%s'", name);
+    if (which == KNOWN) return no_such_shape(name);
     Model *model = xcalloc(1, sizeof *model);
-    model->path = xformat("random:%s", name);
+    model->path = xformat("%s%s", RANDOM_MODEL, name);
     model->hash = xcalloc(1, HASH_TEXT);
     hash_bytes(model->hash, model->path, strlen(model->path));
     int status = make(model, which);

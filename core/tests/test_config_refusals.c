@@ -19,13 +19,13 @@ static void test_refused(void **state)
         { "text: {sampel: {windows: 3}}\n", "@:1:8: unknown key 'text.sampel'; did you mean 'text.sample'?" },
         { "noise: {amplitude: 3}\n", "@:1:9: unknown key 'noise.amplitude'; keys of 'noise' are: law, scale, group, t2, draws, fresh" },
         { "temperature: 1\n", "@:1:1: unknown key 'temperature'; keys are: experiment, model, text, coefficients, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, dynamic, bootstrap, seed, "
-                              "backend, precision, threads, memory, output, choices, sweep" },
+                              "backend, device, precision, threads, memory, output, choices, sweep" },
         { "model: x\nmodel: y\n", "@:2:1: 'model' is given twice (first in line 1)" },
         { "noise: {group: 3}\nnoise: {law: sign}\n", "@:2:1: 'noise' is given twice (first in line 1)" },
         { "[1, 2]: 3\n", "@:1:1: 'a key' must be one value, not a list" },
         { "? {a: 1}\n: 3\n", "@:1:3: 'a key' must be one value, not a mapping" },
         { "<<: {model: x}\n", "@:1:1: unknown key '<<'; keys are: experiment, model, text, coefficients, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, dynamic, bootstrap, seed, "
-                              "backend, precision, threads, memory, output, choices, sweep" },
+                              "backend, device, precision, threads, memory, output, choices, sweep" },
         { "\"mod\\0el\": x\n", "@:1:1: 'a key' holds a zero character" },
         /* values */
         { "model: x\n\n\nnoise:\n  law: sign\n\n  group: sixty\n", "@:7:10: 'noise.group' must be a whole number of weights from 1 to 1000000, not 'sixty'" },
@@ -99,7 +99,7 @@ static void test_refused(void **state)
         /* keys together */
         { "experiment: a\nmodel: m\n", "@: no text: give 'text.file', 'text.sample.windows' or 'text.random.windows'" },
         { "model: m\ntext: {file: t}\n", "@: 'experiment' is missing: what to do, in order: names of experiments (linearity run --help lists them)" },
-        { "experiment: a\ntext: {file: t}\n", "@: 'model' is missing: Hugging Face directory or .gguf file" },
+        { "experiment: a\ntext: {file: t}\n", "@: 'model' is missing: Hugging Face directory, .gguf file, or random:llama-3.1-8b and the like: random weights in that shape" },
         { "experiment: a\nmodel: m\ntext:\n  file: t\n  sample: {windows: 3}\n", "@:5:12: 'text.file' and 'text.sample.windows' are both given; a run reads one text" },
         { "experiment: a\nmodel: m\ntext:\n  sample: {windows: 3}\n  context: 64\n",
           "@:5:3: 'text.context' goes with 'text.file', but the text comes from 'text.sample.windows'" },

@@ -23,6 +23,8 @@ static const Option own[] = {
     { 0 },
 };
 
+static const char *const settings[] = { "device", NULL };
+
 /* Everything that lives as long as the run. */
 typedef struct {
     const Arguments *arguments;
@@ -100,7 +102,7 @@ static int each_point(Job *s)
     int n = config_sweep_points(&s->config, &points), status = OK;
     for (int i = 0; i < n && status == OK; i++) {
         Point p;
-        status = point_open(&p, &s->config, &points[i], &s->tables, s->quiet);
+        status = point_open(&p, &s->config, &points[i], &s->tables, s->quiet, s->dry_run);
         if (status == OK) status = s->dry_run ? dry_run_point(&p, s) : run_point(&p, s);
         point_close(&p);
     }
@@ -174,6 +176,13 @@ static int run_job(Job *s)
     return OK;
 }
 
+/* The numbers of a data sheet measure nothing. */
+static int check(const Arguments *a)
+{
+    if (!options_is_set(a->options, "device") || options_flag(a->options, "dry-run")) return OK;
+    FAIL(ERR_ARGUMENT, "--device prices a run on a GPU that is not here, so it goes with --dry-run; --backend cuda runs on the one that is");
+}
+
 static int run(const Arguments *a)
 {
     Job s = { .arguments = a, .quiet = options_flag(a->options, "quiet"), .dry_run = options_flag(a->options, "dry-run") };
@@ -181,8 +190,8 @@ static int run(const Arguments *a)
     char *extra[8];
     int n = 0, n_extra = 0;
     for (int i = 0; i < a->n_set; i++) set[n++] = a->set[i];
-    static const char *const global[] = { "backend", "precision", "threads", "memory" };
-    for (int i = 0; i < 4; i++)
+    static const char *const global[] = { "backend", "precision", "threads", "memory", "device" };
+    for (int i = 0; i < 5; i++)
         if (options_is_given(a->options, global[i])) set[n++] = extra[n_extra++] = xformat("%s=%s", global[i], options_text(a->options, global[i]));
     int status = config_read(&s.config, a->positional[0], n, set);
     for (int i = 0; i < n_extra; i++) free(extra[i]);
@@ -229,5 +238,5 @@ static char *manual(void)
 
 const Command command_run = {
     .name = "run", .arguments = "CONFIG.yaml [--set a.b=value].. [--dry-run]", .summary = "the main job; running it again resumes",
-    .own = own, .manual = manual, .least = 1, .most = 1, .run = run,
+    .own = own, .settings = settings, .check = check, .manual = manual, .least = 1, .most = 1, .run = run,
 };

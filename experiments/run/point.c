@@ -7,6 +7,7 @@
 #include "core/base/err.h"
 #include "core/base/size.h"
 #include "core/measure/study.h"
+#include "core/network/device.h"
 #include "experiments/command.h"
 #include "experiments/run/run.h"
 
@@ -23,12 +24,31 @@ void point_close(Point *p)
     options_free(p->options);
 }
 
-int point_open(Point *p, const Config *config, const SweepPoint *point, struct Tables *tables, bool quiet)
+/* The back end that is here, or in a dry run what stands for it on another device: at most its own memory is to be had there. */
+static int point_kernels(Point *p, bool dry)
 {
-    *p = (Point){ 0 };
+    const Options *o = p->options;
+    if (!options_is_set(o, "device")) {
+        const int status = chosen_kernels(&p->kernels, o);
+        if (status == ERR_UNSUPPORTED && dry && !strcmp(options_text(o, "backend"), "cuda"))
+            return err_set(status, "%s (a dry run takes --device h100, or another, for a GPU that is not here)", err_last());
+        TRY(status);
+        p->memory = chosen_memory(o, p->kernels);
+        return OK;
+    }
+    if (!dry) FAIL(ERR_ARGUMENT, "%s: 'device' prices a run on a GPU that is not here, so it goes with --dry-run", p->run.config->path);
+    p->device = device_sheet(options_text(o, "device"));
+    p->kernels = device_stand_in(p->device, options_text(o, "precision"));
+    const int64_t given = chosen_memory(o, p->kernels), all = kernels_memory(p->kernels, 0);
+    p->memory = given < all ? given : all;
+    return OK;
+}
+
+int point_open(Point *p, const Config *config, const SweepPoint *point, struct Tables *tables, bool quiet, bool dry)
+{
+    *p = (Point){ .run = { .config = config } };
     TRY(config_options_at(&p->options, config, point));
-    TRY(chosen_kernels(&p->kernels, p->options));
-    p->memory = chosen_memory(p->options, p->kernels);
+    TRY(point_kernels(p, dry));
     TRY(model_open(&p->model, options_text(p->options, "model")));
     p->run = (Run){ .config = config, .options = p->options, .point = point, .tables = tables, .quiet = quiet };
     return run_layers(&p->run.layer, &p->run.n_layers, p->model, p->options);

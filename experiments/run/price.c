@@ -11,6 +11,8 @@
 #include "core/network/device.h"
 #include "experiments/run/run.h"
 
+static void add_seconds(Price *price, Seconds s, double part) { price->bound += part * s.bound, price->predicted += part * s.predicted; }
+
 /* Two experiments may ask for the same measurement; it is priced once. */
 static int price_map(Price *price, void **seen, const Point *p, Study *study, const LayerMap *map)
 {
@@ -21,6 +23,7 @@ static int price_map(Price *price, void **seen, const Point *p, Study *study, co
     bool known = measure_known(study, map);
     price->n++, price->known += known;
     price->work += work, price->left += known ? 0 : work;
+    if (p->device && !known) add_seconds(price, device_map(p, study, map), 1);
     return OK;
 }
 
@@ -34,6 +37,7 @@ static int price_gradients(Price *price, void **seen, const Point *p, Study *stu
     int known = gradients_known(study, request, windows);
     price->n += windows, price->known += known, price->backward += windows;
     price->work += work, price->left += work * (windows - known) / windows;
+    if (p->device) add_seconds(price, device_gradients(p, study, request), (double)(windows - known) / windows);
     return OK;
 }
 
@@ -47,6 +51,7 @@ static int price_experiment(Price *price, void **seen, Point *p, const char *nam
     for (int g = 0; g < plan.n_gradients && status == OK; g++) status = price_gradients(price, seen, p, plan.gradient_study[g], &plan.gradient[g]);
     price->n += later + plan.later_windows, price->later += later, price->later_windows += plan.later_windows;
     price->work += later + plan.later_passes, price->left += later + plan.later_passes;
+    if (p->device) add_seconds(price, device_later(p, later, plan.later_passes), 1);
     plan_free(&plan);
     return status;
 }
@@ -58,6 +63,7 @@ int price_point(Price *price, Point *p)
     for (int i = 0; i < options_count(p->options, "experiment") && status == OK; i++)
         status = price_experiment(price, &seen, p, options_text_at(p->options, "experiment", i));
     keys_free(&seen);
+    if (price->left > 0 && p->device) add_seconds(price, device_later(p, 1, 0), 1);
     if (price->left > 0) price->left++;         /* the clean pass, which every run that measures begins with */
     return status;
 }
@@ -102,7 +108,6 @@ void price_say(const Point *p, const Price *price)
 {
     const ModelShape *s = model_shape(p->model);
     double flops = network_flops(s, p->corpus.n_inputs, (double)p->corpus.n_inputs / p->corpus.n_segments, 0, p->corpus.n_scored);
-    double seconds = price->left * seconds_per_pass(p);
     printf("measurements   %d, of which %d are in the store\n", price->n, price->known);
     if (price->backward) printf("               (%d of them windows of backward passes, each for all layers at once)\n", price->backward);
     printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
@@ -116,6 +121,11 @@ void price_say(const Point *p, const Price *price)
            p->plan.keep_logits ? "clean logits kept" : "clean logits computed again",
            p->plan.boundary_stride == 1 ? "every block boundary kept" : p->plan.boundary_stride ? "some block boundaries kept" : "no block boundary kept",
            size_text(least, p->plan.least + p->coefficient_plan.least));
+    if (p->device) {
+        device_say(p, price);
+        return;
+    }
+    const double seconds = price->left * seconds_per_pass(p);
     int minutes = (int)(seconds / 60);
     printf("time           about ");
     if (minutes >= 60) printf("%d h ", minutes / 60);

@@ -4,6 +4,7 @@
 #ifndef EXPERIMENTS_RUN_H
 #define EXPERIMENTS_RUN_H
 
+#include "core/measure/roofline.h"
 #include "experiments/experiment.h"
 
 /* One combination of the sweep: its model, text and study. */
@@ -15,12 +16,13 @@ typedef struct {
     Options *options;
     const Kernels *kernels;
     int64_t memory;                             /* to plan with */
+    const DeviceSheet *device;                  /* that kernels stand for; NULL: those that are here */
     Run run;
 } Point;
 
 /* Model and layers; then texts and studies (two share the memory).  dry: nothing is sampled.  The caller closes, after a failure too. */
 struct Tables;
-int  point_open(Point *point, const Config *config, const SweepPoint *sweep_point, struct Tables *tables, bool quiet);
+int  point_open(Point *point, const Config *config, const SweepPoint *sweep_point, struct Tables *tables, bool quiet, bool dry);
 int  point_studies(Point *point, Store *store, const char *folder, bool dry);
 void point_close(Point *point);
 
@@ -31,9 +33,20 @@ int experiment_find(const Experiment **out, const char *name);
 /* Measurements of all experiments, how many of them the store has; their work in passes of the model,
  * and how much of it is left.  later: models that follow from the results, counted as left; later_windows: windows of
  * backward passes that do.  backward: those that are windows of a backward pass. */
-typedef struct { int n, known, later, later_windows, backward; double work, left; } Price;
+typedef struct {
+    int n, known, later, later_windows, backward;
+    double work, left;
+    double bound, predicted;                    /* seconds of what is left, on the device of the point */
+} Price;
 int  price_point(Price *price, Point *point);
 void price_say(const Point *point, const Price *price);
+
+/* Seconds on the device of the point: of one map, of a backward pass over the whole text, and of passes that follow from results (as `later` and
+ * Plan.later_passes have them).  Then what is printed of it. */
+Seconds device_map(const Point *point, const Study *study, const LayerMap *map);
+Seconds device_gradients(const Point *point, const Study *study, const GradientRequest *request);
+Seconds device_later(const Point *point, double passes, double backward_passes);
+void    device_say(const Point *point, const Price *price);
 
 typedef struct Tables { int n; Table **table; } Tables;
 

@@ -55,7 +55,7 @@ void run_emit(Run *run, Table *table)
 /* The settings that decide what is in the tables: not who computed them, with how many threads or where. */
 static Table *settings_table(const Config *config)
 {
-    static const char *const others[] = { "experiment", "backend", "threads", "memory", "output" };
+    static const char *const others[] = { "experiment", "backend", "device", "threads", "memory", "output" };
     Table *t = table_new("settings", "the settings that made the tables of this file");
     table_add_column(t, COLUMN_TEXT, "name", "", "key of the config");
     table_add_column(t, COLUMN_TEXT, "value", "", "its value, the default where none was given; a swept key has a further row for each value");
@@ -63,7 +63,7 @@ static Table *settings_table(const Config *config)
     table_add_column(t, COLUMN_TEXT, "meaning", "", "what it sets");
     for (const Option *o = config_options; o->name; o++) {
         bool left_out = !options_is_set(config->options, o->name);
-        for (int i = 0; i < 5; i++) left_out |= !strcmp(o->name, others[i]);
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++) left_out |= !strcmp(o->name, others[i]);
         if (left_out) continue;
         int64_t row = table_add_row(t);
         char *value = options_value(config->options, o->name);
