@@ -24,7 +24,7 @@ LIB   := $(filter-out core/tests/% kernels/no_cuda.c,$(wildcard core/*/*.c kerne
 TESTS := $(wildcard core/tests/test_*.c kernels/tests/test_*.c)
 OBJ   := $(LIB:%=$(BUILD)/obj/%.o)
 MAIN  := $(patsubst %,$(BUILD)/obj/%.o,$(wildcard experiments/*.c experiments/*/*.c))
-TESTBIN := $(TESTS:%.c=$(BUILD)/tests/%)
+TESTBIN := $(TESTS:%.c=$(BUILD)/tests/%) $(patsubst %.cc,$(BUILD)/tests/%,$(wildcard kernels/tests/test_*.cc))
 
 # The cuda back end, twice: by nvcc for GPUs, where nvcc is there (CUDA_ARCHS="90" builds for one kind alone), and by the host's compiler
 # with the launch shim, for the tests.  core.a takes kernels_cuda from whichever it is linked with.
@@ -64,6 +64,8 @@ $(BUILD)/linearity: $(MAIN) $(BUILD)/core.a $(GPU) ; @echo "  link $@"
 	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) $(GPU_LIBS)
 $(BUILD)/tests/%: $(BUILD)/obj/%.c.o $(BUILD)/core.a $(BUILD)/shim.a ; @mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lcmocka -lstdc++
+$(BUILD)/tests/%: $(BUILD)/shim/%.cc.o $(BUILD)/core.a $(BUILD)/shim.a ; @mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lstdc++
 # The same tests on a GPU, for check-gpu.
 $(BUILD)/gpu-tests/%: $(BUILD)/obj/%.c.o $(BUILD)/core.a $(GPU) ; @mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lcmocka $(GPU_LIBS)

@@ -32,7 +32,7 @@ template <class T> using Shared = T *;
 #define UNROLL _Pragma("unroll")                /* before a loop over an array that has to stay in registers */
 #define UNROLL_TEXT(text) _Pragma(#text)
 #define UNROLL_BY(n) UNROLL_TEXT(unroll n)
-#define SHARED(T, name, n) __shared__ T name[n]
+#define SHARED(T, name, n) __shared__ __align__(16) T name[n]
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 template <class T> __device__ __forceinline__ T *shared_at(unsigned char *all, int byte) { return reinterpret_cast<T *>(all + byte); }
 

@@ -11,45 +11,52 @@
 
 #include "kernels/cuda/shim/internal.h"
 
-void device_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
 #ifndef __x86_64__
 #include <ucontext.h>
 #endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
+void device_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 namespace shim {
 
-thread_local Block *block;
-thread_local dim3 block_dim, grid_dim;
+constinit thread_local Block *block;
+constinit thread_local Thread *current;
+constinit thread_local Extent block_dim, grid_dim;
 static std::atomic<int> complaints;
 static std::atomic<bool> quiet;
+static std::atomic<uint32_t> launches;
 static int order = -1;
 
 void complain(const char *format, ...)
 {
+    int before = complaints++;
+    if (quiet) return;
     char text[256];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    int before = complaints++;
-    if (quiet) return;
-    if (block) {
-        const Thread &t = self();
-        if (before < 10)
-            fprintf(stderr, "shim: %s, block (%u, %u, %u), thread %u: %s\n", block->kernel, t.block.x, t.block.y, t.block.z, t.thread.x, text);
-        device_fail("the launch shim complains of %s: %s", block->kernel, text);
-    } else {
+    if (!block) {
         if (before < 10) fprintf(stderr, "shim: %s\n", text);
-        device_fail("the launch shim complains: %s", text);
+        return device_fail("the launch shim complains: %s", text);
     }
+    const Thread &t = *current;
+    if (before < 10)
+        fprintf(stderr, "shim: %s, block (%u, %u, %u), thread (%u, %u, %u): %s\n", block->kernel, t.block.x, t.block.y, t.block.z,
+                t.thread.x, t.thread.y, t.thread.z, text);
+    device_fail("the launch shim complains of %s: %s", block->kernel, text);
 }
 
-Thread &self() { return block->fiber[block->current].self; }
-int lane() { return block->current % 32; }
 unsigned char *dynamic_shared() { return block->dynamic; }
+int lane() { return running_lane(); }
 
 /* ---- switching stacks ---- */
+
+/* Tops of stacks that are a power of two apart would share the few ways of one set of the cache. */
+static char *top_of(const Fiber *f) { return f->stack + STACK - f->index % 61 * 192; }
 
 #ifdef __x86_64__
 extern "C" void shim_switch(void **save, void *load);
@@ -79,7 +86,7 @@ shim_switch:
 
 static void start_fiber(Fiber *f, void (*entry)())
 {
-    void **top = (void **)(f->stack + STACK) - 1;       /* 16-byte alignment as after a call */
+    void **top = (void **)top_of(f) - 1;                /* a function begins 8 bytes beside a multiple of 16 */
     *--top = (void *)entry;
     for (int i = 0; i < 6; i++) *--top = NULL;
     f->stack_pointer = top;
@@ -92,7 +99,7 @@ static void start_fiber(Fiber *f, void (*entry)())
     ucontext_t *c = f->stack_pointer ? (ucontext_t *)f->stack_pointer : (ucontext_t *)malloc(sizeof *c);
     getcontext(c);
     c->uc_stack.ss_sp = f->stack;
-    c->uc_stack.ss_size = STACK;
+    c->uc_stack.ss_size = (size_t)(top_of(f) - f->stack);
     c->uc_link = NULL;
     makecontext(c, entry, 0);
     f->stack_pointer = c;
@@ -106,55 +113,70 @@ static void to_fiber(Fiber *f)
 static void to_scheduler(Fiber *f) { swapcontext((ucontext_t *)f->stack_pointer, (ucontext_t *)block->scheduler); }
 #endif
 
+static void release_warp(Warp *w, int first);
+
 static void run_thread()
 {
-    Fiber *f = &block->fiber[block->current];
+    Fiber *f = running();
     (*block->entry)();
     f->state = DONE;
+    block->alive--;
+    Warp *w = running_warp();
+    w->alive--;
+    if (w->waiting > 0 && w->waiting == w->alive) release_warp(w, f->index / LANES * LANES);
     to_scheduler(f);
 }
 
-/* ---- waiting ---- */
+/* ---- waiting: threads that have ended are not waited for, as on a GPU since Volta ---- */
 
 static void release_block(int n)
 {
     block->waiting = 0;
-    block->epoch++;
+    block->synchronized = ++block->time;
+    block->outcome = block->predicates;
     for (int t = 0; t < n; t++)
         if (block->fiber[t].state == WAITS_FOR_BLOCK) block->fiber[t].state = READY;
 }
 
-int wait_block_or(int predicate)
+/* Returns how many threads gave a predicate that is not 0. */
+int wait_block(int predicate, int line)
 {
-    Fiber *f = &block->fiber[block->current];
-    int *any = &block->any[block->epoch & 1];           /* the first thread may stand at the next barrier before the last has read */
-    if (block->waiting++ == 0) *any = 0;
-    *any |= predicate != 0;
+    Fiber *f = running();
+    if (block->waiting++ == 0) block->predicates = 0, block->line = line;
+    else if (block->line != line) complain("waits at the barrier of line %d while others wait at that of line %d", line, block->line);
+    block->predicates += predicate != 0;
     f->state = WAITS_FOR_BLOCK;
     to_scheduler(f);
-    return *any;
+    return block->outcome;
 }
 
-void wait_block() { wait_block_or(0); }
-
-const unsigned char (*exchange(const void *mine, int bytes))[PAYLOAD]
+static void release_warp(Warp *w, int first)
 {
-    Fiber *f = &block->fiber[block->current];
-    Warp *w = &block->warp[block->current / 32];
-    unsigned char (*payload)[PAYLOAD] = w->payload[f->exchanges++ & 1];
-    memcpy(payload[block->current % 32], mine, (size_t)bytes);
-    if (++w->waiting < 32) {
+    w->waiting = 0;
+    if (w->meeting == SYNCHRONIZE) w->synchronized = ++block->time;
+    for (int t = first; t < first + LANES; t++)
+        if (block->fiber[t].state == WAITS_FOR_WARP) block->fiber[t].state = READY;
+}
+
+Given exchange(unsigned mask, const void *mine, int bytes, int meeting)
+{
+    Fiber *f = running();
+    Warp *w = running_warp();
+    int parity = f->exchanges++ & 1;
+    if (mask != ~0u) complain("an exchange of a part of a warp, which the shim does not know");
+    if (w->waiting == 0) w->present[parity] = 0, w->meeting = meeting;
+    else if (w->meeting != meeting) complain("lanes of a warp meet at different exchanges");
+    memcpy(w->payload[parity][running_lane()], mine, (size_t)bytes);
+    w->present[parity] |= 1u << running_lane();
+    if (++w->waiting < w->alive) {
         f->state = WAITS_FOR_WARP;
         to_scheduler(f);
-    } else {
-        w->waiting = 0;
-        w->epoch++;
-        int first = block->current / 32 * 32;
-        for (int t = first; t < first + 32; t++)
-            if (block->fiber[t].state == WAITS_FOR_WARP) block->fiber[t].state = READY;
-    }
-    return payload;
+    } else
+        release_warp(w, f->index / LANES * LANES);
+    return { w->payload[parity], w->present[parity] };
 }
+
+void missing_lane(int from) { complain("takes what lane %d of its warp has, which does not take part", from); }
 
 /* ---- a block ---- */
 
@@ -180,48 +202,79 @@ static void arrange(int *at, int n, uint32_t seed)
     }
 }
 
+/* A prime step runs through all blocks once unless their number is a multiple of it. */
+static int64_t turn_of(int64_t i, int64_t blocks)
+{
+    enum { STEP = 7919 };
+    int how = chosen_order();
+    return how == 1 ? blocks - 1 - i : how == 2 && blocks % STEP ? i * STEP % blocks : i;
+}
+
 static void stuck(int n)
 {
     for (int t = 0; t < n; t++)
         if (block->fiber[t].state == WAITS_FOR_WARP || block->fiber[t].state == WAITS_FOR_BLOCK) {
-            block->current = t;
+            current = &block->fiber[t].self;
             complain("waits for threads of its %s that never come", block->fiber[t].state == WAITS_FOR_WARP ? "warp" : "block");
-            return;
+            break;
         }
+#ifdef __SANITIZE_ADDRESS__
+    __asan_unpoison_memory_region(block->fiber[0].stack, (size_t)MOST_THREADS * STACK);     /* frames that nobody returns from */
+#endif
 }
 
-static void run_block(const std::function<void()> &entry, dim3 at, int n, uint32_t seed)
+static void begin_threads(dim3 at, int n)
+{
+    dim3 thread(0, 0, 0);
+    for (int t = 0; t < n; t++) {
+        Fiber *f = &block->fiber[t];
+        f->self = { thread, at };
+        if (++thread.x == block_dim.x) {
+            thread.x = 0;
+            if (++thread.y == block_dim.y) thread.y = 0, thread.z++;
+        }
+        f->state = READY;
+        f->exchanges = 0;
+        f->pending.clear();
+        f->group_end.clear();
+        f->arrived = 0;
+        start_fiber(f, run_thread);
+    }
+    for (int t = n; t % LANES; t++) block->fiber[t].state = DONE;
+    for (int w = 0; w * LANES < n; w++) {
+        Warp *warp = &block->warp[w];
+        warp->waiting = 0;
+        warp->alive = n - w * LANES < LANES ? n - w * LANES : LANES;
+        warp->synchronized = block->time;
+    }
+}
+
+static void run_block(const std::function<void()> &entry, dim3 at, int n, int64_t shared)
 {
     static thread_local int turn[MOST_THREADS];
     block->threads = block->alive = n;
     block->waiting = 0;
-    block->first_epoch = ++block->epoch;
+    block->began = block->synchronized = ++block->time;
     block->entry = &entry;
-    forget_shared();
-    arrange(turn, n, seed);
-    for (int w = 0; w < (n + 31) / 32; w++) block->warp[w].waiting = 0, block->warp[w].epoch = block->epoch;
-    for (int t = 0; t < n; t++) {
-        Fiber *f = &block->fiber[t];
-        f->self = { dim3((unsigned)t % block_dim.x, (unsigned)t / block_dim.x % block_dim.y, (unsigned)t / (block_dim.x * block_dim.y)), at };
-        f->state = READY;
-        f->exchanges = 0;
-        f->groups.clear();
-        start_fiber(f, run_thread);
-    }
+    begin_shared(shared);
+    arrange(turn, n, block->number);
+    begin_threads(at, n);
     while (block->alive > 0) {
         bool ran = false;
         for (int i = 0; i < n; i++) {
             Fiber *f = &block->fiber[turn[i]];
             if (f->state != READY) continue;
             ran = true;
-            block->current = turn[i];
+            current = &f->self;
             to_fiber(f);
-            if (f->state == DONE) block->alive--;
         }
         if (block->waiting > 0 && block->waiting == block->alive) release_block(n);
-        else if (!ran && block->alive > 0) { stuck(n); break; }
+        else if (!ran && block->alive > 0) {
+            stuck(n);
+            break;
+        }
     }
-    if (counting) count_warp_end();
+    if (counting) count_block_end();
 }
 
 static Block *make_block()
@@ -230,61 +283,64 @@ static Block *make_block()
     char *stacks = (char *)mmap(NULL, (size_t)MOST_THREADS * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (b == MAP_FAILED || stacks == MAP_FAILED) abort();
     new (b) Block();
-    for (int t = 0; t < MOST_THREADS; t++) b->fiber[t].stack = stacks + (size_t)t * STACK;
+    for (int t = 0; t < MOST_THREADS; t++) b->fiber[t].index = t, b->fiber[t].stack = stacks + (size_t)t * STACK;
+    b->dynamic_area.first = b->dynamic;
     return b;
 }
 
 void launch(const char *name, const char *file, int line, dim3 grid, dim3 threads, int64_t shared, const std::function<void()> &thread)
 {
-    int n = (int)(threads.x * threads.y * threads.z);
-    int64_t blocks = (int64_t)grid.x * grid.y * grid.z;
-    if (n < 1 || n > MOST_THREADS || blocks < 1 || grid.y > 65535 || grid.z > 65535 || shared > MOST_SHARED)
-        return device_fail("the launch of %s at %s:%d asks for %lld blocks of %d threads with %lld bytes of shared memory", name, file, line,
-                           (long long)blocks, n, (long long)shared);
-    if (counting) traffic_begin(name);
+    int64_t n = (int64_t)threads.x * threads.y * threads.z, blocks = (int64_t)grid.x * grid.y * grid.z;
+    if (n < 1 || n > MOST_THREADS || threads.z > 64 || blocks < 1 || blocks > UINT32_MAX || grid.x > INT32_MAX || grid.y > 65535
+        || grid.z > 65535 || shared < 0 || shared > MOST_SHARED)
+        return device_fail("the launch of %s at %s:%d asks for %lld blocks of %lld threads with %lld bytes of shared memory", name, file, line,
+                           (long long)blocks, (long long)n, (long long)shared);
     static thread_local Block *mine;
+    const uint32_t number = ++launches;
+    if (counting) count_launch(name);
     #pragma omp parallel for schedule(dynamic) if (!counting && blocks > 1)
     for (int64_t i = 0; i < blocks; i++) {
-        int64_t at = chosen_order() == 1 ? blocks - 1 - i : i;
+        int64_t at = turn_of(i, blocks);
         if (!mine) mine = make_block();
         block = mine;
         block->kernel = name;
-        block->dynamic_bytes = shared;
-        block_dim = threads;
-        grid_dim = grid;
-        run_block(thread, dim3((unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / ((int64_t)grid.x * grid.y))), n, (uint32_t)at);
+        block->launch = number;
+        block->number = (uint32_t)at;
+        block_dim = { threads.x, threads.y, threads.z };
+        grid_dim = { grid.x, grid.y, grid.z };
+        run_block(thread, dim3((unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / ((int64_t)grid.x * grid.y))), (int)n, shared);
         block = NULL;
+        current = NULL;
     }
+    if (counting) count_launch_end();
 }
 
 /* ---- copies that arrive late ---- */
 
 void copy_later(void *to, const void *from, int bytes, bool zeros)
 {
-    Fiber *f = &block->fiber[block->current];
-    if (!zeros) touch_global(from, bytes, READ);
-    if (f->groups.empty()) f->groups.emplace_back();
-    f->groups.back().push_back({ to, from, bytes, zeros });
+    if (!zeros && !touch_global(from, bytes, READ)) return;
+    copy_begins(to, bytes);
+    running()->pending.push_back({ to, from, bytes, zeros });
 }
 
-void commit_copies()
-{
-    Fiber *f = &block->fiber[block->current];
-    if (f->groups.empty()) f->groups.emplace_back();
-    f->groups.emplace_back();
-}
+void commit_copies() { running()->group_end.push_back(running()->pending.size()); }
 
 void wait_copies(int groups_left)
 {
-    Fiber *f = &block->fiber[block->current];
-    while ((int)f->groups.size() - 1 > groups_left) {
-        for (const Pending &c : f->groups.front()) {
-            touch_shared(c.to, c.bytes, WRITE);
-            if (c.zeros) memset(c.to, 0, (size_t)c.bytes);
-            else memcpy(c.to, c.from, (size_t)c.bytes);
-        }
-        f->groups.erase(f->groups.begin());
+    Fiber *f = running();
+    if ((int64_t)f->group_end.size() <= groups_left) return;
+    size_t end = f->group_end[f->group_end.size() - 1 - (size_t)groups_left];
+    for (; f->arrived < end; f->arrived++) {
+        const Pending &c = f->pending[f->arrived];
+        if (!copy_arrives(c.to, c.bytes)) continue;
+        if (c.zeros) memset(c.to, 0, (size_t)c.bytes);
+        else memcpy(c.to, c.from, (size_t)c.bytes);
     }
+    if (f->arrived < f->pending.size()) return;
+    f->pending.clear();
+    f->group_end.clear();
+    f->arrived = 0;
 }
 
 }   // namespace shim

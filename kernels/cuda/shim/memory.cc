@@ -1,8 +1,8 @@
 /*
- * memory.cc - whose memory an access falls into, and whether it may
+ * memory.cc - global memory, watched: whose an access is, and whether another block of the launch was there
  *
- * Shared memory is watched word by word: who wrote it last and who read it last, at which barrier of the block and of the warp.
- * Two threads meet at a word without a barrier between them where neither count has moved on.
+ * Every pair of bytes remembers the launch and the block that wrote it last.  Two blocks have no order within a launch, so neither
+ * may read or write what the other wrote; a block that writes what another one read before it shows in another order of the blocks.
  */
 #include <map>
 #include <mutex>
@@ -14,124 +14,75 @@
 
 namespace shim {
 
-/* ---- global memory ---- */
-
-enum { GUARD_BYTES = 256 };
-static std::map<uintptr_t, size_t> allocations;         /* first byte -> bytes */
+enum { GUARD_BYTES = 256, GRANULE = 2 };
+struct Allocation { size_t bytes; uint64_t *wrote; };   /* wrote: launch << 32 | block, of each granule */
+static std::map<uintptr_t, Allocation> allocations;     /* by first byte */
 static std::shared_mutex allocations_lock;
 static std::atomic<uint64_t> allocations_version;
-static int64_t free_memory = (int64_t)8 << 30;
+static std::atomic<int64_t> free_memory = (int64_t)8 << 30;
 
-static bool find(uintptr_t p, uintptr_t *low, uintptr_t *high)
+struct Place { uintptr_t low, bytes; uint64_t *wrote; };
+
+static bool find(uintptr_t p, Place *place)
 {
     std::shared_lock<std::shared_mutex> lock(allocations_lock);
     auto after = allocations.upper_bound(p);
     if (after == allocations.begin()) return false;
     --after;
-    *low = after->first;
-    *high = after->first + after->second;
-    return p < *high;
+    *place = { after->first, after->second.bytes, after->second.wrote };
+    return p - place->low < place->bytes;
+}
+
+static constinit thread_local Place last[8];
+static constinit thread_local uint64_t version;
+static constinit thread_local unsigned next;
+
+static __attribute__((noinline)) const Place *look_up(uintptr_t p, int bytes, const char *what)
+{
+    Place place;
+    if (version != allocations_version) {
+        for (Place &l : last) l = { 0, 0, NULL };
+        version = allocations_version;
+    }
+    if (!find(p, &place)) return complain("%s of memory that is not the device's", what), nullptr;
+    if (p - place.low + (unsigned)bytes > place.bytes) return complain("%s across the end of an allocation", what), nullptr;
+    last[next % 8] = place;
+    return &last[next++ % 8];
 }
 
 /* Most accesses fall where one of the last few did. */
-void touch_global(const void *pointer, int bytes, Access access)
+static inline const Place *place_of(uintptr_t p, int bytes, const char *what)
 {
-    enum { REMEMBERED = 8 };
-    static thread_local struct { uintptr_t low, high; } last[REMEMBERED];
-    static thread_local uint64_t version;
-    static thread_local int next;
-    if (counting && block) count_access(__builtin_return_address(0), pointer, bytes, GLOBAL, access);      /* the library touches memory too */
+    if (version == allocations_version.load(std::memory_order_relaxed))
+        for (const Place &l : last)
+            if (p - l.low + (unsigned)bytes <= l.bytes && p >= l.low) return &l;
+    return look_up(p, bytes, what);
+}
+
+/* Host threads run blocks side by side: each granule is read and written as a whole. */
+static inline void watch_blocks(uint64_t *wrote, int granules, Access access)
+{
+    const uint64_t mine = (uint64_t)block->launch << 32 | block->number;
+    uint64_t other = mine;
+    for (int i = 0; i < granules; i++) {
+        uint64_t before = __atomic_load_n(&wrote[i], __ATOMIC_RELAXED);
+        if (before >> 32 == mine >> 32 && before != mine) other = before;
+        if (access == WRITE) __atomic_store_n(&wrote[i], mine, __ATOMIC_RELAXED);
+    }
+    if (other != mine)
+        complain("%s of global memory that block number %u wrote in the same launch", access == READ ? "read" : "write", (unsigned)other);
+}
+
+bool touch_global(const void *pointer, int bytes, Access access)
+{
+    const char *what = access == READ ? "read" : "write";
+    if (counting && block) count_access(__builtin_return_address(0), pointer, bytes, GLOBAL, access);
     uintptr_t p = (uintptr_t)pointer;
-    if (p % (unsigned)bytes) complain("%s of %d bytes at an address that is not a multiple of it", access == READ ? "read" : "write", bytes);
-    if (version != allocations_version) {
-        for (auto &l : last) l = { 0, 0 };
-        version = allocations_version;
-    }
-    for (const auto &l : last)
-        if (p >= l.low && p + (unsigned)bytes <= l.high) return;
-    uintptr_t low, high;
-    if (!find(p, &low, &high)) return complain("%s of memory that is not the device's", access == READ ? "read" : "write");
-    if (p + (unsigned)bytes > high) return complain("%s across the end of an allocation", access == READ ? "read" : "write");
-    last[next++ % REMEMBERED] = { low, high };
-}
-
-/* ---- shared memory ---- */
-
-struct Word {
-    uint64_t written, written_warp, read, read_warp;    /* epochs; written < first_epoch of the block: not yet */
-    uint16_t writer, reader;
-    bool readers;                                       /* of more than one warp since then */
-};
-
-struct Area { const unsigned char *first; int64_t bytes; std::vector<Word> word; };
-static thread_local std::vector<Area> areas;
-static thread_local uint64_t last_area;
-
-void forget_shared()
-{
-    for (Area &a : areas)
-        if (a.first == block->dynamic) {
-            a.bytes = block->dynamic_bytes;
-            if ((int64_t)a.word.size() * 4 < a.bytes) a.word.resize((size_t)(a.bytes + 3) / 4);
-        }
-}
-
-static Area *area_of(const unsigned char *p)
-{
-    if (last_area < areas.size() && p >= areas[last_area].first && p < areas[last_area].first + areas[last_area].bytes) return &areas[last_area];
-    for (size_t i = 0; i < areas.size(); i++)
-        if (p >= areas[i].first && p < areas[i].first + areas[i].bytes) {
-            last_area = i;
-            return &areas[i];
-        }
-    return NULL;
-}
-
-void enter_shared(const void *first, int64_t bytes)
-{
-    const unsigned char *p = (const unsigned char *)first;
-    Area *a = area_of(p);
-    if (a && a->first == p) return;
-    areas.push_back({ p, bytes, std::vector<Word>((size_t)(bytes + 3) / 4) });
-}
-
-static void meet(const char *what, int other, uint64_t epoch, uint64_t warp_epoch)
-{
-    int me = block->current;
-    if (other == me || epoch < block->epoch) return;
-    if (other / 32 == me / 32 && warp_epoch < block->warp[me / 32].epoch) return;
-    complain("%s of thread %d at the same word of shared memory, with no barrier between", what, other);
-}
-
-void touch_shared(const void *pointer, int bytes, Access access)
-{
-    const unsigned char *p = (const unsigned char *)pointer;
-    if (counting) count_access(__builtin_return_address(0), pointer, bytes, SHARED_MEMORY, access);
-    if (p >= block->dynamic && p < block->dynamic + MOST_SHARED) enter_shared(block->dynamic, block->dynamic_bytes);
-    if ((uintptr_t)p % (unsigned)bytes) complain("%d bytes of shared memory at an address that is not a multiple of it", bytes);
-    Area *a = area_of(p);
-    if (!a || p + bytes > a->first + a->bytes) return complain("%s outside of an array in shared memory", access == READ ? "read" : "write");
-    const bool part = bytes < 4;            /* half words: neighbours may belong to two threads */
-    const int me = block->current;
-    const uint64_t warp_epoch = block->warp[me / 32].epoch;
-    for (int64_t i = (p - a->first) / 4; i <= (p - a->first + bytes - 1) / 4; i++) {
-        Word *w = &a->word[(size_t)i];
-        const bool written = w->written >= block->first_epoch, read = w->read >= block->first_epoch;
-        if (access == READ) {
-            if (!written) complain("read of shared memory that nothing wrote");
-            else if (!part) meet("a write", w->writer, w->written, w->written_warp);
-            if (!read || w->read < block->epoch) w->readers = false;
-            else if (w->reader / 32 != me / 32) w->readers = true;
-            w->reader = (uint16_t)me, w->read = block->epoch, w->read_warp = warp_epoch;
-        } else {
-            if (written && !part) meet("a write", w->writer, w->written, w->written_warp);
-            if (read && !part) {
-                if (w->readers && w->read >= block->epoch) complain("reads of several warps at the same word of shared memory, with no barrier between");
-                else meet("a read", w->reader, w->read, w->read_warp);
-            }
-            w->writer = (uint16_t)me, w->written = block->epoch, w->written_warp = warp_epoch;
-        }
-    }
+    if (p & (unsigned)(bytes - 1)) return complain("%s of %d bytes at an address that is not a multiple of it", what, bytes), false;
+    const Place *place = place_of(p, bytes, what);
+    if (!place) return false;
+    if (block) watch_blocks(place->wrote + (p - place->low) / GRANULE, (bytes + GRANULE - 1) / GRANULE, access);
+    return true;
 }
 
 }   // namespace shim
@@ -148,7 +99,7 @@ cudaError_t cudaMallocAsync(void **out, size_t bytes, cudaStream_t)
     if (!p) return cudaErrorMemoryAllocation;
     memset(p, 0xff, whole + 2 * GUARD_BYTES);           /* NaN as float and as double */
     free_memory -= (int64_t)bytes;
-    allocations[(uintptr_t)p + GUARD_BYTES] = bytes;
+    allocations[(uintptr_t)p + GUARD_BYTES] = { bytes, (uint64_t *)calloc(whole / GRANULE, sizeof(uint64_t)) };
     allocations_version++;
     *out = p + GUARD_BYTES;
     return cudaSuccess;
@@ -164,7 +115,8 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t)
         complain("release of memory that was not allocated, or of a part of it");
         return cudaSuccess;
     }
-    free_memory += (int64_t)it->second;
+    free_memory += (int64_t)it->second.bytes;
+    free(it->second.wrote);
     allocations.erase(it);
     allocations_version++;
     free((unsigned char *)p - GUARD_BYTES);
@@ -173,8 +125,8 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t)
 
 static void check_range(const char *what, const void *p, size_t bytes)
 {
-    uintptr_t low, high;
-    if (!shim::find((uintptr_t)p, &low, &high) || (uintptr_t)p + bytes > high) shim::complain("%s that is not the device's memory", what);
+    shim::Place place;
+    if (!shim::find((uintptr_t)p, &place) || (uintptr_t)p - place.low + bytes > place.bytes) shim::complain("%s that is not the device's memory", what);
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t)
@@ -194,7 +146,7 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t)
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *all)
 {
-    *free_bytes = (size_t)shim::free_memory;
+    *free_bytes = (size_t)shim::free_memory.load();
     *all = (size_t)8 << 30;
     return cudaSuccess;
 }

@@ -12,7 +12,7 @@
 
 struct dim3 {
     unsigned x, y, z;
-    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+    constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
 
 enum cudaError_t { cudaSuccess, cudaErrorMemoryAllocation = 2, cudaErrorInsufficientDriver = 35, cudaErrorLaunchFailure = 719 };
@@ -50,10 +50,11 @@ int  shim_complaints(void);                 /* so far */
 void shim_quiet(int quiet);                 /* count complaints, print none */
 void shim_set_order(int order);             /* 0 forward, 1 reverse, 2 random */
 void shim_set_free_memory(int64_t bytes);   /* what allocations may still take */
-void shim_count(int on);
+void shim_count(int on);                    /* blocks run one after another while it is on */
 typedef struct {
     char name[96];
     int64_t launches, sectors_read, sectors_written, bytes_read, bytes_written;     /* 32-byte sectors; bytes asked for */
+    int64_t sectors_of_blocks, sectors_of_launches;     /* other ones within each block, and within each launch */
     int64_t shared_passes, shared_accesses;             /* passes of shared memory over all accesses of a warp, and their least number */
 } ShimTraffic;
 int shim_traffic(ShimTraffic *out, int most);           /* by kernel; returns their number */

@@ -4,9 +4,13 @@
  * A thread runs until it has to wait (for its block, or for its warp), then another one runs.  The order of threads and
  * blocks can be turned round or drawn (LINEARITY_SHIM_ORDER=forward|reverse|random), so that a result which depends on it
  * shows.  Complaints, each with kernel, block and thread: access outside an allocation or an array, misaligned vectors,
- * shared memory that is read before anything wrote it, two threads at one word of shared memory with no barrier
- * between them, a barrier that not all threads reach.  Counted where shim_count(true) was called: 32-byte sectors of global
- * memory for each access of a warp, and the passes that shared memory takes for it.
+ * shared memory that is read before anything wrote it, two threads at one place of shared memory with no barrier between
+ * them that orders memory (shuffles and votes do not), an access to what an asynchronous copy is bringing, two blocks at one place
+ * of global memory in a launch, a barrier or an exchange of a warp that not all threads reach.  Counted where shim_count(true)
+ * was called: 32-byte sectors of global memory for each access of a warp, and the passes that shared memory takes for it.
+ *
+ * Not seen: races of two threads of a block in global memory; that one part of DYNAMIC_SHARED is left for the next;
+ * what only the hardware or nvcc does (registers, rounding of fast instructions, tensor cores' order of sums); time.
  */
 #ifndef KERNELS_CUDA_SHIM_SHIM_H
 #define KERNELS_CUDA_SHIM_SHIM_H
@@ -59,34 +63,35 @@ static inline float2 unpack_bf16(unsigned pair) { return { to_float({ (uint16_t)
 namespace shim {
 
 struct Thread { dim3 thread, block; };
-Thread &self();
-extern thread_local dim3 block_dim, grid_dim;
+struct Extent { unsigned x, y, z; };
+extern constinit thread_local Thread *current;
+extern constinit thread_local Extent block_dim, grid_dim;
 
-/* Before an access of `bytes` bytes at p; `what` says whose memory it is. */
+/* Before an access of `bytes` bytes at p; false: it was complained about and must not happen. */
 enum Space { GLOBAL, SHARED_MEMORY };
 enum Access { READ, WRITE };
-__attribute__((noinline)) void touch_global(const void *p, int bytes, Access access);
-__attribute__((noinline)) void touch_shared(const void *p, int bytes, Access access);
+__attribute__((noinline)) bool touch_global(const void *p, int bytes, Access access);
+__attribute__((noinline)) bool touch_shared(const void *p, int bytes, Access access);
+template <Space space> __attribute__((always_inline)) inline bool touch(const void *p, int bytes, Access access)
+{
+    return space == GLOBAL ? touch_global(p, bytes, access) : touch_shared(p, bytes, access);
+}
 
 /* An element in watched memory: reading and writing it are seen. */
 template <class T, Space space> struct Element {
     T *p;
     using Value = std::remove_const_t<T>;
-    __attribute__((always_inline)) operator Value() const
-    {
-        space == GLOBAL ? touch_global(p, sizeof(T), READ) : touch_shared(p, sizeof(T), READ);
-        return *p;
-    }
+    __attribute__((always_inline)) operator Value() const { return touch<space>(p, sizeof(T), READ) ? *p : Value(); }
     __attribute__((always_inline)) Element &operator=(Value v)
     {
-        space == GLOBAL ? touch_global(p, sizeof(T), WRITE) : touch_shared(p, sizeof(T), WRITE);
-        *const_cast<Value *>(p) = v;
+        if (touch<space>(p, sizeof(T), WRITE)) *const_cast<Value *>(p) = v;
         return *this;
     }
     __attribute__((always_inline)) Element &operator=(const Element &e) { return *this = (Value)e; }
     Element(T *at) : p(at) {}
     Element(const Element &) = default;
     __attribute__((always_inline)) Element &operator+=(Value v) { return *this = (Value)*this + v; }
+    __attribute__((always_inline)) Element &operator-=(Value v) { return *this = (Value)*this - v; }
     __attribute__((always_inline)) Element &operator*=(Value v) { return *this = (Value)*this * v; }
 };
 
@@ -103,23 +108,32 @@ template <class T, Space space> struct Pointer {
     explicit operator bool() const { return p != nullptr; }
 };
 
-/* Static arrays: one for each host thread, since a host thread runs one block at a time. */
+/* Static arrays: one for each host thread, since a host thread runs one block at a time.  What lies between two of them is nobody's. */
 void enter_shared(const void *first, int64_t bytes);
 template <class T, int n> struct Array {
-    alignas(16) T element[n];
-    __attribute__((always_inline)) Element<T, SHARED_MEMORY> operator[](int64_t i) { return Element<T, SHARED_MEMORY>(element + i); }
+    alignas(128) T element[n];
+    unsigned char between[128];
+    __attribute__((always_inline)) Element<T, SHARED_MEMORY> operator[](int64_t i) { return Element<T, SHARED_MEMORY>((T *)element + i); }
     operator Pointer<T, SHARED_MEMORY>() { return Pointer<T, SHARED_MEMORY>(element); }
-    Pointer<T, SHARED_MEMORY> operator+(int64_t i) { return Pointer<T, SHARED_MEMORY>(element + i); }
+    Pointer<T, SHARED_MEMORY> operator+(int64_t i) { return Pointer<T, SHARED_MEMORY>((T *)element + i); }
 };
 unsigned char *dynamic_shared();
 
 void launch(const char *name, const char *file, int line, dim3 grid, dim3 block, int64_t shared, const std::function<void()> &thread);
-void wait_block();
-int  wait_block_or(int predicate);
+int  wait_block(int predicate, int line);
 
-/* Every lane gives `bytes` bytes and may read what all lanes gave until its next exchange. */
+/* Every lane gives `bytes` bytes and may read what all lanes gave until its next exchange.  Only SYNCHRONIZE orders memory. */
 enum { PAYLOAD = 64 };
-const unsigned char (*exchange(const void *mine, int bytes))[PAYLOAD];
+enum Meeting { SYNCHRONIZE, SHUFFLE, VOTE };
+struct Given { const unsigned char (*lane)[PAYLOAD]; unsigned present; };
+Given exchange(unsigned mask, const void *mine, int bytes, int meeting);
+void missing_lane(int from);
+static inline const unsigned char (*exchange(const void *mine, int bytes))[PAYLOAD]         /* of a whole warp */
+{
+    Given given = exchange(~0u, mine, bytes, SHUFFLE);
+    if (given.present != ~0u) missing_lane(__builtin_ctz(~given.present));
+    return given.lane;
+}
 int lane();
 
 /* Copies that arrive when they are waited for. */
@@ -132,12 +146,12 @@ void wait_copies(int groups_left);
 template <class T> using Global = shim::Pointer<T, shim::GLOBAL>;
 template <class T> using Shared = shim::Pointer<T, shim::SHARED_MEMORY>;
 
-#define threadIdx (shim::self().thread)
-#define blockIdx (shim::self().block)
+#define threadIdx (shim::current->thread)
+#define blockIdx (shim::current->block)
 #define blockDim (shim::block_dim)
 #define gridDim (shim::grid_dim)
 
-#define SHARED(T, name, n) static thread_local shim::Array<T, n> name; shim::enter_shared(&name, sizeof name)
+#define SHARED(T, name, n) static thread_local shim::Array<T, n> name; shim::enter_shared(name.element, sizeof name.element)
 #define DYNAMIC_SHARED(name) unsigned char *name = shim::dynamic_shared()
 template <class T> static inline Shared<T> shared_at(unsigned char *all, int byte) { return Shared<T>(reinterpret_cast<T *>(all + byte)); }
 
@@ -150,71 +164,74 @@ template <class T> static inline Shared<T> shared_at(unsigned char *all, int byt
     } while (0)
 #define ALLOW_SHARED(kernel, bytes) ((void)0)
 
-static inline void __syncthreads() { shim::wait_block(); }
-static inline int __syncthreads_or(int predicate) { return shim::wait_block_or(predicate); }
-static inline void __syncwarp(unsigned = ~0u) { char nothing = 0; shim::exchange(&nothing, 1); }
+static inline void __syncthreads(int line = __builtin_LINE()) { shim::wait_block(0, line); }
+static inline int __syncthreads_or(int predicate, int line = __builtin_LINE()) { return shim::wait_block(predicate, line) != 0; }
+static inline int __syncthreads_and(int predicate, int line = __builtin_LINE()) { return shim::wait_block(!predicate, line) == 0; }
+static inline int __syncthreads_count(int predicate, int line = __builtin_LINE()) { return shim::wait_block(predicate, line); }
+static inline void __syncwarp(unsigned mask = ~0u) { shim::exchange(mask, "", 1, shim::SYNCHRONIZE); }
 
-template <class T> static inline T shim_take(T x, int from)
+template <class T> static inline T shim_take(unsigned mask, T x, int from)
 {
-    const unsigned char (*all)[shim::PAYLOAD] = shim::exchange(&x, sizeof x);
-    T got;
-    memcpy(&got, all[from & 31], sizeof got);
+    shim::Given given = shim::exchange(mask, &x, sizeof x, shim::SHUFFLE);
+    T got = x;
+    if (!(given.present >> from & 1)) shim::missing_lane(from);
+    else memcpy(&got, given.lane[from], sizeof got);
     return got;
 }
-template <class T> static inline T __shfl_sync(unsigned, T x, int from, int width = 32)
+/* Beyond the end of its segment of `width` lanes, or before its beginning, a lane gets its own value. */
+template <class T> static inline T __shfl_sync(unsigned mask, T x, int from, int width = 32)
 {
-    int base = shim::lane() / width * width;
-    return shim_take(x, base + from % width);
+    return shim_take(mask, x, (shim::lane() & -width) + (from & (width - 1)));
 }
-template <class T> static inline T __shfl_xor_sync(unsigned, T x, int mask) { return shim_take(x, shim::lane() ^ mask); }
-template <class T> static inline T __shfl_down_sync(unsigned, T x, int step)
+template <class T> static inline T __shfl_xor_sync(unsigned mask, T x, int bits, int width = 32)
+{
+    int from = shim::lane() ^ bits;
+    return shim_take(mask, x, from <= (shim::lane() | (width - 1)) ? from : shim::lane());
+}
+template <class T> static inline T __shfl_down_sync(unsigned mask, T x, int step, int width = 32)
 {
     int from = shim::lane() + step;
-    return shim_take(x, from < 32 ? from : shim::lane());
+    return shim_take(mask, x, from <= (shim::lane() | (width - 1)) ? from : shim::lane());
 }
-template <class T> static inline T __shfl_up_sync(unsigned, T x, int step)
+template <class T> static inline T __shfl_up_sync(unsigned mask, T x, int step, int width = 32)
 {
     int from = shim::lane() - step;
-    return shim_take(x, from >= 0 ? from : shim::lane());
+    return shim_take(mask, x, from >= (shim::lane() & -width) ? from : shim::lane());
 }
-static inline unsigned __ballot_sync(unsigned, int predicate)
+static inline unsigned __ballot_sync(unsigned mask, int predicate)
 {
-    const unsigned char (*all)[shim::PAYLOAD] = shim::exchange(&predicate, sizeof predicate);
-    unsigned mask = 0;
+    shim::Given given = shim::exchange(mask, &predicate, sizeof predicate, shim::VOTE);
+    unsigned votes = 0;
     for (int i = 0; i < 32; i++) {
         int each;
-        memcpy(&each, all[i], sizeof each);
-        mask |= (unsigned)(each != 0) << i;
+        memcpy(&each, given.lane[i], sizeof each);
+        votes |= (unsigned)(given.present >> i & 1 && each) << i;
     }
-    return mask;
+    return votes;
 }
-static inline int __any_sync(unsigned m, int p) { return __ballot_sync(m, p) != 0; }
-static inline int __all_sync(unsigned m, int p) { return __ballot_sync(m, p) == ~0u; }
+static inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
+static inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, !predicate) == 0; }
 
 /* Vectors: aligned, or complained about. */
 template <class V, class T> static __attribute__((always_inline)) inline V shim_load(const T *p)
 {
-    shim::touch_global(p, sizeof(V), shim::READ);
-    V v;
-    memcpy(&v, p, sizeof v);
+    V v = {};
+    if (shim::touch_global(p, sizeof(V), shim::READ)) memcpy(&v, p, sizeof v);
     return v;
 }
 template <class V, class T> static __attribute__((always_inline)) inline void shim_store(T *p, V v)
 {
-    shim::touch_global(p, sizeof(V), shim::WRITE);
-    memcpy((void *)p, &v, sizeof v);
+    if (shim::touch_global(p, sizeof(V), shim::WRITE)) memcpy((void *)p, &v, sizeof v);
 }
 template <class V, class T> static __attribute__((always_inline)) inline V shim_load_shared(const T *p)
 {
-    shim::touch_shared(p, sizeof(V), shim::READ);
-    V v;
-    memcpy(&v, p, sizeof v);
+    V v = {};
+    if (shim::touch_shared(p, sizeof(V), shim::READ)) memcpy(&v, p, sizeof v);
     return v;
 }
 template <class V, class T> static __attribute__((always_inline)) inline void shim_store_shared(T *p, V v)
 {
-    shim::touch_shared(p, sizeof(V), shim::WRITE);
-    memcpy((void *)p, &v, sizeof v);
+    if (shim::touch_shared(p, sizeof(V), shim::WRITE)) memcpy((void *)p, &v, sizeof v);
 }
 __attribute__((always_inline)) static inline float4 load4(Global<const float> p, int64_t i) { return shim_load<float4>(p.p + i); }
 __attribute__((always_inline)) static inline void store4(Global<float> p, int64_t i, float4 v) { shim_store(p.p + i, v); }

@@ -1,13 +1,15 @@
 /*
  * traffic.cc - what the accesses of a warp cost: 32-byte sectors of global memory, passes of the banks of shared memory
  *
- * The n-th access of a thread at one place of the code belongs with the n-th of the other lanes there.  Global memory moves
- * the sectors that the lanes touch together.  Shared memory has 32 banks of 4 bytes: an access takes as many passes as the fullest
- * bank has distinct words; 8 and 16 bytes a lane go by half and quarter warps.
+ * The n-th access of a lane at one place of the code belongs with the n-th of the other lanes there.  Global memory moves
+ * the sectors that the lanes touch together; how many of them are other ones within a block, and within a launch, says what caches
+ * can save.  Shared memory has 32 banks of 4 bytes: an access takes as many passes as the fullest bank has distinct words;
+ * 8 and 16 bytes a lane go by half and quarter warps.
  */
 #include <map>
-#include <set>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "kernels/cuda/shim/internal.h"
 
@@ -15,66 +17,104 @@ namespace shim {
 
 std::atomic<bool> counting;
 
-struct Group { int n, bytes; Space space; Access access; uintptr_t at[32]; };
-static std::map<std::tuple<int, const void *, int64_t>, Group> open_groups;      /* warp, site, how often */
-static std::map<std::pair<int, const void *>, int64_t> times;                    /* thread, site */
+struct Group { unsigned lanes; uintptr_t at[LANES]; };
+struct Site {
+    int bytes;
+    Space space;
+    Access access;
+    size_t times[LANES], closed;            /* accesses of each lane; groups that were counted and thrown away */
+    std::vector<Group> open;
+};
+struct Key {
+    const void *site;
+    int warp;
+    bool operator==(const Key &k) const { return site == k.site && warp == k.warp; }
+};
+struct Hash { size_t operator()(const Key &k) const { return (uintptr_t)k.site * 0x9e3779b97f4a7c15u + (size_t)k.warp * 40503u; } };
+
+static std::unordered_map<Key, Site, Hash> sites;
+static std::unordered_set<uintptr_t> of_block[2], of_launch[2];     /* sectors, read and written */
 static std::map<std::string, ShimTraffic> kernels;
 static ShimTraffic *traffic;
 
-void traffic_begin(const char *kernel)
+void count_launch(const char *kernel)
 {
     traffic = &kernels[kernel];
     snprintf(traffic->name, sizeof traffic->name, "%s", kernel);
     traffic->launches++;
 }
 
-static void count_global(const Group &g)
+/* A sorted list of the units of `size` bytes that the lanes [first, last) touch. */
+static int units_of(uintptr_t *unit, const Site &s, const Group &g, int first, int last, unsigned size)
 {
-    std::set<uintptr_t> sectors;
-    for (int i = 0; i < g.n; i++)
-        for (uintptr_t s = g.at[i] / 32; s <= (g.at[i] + (unsigned)g.bytes - 1) / 32; s++) sectors.insert(s);
-    (g.access == READ ? traffic->sectors_read : traffic->sectors_written) += (int64_t)sectors.size();
-    (g.access == READ ? traffic->bytes_read : traffic->bytes_written) += (int64_t)g.n * g.bytes;
+    int n = 0;
+    for (int i = first; i < last; i++) {
+        if (!(g.lanes >> i & 1)) continue;
+        for (uintptr_t u = g.at[i] / size; u <= (g.at[i] + (unsigned)s.bytes - 1) / size; u++) {
+            int at = n;
+            while (at > 0 && unit[at - 1] > u) at--;
+            if (at > 0 && unit[at - 1] == u) continue;
+            memmove(unit + at + 1, unit + at, (size_t)(n++ - at) * sizeof *unit);
+            unit[at] = u;
+        }
+    }
+    return n;
 }
 
-static void count_shared(const Group &g)
+static void count_global(const Site &s, const Group &g)
 {
-    int lanes = g.bytes <= 4 ? 32 : 128 / g.bytes;
-    for (int first = 0; first < g.n; first += lanes) {
-        std::set<uintptr_t> words;
-        for (int i = first; i < g.n && i < first + lanes; i++)
-            for (uintptr_t w = g.at[i] / 4; w <= (g.at[i] + (unsigned)g.bytes - 1) / 4; w++) words.insert(w);
-        int fullest = 0, in_bank[32] = { 0 };
-        for (uintptr_t w : words) {
-            int n = ++in_bank[w % 32];
-            fullest = n > fullest ? n : fullest;
-        }
+    uintptr_t sector[4 * LANES];
+    int n = units_of(sector, s, g, 0, LANES, 32);
+    (s.access == READ ? traffic->sectors_read : traffic->sectors_written) += n;
+    (s.access == READ ? traffic->bytes_read : traffic->bytes_written) += (int64_t)__builtin_popcount(g.lanes) * s.bytes;
+    for (int i = 0; i < n; i++)
+        if (of_block[s.access].insert(sector[i]).second && ++traffic->sectors_of_blocks && of_launch[s.access].insert(sector[i]).second)
+            traffic->sectors_of_launches++;
+}
+
+static void count_shared(const Site &s, const Group &g)
+{
+    uintptr_t word[4 * LANES];
+    int lanes = s.bytes <= 4 ? LANES : LANES * 4 / s.bytes;
+    for (int first = 0; first < LANES; first += lanes) {
+        int n = units_of(word, s, g, first, first + lanes, 4), fullest = 0, in_bank[32] = { 0 };
+        for (int i = 0; i < n; i++)
+            if (++in_bank[word[i] % 32] > fullest) fullest = in_bank[word[i] % 32];
         traffic->shared_passes += fullest;
-        traffic->shared_accesses++;
+        traffic->shared_accesses += n > 0;
     }
 }
 
-static void close(const Group &g) { g.space == GLOBAL ? count_global(g) : count_shared(g); }
+static void count_group(const Site &s, const Group &g) { s.space == GLOBAL ? count_global(s, g) : count_shared(s, g); }
 
 void count_access(const void *site, const void *p, int bytes, Space space, Access access)
 {
-    int thread = block->current;
-    int64_t n = times[{ thread, site }]++;
-    auto key = std::make_tuple(thread / 32, site, n);
-    Group &g = open_groups[key];
-    if (g.n == 0) g.bytes = bytes, g.space = space, g.access = access;
-    g.at[g.n++] = (uintptr_t)p;
-    if (g.n < 32) return;
-    close(g);
-    open_groups.erase(key);
+    int lane = running_lane();
+    Site &s = sites[{ site, running()->index / LANES }];
+    s.bytes = bytes, s.space = space, s.access = access;
+    size_t at = s.times[lane]++ - s.closed;
+    if (at >= s.open.size()) s.open.resize(at + 1, Group{ 0, {} });
+    Group &g = s.open[at];
+    g.lanes |= 1u << lane;
+    g.at[lane] = (uintptr_t)p;
+    if (at != s.open.size() - 1 || g.lanes != ~0u) return;
+    for (const Group &full : s.open) count_group(s, full);
+    s.closed += s.open.size();
+    s.open.clear();
 }
 
 /* The end of a block: accesses that not all lanes made. */
-void count_warp_end()
+void count_block_end()
 {
-    for (const auto &g : open_groups) close(g.second);
-    open_groups.clear();
-    times.clear();
+    for (const auto &s : sites)
+        for (const Group &g : s.second.open) count_group(s.second, g);
+    sites.clear();
+    for (auto &sectors : of_block) sectors.clear();
+}
+
+void count_launch_end()
+{
+    for (auto &sectors : of_launch) sectors.clear();
 }
 
 }   // namespace shim
