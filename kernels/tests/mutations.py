@@ -1,0 +1,138 @@
+"""mutations.py - do the tests notice when a kernel is wrong?
+
+Each mutation replaces a piece of text, which must occur exactly once, by a wrong one.  The sources it concerns are compiled for the launch
+shim, linked before the back end that is right, and the test named must fail; unchanged, it must pass.  Made by `make mutations`:
+MUTATIONS_CXX compiles, MUTATIONS_LINK and MUTATIONS_LIBS link, MUTATIONS_BUILD is where everything lies.
+"""
+import collections
+import concurrent.futures
+import os
+import subprocess
+import sys
+import time
+
+ROOT = "kernels/cuda/"
+LIMIT = 120                                     # seconds that a test may take
+
+# What is wrong; file; text; replacement; sources to compile (none: the file itself); test.
+Mutation = collections.namedtuple("Mutation", "name file text replacement sources test")
+MUTATIONS = [
+    Mutation("reduction: the sums before may still be read", "device.cuh",
+             "    __syncthreads();                        /* the sum before this one has been read */\n", "", ["norm.cu"], "elementwise_backward"),
+    Mutation("reduction: sums read before they are written", "device.cuh",
+             "    if (threadIdx.x % WARP == 0) part[warp] = x;\n    __syncthreads();\n",
+             "    if (threadIdx.x % WARP == 0) part[warp] = x;\n    __syncwarp();\n", ["norm.cu"], "elementwise_backward"),
+    Mutation("reduction: the last warp left out", "device.cuh",
+             "for (int w = 0; w < THREADS / WARP; w++) {\n        T each", "for (int w = 0; w < THREADS / WARP - 1; w++) {\n        T each",
+             ["norm.cu"], "elementwise_backward"),
+    Mutation("norm: the end of a row left out", "norm.cu",
+             "    double squares = 0;\n    for (int c = threadIdx.x; c < C; c += THREADS) {\n",
+             "    double squares = 0;\n    for (int c = threadIdx.x; c < C - 1; c += THREADS) {\n", [], "elementwise"),
+    Mutation("elementwise: vectors at the end of an array", "four.cuh",
+             "    if (f.vector && i + 4 <= n) {\n        store4(x, i,", "    if (f.vector && i < n) {\n        store4(x, i,", ["elementwise.cu"], "elementwise"),
+    Mutation("elementwise: vectors where nothing is aligned", "four.cuh",
+             "width % 4 == 0 && aligned }", "width % 4 == 0 }", ["elementwise.cu"], "elementwise"),
+    Mutation("attention: keys over values that are being read", "attention.cu",
+             "        __syncthreads();                    /* the values before have been read */\n", "", [], "products"),
+    Mutation("attention: values over keys that are being read", "attention.cu",
+             "        __syncthreads();                    /* the keys have been read */\n", "        __syncwarp();\n", [], "products"),
+    Mutation("attention: one key too many is seen", "attention.cu",
+             "if (s + across + ACROSS * j >= seen[i])", "if (s + across + ACROSS * j > seen[i])", [], "products"),
+    Mutation("attention backward: tiles over what is being read", "attention_backward.cu",
+             "        __syncthreads();                    /* the tiles before have been read */\n", "", [], "attention_backward"),
+    Mutation("attention backward: the keys before may still be read", "attention_backward.cu",
+             "    __syncthreads();                        /* the keys before have been read */\n", "", [], "attention_backward"),
+    Mutation("attention bf16: an unfinished copy", "attention_bf16.cu", "        wait_copies<0>();\n", "        wait_copies<1>();\n", [], "attention_bf16"),
+    Mutation("attention bf16: no barrier behind a copy", "attention_bf16.cu",
+             "        else __syncthreads();                           /* this tile has come", "        else __syncwarp();                           /* this tile has come",
+             [], "attention_bf16"),
+    Mutation("attention bf16: q overwritten while it is read", "attention_bf16.cu",
+             "    __syncwarp();                                       /* q has been read */\n", "", [], "attention_bf16"),
+    Mutation("loss: float for double", "loss.cu",
+             "other_log_sum = B[blockIdx.x], sum = 0;", "other_log_sum = B[blockIdx.x];\n    float sum = 0;", [], "losses"),
+    Mutation("loss: a logit past the end of its row", "loss.cu", "if (i + j * f.stride < V) sum", "if (i + j * f.stride <= V) sum", [], "losses"),
+    Mutation("loss: of equal logits the last", "loss.cu", "b.at < a.at) ? b : a", "b.at > a.at) ? b : a", [], "losses"),
+    Mutation("loss: the maximum is read before it is there", "loss.cu",
+             "        at[threadIdx.x / WARP] = mine.at;\n    }\n    __syncthreads();\n", "        at[threadIdx.x / WARP] = mine.at;\n    }\n", [], "losses"),
+    Mutation("product: rows of the output as wide as they are written", "matmul.cu", "product.ld = p->out_stride,", "product.ld = p->N,", [], "products"),
+    Mutation("product: sequences at the wrong distance", "matmul.cu",
+             "product.stride = length * p->out_stride;", "product.stride = length * p->N;", [], "products"),
+    Mutation("product: the halves forget the first", "matmul.cu", "second = { false, false, half > 0,", "second = { false, false, false,", [], "products"),
+    Mutation("gradients: sequences are not added up", "matmul.cu", "        any = true;\n", "        any = add != 0;\n", [], "gradients"),
+    Mutation("forms: float for double", "forms.cu",
+             "    double energy = 0, group_energy = 0, dot[most] = {};", "    float energy = 0, group_energy = 0;\n    double dot[most] = {};", [], "forms"),
+    Mutation("forms: the scale of the next group", "forms.cu", "+ c / (unsigned)s.group]", "+ (c + 1) / (unsigned)s.group]", [], "forms"),
+    Mutation("forms: the matrix of another sequence", "forms.cu", "+ b * input->stride[matrix] +", "+", [], "forms"),
+]
+
+
+def skipped(mutation):
+    """Kernels of later tables may not be there in a part of the tree."""
+    return not os.path.exists(ROOT + mutation.file) or not os.path.exists(f"kernels/tests/test_{mutation.test}.c")
+
+
+def mutate(number, mutation):
+    """The folder of a mutation, with its source; exits where the text does not occur exactly once."""
+    with open(ROOT + mutation.file) as f:
+        source = f.read()
+    if source.count(mutation.text) != 1:
+        sys.exit(f"mutations.py: {mutation.name}: the text occurs {source.count(mutation.text)} times in {mutation.file}, not once")
+    folder = f"{os.environ['MUTATIONS_BUILD']}/{number}"
+    os.makedirs(f"{folder}/{ROOT}", exist_ok=True)
+    with open(f"{folder}/{ROOT}{mutation.file}", "w") as f:
+        f.write(source.replace(mutation.text, mutation.replacement))
+    return folder
+
+
+def build(folder, mutation):
+    """The test's binary with the mutated objects; the first of two equal definitions in the order of linking counts."""
+    objects = []
+    for source in mutation.sources or [mutation.file]:
+        mutated = f"{folder}/{ROOT}{source}"
+        objects.append(f"{folder}/{source}.o")
+        subprocess.run([*os.environ["MUTATIONS_CXX"].split(), f"-I{folder}", "-I.", "-c", "-o", objects[-1],
+                        mutated if os.path.exists(mutated) else ROOT + source], check=True)
+    binary = f"{folder}/test_{mutation.test}"
+    build_folder = os.path.dirname(os.environ["MUTATIONS_BUILD"])
+    subprocess.run([*os.environ["MUTATIONS_LINK"].split(), "-o", binary, f"{build_folder}/obj/kernels/tests/test_{mutation.test}.c.o", *objects,
+                    f"{build_folder}/core.a", f"{build_folder}/shim.a", *os.environ["MUTATIONS_LIBS"].split()], check=True)
+    return binary
+
+
+def passes(binary):
+    environment = dict(os.environ, LINEARITY_KERNELS="cuda", OMP_NUM_THREADS="1")
+    try:
+        return subprocess.run([binary], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def try_mutation(number, mutation):
+    start = time.time()
+    survived = passes(build(mutate(number, mutation), mutation))
+    return f"{'SURVIVED' if survived else 'noticed '} {time.time() - start:5.1f} s  test_{mutation.test}: {mutation.name}", survived
+
+
+def try_unchanged(test):
+    start = time.time()
+    right = passes(f"{os.path.dirname(os.environ['MUTATIONS_BUILD'])}/tests/kernels/tests/test_{test}")
+    return f"{'passes  ' if right else 'FAILS   '} {time.time() - start:5.1f} s  test_{test}: unchanged", not right
+
+
+def main():
+    chosen = [m for m in MUTATIONS if len(sys.argv) < 2 or any(word in m.name for word in sys.argv[1:])]
+    there = [m for m in chosen if not skipped(m)]
+    failed = False
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [pool.submit(try_unchanged, test) for test in sorted({m.test for m in there})]
+        jobs += [pool.submit(try_mutation, MUTATIONS.index(m), m) for m in there]
+        for job in jobs:
+            line, wrong = job.result()
+            failed |= wrong
+            print(line, flush=True)
+    print(f"{len(there)} mutations, {len(chosen) - len(there)} of kernels that are not here")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

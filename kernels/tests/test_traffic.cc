@@ -1,0 +1,170 @@
+/*
+ * test_traffic.cc - what every slot of the cuda back end moves, counted by the launch shim, against what it must move
+ *
+ * Prints a table: for each kernel that a slot launches the bytes its threads ask for, the 32-byte sectors of each access of a warp,
+ * those that are different ones within a block (what passes the second-level cache where the first one holds what a block uses),
+ * and those different within a launch (what passes memory where the second one does).  A slot that memory bounds fails where
+ * the sectors of its accesses are more than 1.2 times what was asked for, the last count more than 1.2 times the least (each input once,
+ * each output once), or the one before it more than its bound below.  Products of cuBLASLt are not counted.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernels/cuda/shim/runtime.h"
+#include "kernels/kernels.h"
+
+enum { SEQUENCES = 4, LENGTH = 64, ROWS = SEQUENCES * LENGTH, C = 512, F = 1536, V = 4096, H = 8, G = 2, D = 64, NOISE_ROWS = 128 };
+static const double MOST = 1.2;
+
+static const Kernels *k;
+static const int lengths[SEQUENCES] = { LENGTH, LENGTH, LENGTH, LENGTH };
+static const int64_t offsets[SEQUENCES] = { 0, LENGTH, 2 * LENGTH, 3 * LENGTH };
+static const Ragged batch = { SEQUENCES, lengths, offsets };
+static double doubles[4][ROWS * 8];
+static int32_t ints[2][ROWS];
+
+/* Numbers that differ; what they are counts for nothing here. */
+static float *array(int64_t n)
+{
+    float *host = (float *)malloc((size_t)n * sizeof *host), *p = k->alloc(n);
+    for (int64_t i = 0; i < n; i++) host[i] = (float)(i * 2654435761u % 1000) / 500 - 1;
+    k->upload(p, host, n);
+    free(host);
+    return p;
+}
+
+static void run_add() { k->add(array(ROWS * F), array(ROWS * F), ROWS * F); }
+static void run_swiglu() { k->swiglu(array(ROWS * F), array(ROWS * F), array(ROWS * F), ROWS * F); }
+static void run_swiglu_backward() { k->swiglu_backward(array(ROWS * F), array(ROWS * F), array(ROWS * F), array(ROWS * F), array(ROWS * F), ROWS * F); }
+static void run_rms_norm() { k->rms_norm(array(ROWS * C), array(ROWS * C), array(C), ROWS, C, 1e-5f); }
+static void run_rms_norm_backward() { k->rms_norm_backward(array(ROWS * C), array(ROWS * C), array(ROWS * C), array(C), ROWS, C, 1e-5f); }
+static void run_rotate() { k->rotate(array(ROWS * H * D), array(LENGTH * D / 2), array(LENGTH * D / 2), &batch, NULL, H, D); }
+static void run_log_sum_exp() { k->log_sum_exp(doubles[0], ints[0], doubles[1], array((int64_t)ROWS * V), ints[1], ROWS, V); }
+static void run_kl() { k->kl_divergence(doubles[0], array((int64_t)ROWS * V), doubles[1], array((int64_t)ROWS * V), doubles[2], ROWS, V); }
+static void run_logit_difference() { k->logit_difference(array((int64_t)ROWS * V), doubles[0], array((int64_t)ROWS * V), doubles[1], ints[0], ROWS, V); }
+static void run_noise() { k->noise(array(NOISE_ROWS * C), doubles[0], doubles[1], array(NOISE_ROWS * C), NOISE_ROWS, C, 64, 0.1, 0, 1, 2); }
+static void run_attention() { k->attention(array(ROWS * H * D), array(ROWS * H * D), array(ROWS * G * D), array(ROWS * G * D), &batch, &batch, H, G, D); }
+
+static void run_logit_probe()
+{
+    uint32_t *sign = (uint32_t *)calloc(ROWS * V / 32, sizeof *sign);
+    k->logit_probe(array((int64_t)ROWS * V), doubles[0], sign, ints[0], ROWS, V);
+    free(sign);
+}
+
+static void run_attention_backward()
+{
+    k->attention_backward(array(ROWS * H * D), array(ROWS * G * D), array(ROWS * G * D), array(ROWS * H * D), array(ROWS * H * D),
+                          array(ROWS * G * D), array(ROWS * G * D), &batch, H, G, D);
+}
+
+static void run_gradient_forms()
+{
+    const float *matrix[] = { array(C * C), array(C * C) };
+    const int64_t stride[] = { 0, 0 };
+    FormInput input = { 64, array(C * C / 64), 2, matrix, stride };
+    k->gradient_forms(doubles[0], doubles[1], doubles[2], array(ROWS * C), array(ROWS * C), &batch, C, C, &input);
+}
+
+static Linear linear(int N, int width) { return { array((int64_t)N * width), 0, NULL }; }
+
+static void run_attention_part()
+{
+    AttentionPart part = { C, H, G, D, 1e-5f, array(C), NULL, NULL, linear(H * D, C), linear(G * D, C), linear(G * D, C), linear(C, H * D),
+                           array(LENGTH * D / 2), array(LENGTH * D / 2) };
+    k->attention_part(array(ROWS * C), &part, &batch);
+}
+
+static void run_feed_forward_part()
+{
+    FeedForwardPart part = { C, F, 1e-5f, array(C), linear(F, C), linear(F, C), linear(C, F) };
+    k->feed_forward_part(array(ROWS * C), &part, &batch);
+}
+
+/* least: bytes that the kernels of the slot must move, 0 where it is not memory that bounds them; most: what may pass the second-level
+ * cache over that, above 1.2 where all blocks read a vector that it keeps. */
+struct Slot { const char *name, *precision; void (*run)(); int64_t least; double most; };
+static const int64_t logits = (int64_t)ROWS * V * 4;
+static const Slot slots[] = {
+    { "add", "fp32", run_add, 3 * ROWS * F * 4, MOST },
+    { "swiglu", "fp32", run_swiglu, 3 * ROWS * F * 4, MOST },
+    { "swiglu_backward", "fp32", run_swiglu_backward, 5 * ROWS * F * 4, MOST },
+    { "rms_norm", "fp32", run_rms_norm, (2 * ROWS * C + C) * 4, 1.6 },
+    { "rms_norm_backward", "fp32", run_rms_norm_backward, (3 * ROWS * C + C) * 4, 1.4 },
+    { "rotate", "fp32", run_rotate, (2 * ROWS * H * D + LENGTH * D) * 4, MOST },
+    { "log_sum_exp", "fp32", run_log_sum_exp, logits + ROWS * 24, MOST },
+    { "kl_divergence", "fp32", run_kl, 2 * logits + ROWS * 24, MOST },
+    { "logit_probe", "fp32", run_logit_probe, 2 * logits + logits / 32 + ROWS * 12, 1.6 },      /* a row twice: its sum first */
+    { "logit_difference", "fp32", run_logit_difference, 3 * logits + ROWS * 20, MOST },
+    { "noise", "fp32", run_noise, 2 * NOISE_ROWS * C * 4, MOST },
+    { "gradient_forms", "fp32", run_gradient_forms, (int64_t)SEQUENCES * (3 * C * C + C * C / 64) * 4, MOST },
+    { "attention", "fp32", run_attention, 0, 0 },
+    { "attention_backward", "fp32", run_attention_backward, 0, 0 },
+    { "attention_part", "bf16", run_attention_part, 0, 0 },
+    { "feed_forward_part", "bf16", run_feed_forward_part, 0, 0 },
+};
+
+static bool within(const Slot *s, const char *what, int64_t sectors, int64_t bytes, double most)
+{
+    if (32.0 * (double)sectors <= most * (double)bytes) return true;
+    fprintf(stderr, "%s: %s are %.2f times the least, and at most %.2f were expected\n", s->name, what, 32.0 * (double)sectors / (double)bytes, most);
+    return false;
+}
+
+static int report(const Slot *s)
+{
+    enum { MOST_KERNELS = 32 };
+    static ShimTraffic each[MOST_KERNELS];
+    int64_t asked = 0, accesses = 0, of_blocks = 0, of_launches = 0;
+    int n = shim_traffic(each, MOST_KERNELS);
+    for (int i = 0; i < n; i++) {
+        const ShimTraffic *t = &each[i];
+        asked += t->bytes_read + t->bytes_written;
+        accesses += t->sectors_read + t->sectors_written;
+        of_blocks += t->sectors_of_blocks;
+        of_launches += t->sectors_of_launches;
+        printf("%s,\"%s\",%lld,%lld,%lld,%lld,%lld,%lld,%lld,%lld,%.3f,%.3f\n", s->name, t->name, (long long)t->launches, (long long)t->threads,
+               (long long)t->dynamic_shared, (long long)s->least, (long long)(t->bytes_read + t->bytes_written),
+               32 * (long long)(t->sectors_read + t->sectors_written), 32 * (long long)t->sectors_of_blocks, 32 * (long long)t->sectors_of_launches,
+               s->least ? 32.0 * (double)t->sectors_of_blocks / (double)s->least : 0,
+               t->shared_accesses ? (double)t->shared_passes / (double)t->shared_accesses : 0);
+    }
+    if (!s->least) return 0;
+    return !(within(s, "sectors of its accesses", accesses, asked, MOST) & within(s, "sectors of its blocks", of_blocks, s->least, s->most)
+             & within(s, "sectors of its launches", of_launches, s->least, MOST));
+}
+
+/* In a process of its own: a back end that failed stays so. */
+static int run(const Slot *s)
+{
+    const char *why;
+    k = kernels_choose("cuda", s->precision, &why);
+    if (!k) return 1;
+    shim_count(1);
+    s->run();
+    shim_count(0);
+    if (!k->failure()) return report(s);
+    fprintf(stderr, "%s: %s\n", s->name, k->failure());
+    return !strstr(k->failure(), "is not there yet");
+}
+
+int main()
+{
+    int failed = 0;
+    printf("slot,kernel,launches,threads,dynamic_shared,least_bytes,bytes_asked_for,bytes_of_accesses,bytes_of_blocks,bytes_of_launches,ratio,passes\n");
+    fflush(stdout);
+    for (const Slot &s : slots) {
+        int status = 0;
+        pid_t child = fork();
+        if (child == 0) {
+            int wrong = run(&s);
+            fflush(stdout);
+            _exit(wrong);
+        }
+        failed |= child < 0 || waitpid(child, &status, 0) < 0 || status != 0;
+    }
+    return failed;
+}
