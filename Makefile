@@ -91,7 +91,7 @@ export LINEARITY_DATA ?= $(DATA)
 export LINEARITY_BINARY := $(BUILD)/linearity
 
 unit: $(BUILD)/linearity $(TESTBIN)
-	@failed=0; for t in $(sort $(TESTBIN)); do echo "== $$t"; $$t || failed=1; done; exit $$failed
+	@failed=0; for t in $(sort $(TESTBIN)); do echo "== $$t"; $$t || failed=1; done; $(MAKE) -s mutations || failed=1; exit $$failed
 
 # The tests must fail where a kernel is wrong.
 mutations: $(TESTBIN)
