@@ -288,17 +288,8 @@ static Block *make_block()
     return b;
 }
 
-/* From "const char* shim::name_of() [with auto kernel = name<arguments>]". */
-const char *name_in(const char *signature)
-{
-    const char *from = strstr(signature, "kernel = "), *end = signature + strlen(signature) - 1;
-    from = from ? from + strlen("kernel = ") : signature;
-    from += strspn(from, "(&) ");
-    while (end > from && (end[-1] == ')' || end[-1] == ']')) end--;
-    return strndup(from, (size_t)(end - from));
-}
-
-void launch(const char *name, const char *file, int line, dim3 grid, dim3 threads, int64_t shared, const std::function<void()> &thread)
+void launch(const char *name, const void *kernel, const char *file, int line, dim3 grid, dim3 threads, int64_t shared,
+            const std::function<void()> &thread)
 {
     int64_t n = (int64_t)threads.x * threads.y * threads.z, blocks = (int64_t)grid.x * grid.y * grid.z;
     if (n < 1 || n > MOST_THREADS || threads.z > 64 || blocks < 1 || blocks > UINT32_MAX || grid.x > INT32_MAX || grid.y > 65535
@@ -307,7 +298,7 @@ void launch(const char *name, const char *file, int line, dim3 grid, dim3 thread
                            (long long)blocks, (long long)n, (long long)shared);
     static thread_local Block *mine;
     const uint32_t number = ++launches;
-    if (counting) count_launch(name, (int)n, shared);
+    if (counting) count_launch(name, kernel, (int)n, shared);
     #pragma omp parallel for schedule(dynamic) if (!counting && blocks > 1)
     for (int64_t i = 0; i < blocks; i++) {
         int64_t at = turn_of(i, blocks);

@@ -74,7 +74,7 @@ bool copy_arrives(const void *p, int bytes);        /* ... until here; false: th
 extern std::atomic<bool> counting;
 void count_access(const void *site, const void *p, int bytes, Space space, Access access);
 void count_block_end();
-void count_launch(const char *kernel, int threads, int64_t shared);
+void count_launch(const char *name, const void *kernel, int threads, int64_t shared);
 void count_launch_end();
 
 }   // namespace shim

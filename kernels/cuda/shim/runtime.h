@@ -58,7 +58,7 @@ typedef struct {
     int64_t sectors_of_blocks, sectors_of_launches;     /* other ones within each block, and within each launch */
     int64_t shared_passes, shared_accesses;             /* passes of shared memory over all accesses of a warp, and their least number */
 } ShimTraffic;
-int shim_traffic(ShimTraffic *out, int most);           /* by kernel; returns their number */
+int shim_traffic(ShimTraffic *out, int most);           /* by kernel, with the values of its template's arguments; returns their number */
 void shim_forget_traffic(void);
 #ifdef __cplusplus
 }

@@ -119,15 +119,8 @@ template <class T, int n> struct Array {
 };
 unsigned char *dynamic_shared();
 
-/* The name of a kernel with the values of its template's arguments. */
-const char *name_in(const char *signature);
-template <auto kernel> const char *name_of()
-{
-    static const char *const name = name_in(__PRETTY_FUNCTION__);
-    return name;
-}
-
-void launch(const char *name, const char *file, int line, dim3 grid, dim3 block, int64_t shared, const std::function<void()> &thread);
+/* name: as the program spells it; kernel: what that is. */
+void launch(const char *name, const void *kernel, const char *file, int line, dim3 grid, dim3 block, int64_t shared, const std::function<void()> &thread);
 int  wait_block(int predicate, int line);
 
 /* Every lane gives `bytes` bytes and may read what all lanes gave until its next exchange.  Only SYNCHRONIZE orders memory. */
@@ -167,7 +160,7 @@ template <class T> static inline Shared<T> shared_at(unsigned char *all, int byt
     do {                                                                                                       \
         if (device_failed()) break;                                                                            \
         operation_begin(#kernel);                                                                              \
-        shim::launch(shim::name_of<kernel>(), __FILE__, __LINE__, grid, block, shared, [=]() { kernel(__VA_ARGS__); });        \
+        shim::launch(#kernel, (const void *)(kernel), __FILE__, __LINE__, grid, block, shared, [=]() { kernel(__VA_ARGS__); }); \
         operation_end();                                                                                       \
     } while (0)
 #define ALLOW_SHARED(kernel, bytes) ((void)0)

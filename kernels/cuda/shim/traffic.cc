@@ -6,6 +6,9 @@
  * can save.  Shared memory has 32 banks of 4 bytes: an access takes as many passes as the fullest bank has distinct words;
  * 8 and 16 bytes a lane go by half and quarter warps.
  */
+#include <stdio.h>
+#include <unistd.h>
+
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -34,13 +37,13 @@ struct Hash { size_t operator()(const Key &k) const { return (uintptr_t)k.site *
 
 static std::unordered_map<Key, Site, Hash> sites;
 static std::unordered_set<uintptr_t> of_block[2], of_launch[2];     /* sectors, read and written */
-static std::map<std::string, ShimTraffic> kernels;
+static std::map<const void *, ShimTraffic> kernels;
 static ShimTraffic *traffic;
 
-void count_launch(const char *kernel, int threads, int64_t shared)
+void count_launch(const char *name, const void *kernel, int threads, int64_t shared)
 {
     traffic = &kernels[kernel];
-    snprintf(traffic->name, sizeof traffic->name, "%s", kernel);
+    snprintf(traffic->name, sizeof traffic->name, "%s", name);
     traffic->launches++;
     traffic->threads = threads;
     traffic->dynamic_shared = shared;
@@ -119,6 +122,44 @@ void count_launch_end()
     for (auto &sectors : of_launch) sectors.clear();
 }
 
+/* "void name<arguments>(parameters)" without what surrounds the name. */
+static std::string plain(std::string name)
+{
+    if (name.compare(0, 5, "void ") == 0) name.erase(0, 5);
+    int depth = 0;
+    for (size_t i = 0; i < name.size(); i++) {
+        depth += (name[i] == '<') - (name[i] == '>');
+        if (name[i] == '(' && depth == 0) return name.substr(0, i);
+    }
+    return name;
+}
+
+/* By the program's own table of symbols: a launch spells the arguments of a template, and the symbol has their values. */
+static std::map<const void *, std::string> names_of_kernels()
+{
+    std::map<uintptr_t, std::string> symbols;
+    std::map<const void *, std::string> names;
+    uintptr_t here = 0;
+    char line[4096], command[64];
+    snprintf(command, sizeof command, "nm -C /proc/%d/exe", (int)getpid());
+    FILE *nm = popen(command, "r");
+    while (nm && fgets(line, sizeof line, nm)) {
+        unsigned long at;
+        char type;
+        int name;
+        if (sscanf(line, "%lx %c %n", &at, &type, &name) < 2 || (type != 't' && type != 'T')) continue;
+        line[strcspn(line, "\n")] = 0;
+        symbols[at] = plain(line + name);
+        if (!strcmp(line + name, "shim_traffic")) here = at;
+    }
+    if (nm) pclose(nm);
+    for (const auto &k : kernels) {
+        auto symbol = symbols.find((uintptr_t)k.first - (uintptr_t)shim_traffic + here);
+        if (symbol != symbols.end()) names[k.first] = symbol->second;
+    }
+    return names;
+}
+
 }   // namespace shim
 
 extern "C" void shim_count(int on) { shim::counting = on != 0; }
@@ -127,7 +168,13 @@ extern "C" void shim_forget_traffic(void) { shim::kernels.clear(); }
 extern "C" int shim_traffic(ShimTraffic *out, int most)
 {
     int n = 0;
-    for (const auto &k : shim::kernels)
-        if (n < most) out[n++] = k.second;
+    const auto names = shim::names_of_kernels();
+    for (const auto &k : shim::kernels) {
+        if (n == most) break;
+        out[n] = k.second;
+        auto name = names.find(k.first);
+        if (name != names.end()) snprintf(out[n].name, sizeof out->name, "%s", name->second.c_str());
+        n++;
+    }
     return n;
 }
