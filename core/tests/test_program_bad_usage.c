@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include "core/tests/bad_input.h"
-#include "kernels/kernels.h"
 
 static const BadInput usage[] = {
     { "command with a slip", 2, { "pppl", TINY, "a.txt" }, { "'pppl'", "did you mean 'ppl'?" }, NULL },
@@ -52,24 +51,21 @@ static void test_usage(void **state)
     BAD_CHECK_ALL(usage);
 }
 
-/* Said before a model is read; where there is a GPU there is nothing to say. */
+/* One sentence before a model is read; where there is a GPU it is the model that is missing. */
 static void test_no_gpu(void **state)
 {
     (void)state;
     static const char *const precision[] = { "fp32", "bf16" };
     for (int i = 0; i < 2; i++) {
-        const char *why;
-        if (kernels_choose("cuda", precision[i], &why)) skip();
         Ran ran[] = { program("ppl", "no-model", "a.txt", "--backend", "cuda", "--precision", precision[i], NULL),
                       program("kl", "no-model", "no-model", "a.txt", "--backend", "cuda", "--precision", precision[i], NULL),
                       program("alpha", "no-model", "--backend", "cuda", "--precision", precision[i], NULL) };
-        char *sentence = xformat("linearity: back end cuda: %s\n", why);
         for (int c = 0; c < 3; c++) {
             assert_int_equal(ran[c].status, 1);
-            assert_string_equal(ran[c].err, sentence);
+            const bool has_one = strstr(ran[c].err, "no-model") != NULL, says = !strncmp(ran[c].err, "linearity: back end cuda: ", 26);
+            assert_true(has_one != says && strchr(ran[c].err, '\n') == ran[c].err + strlen(ran[c].err) - 1);
             ran_free(&ran[c]);
         }
-        free(sentence);
     }
 }
 
