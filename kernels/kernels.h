@@ -52,6 +52,7 @@ typedef struct {
     const float *q_gain, *k_gain;           /* [D] of the per-head norms before the rotation, NULL where there are none */
     Linear q, k, v, o;
     const float *cosine, *sine;             /* [positions][D/2], as in rotate                                       */
+    int halves;                             /* != 0: every product as matmul_halves has it, for null runs           */
 } AttentionPart;
 
 /* The feed-forward part: x += Down (silu(Gate m) * Up m),  m = rms_norm(x);  F its inner width. */
@@ -60,6 +61,7 @@ typedef struct {
     float epsilon;
     const float *gain;
     Linear gate, up, down;
+    int halves;
 } FeedForwardPart;
 
 /* What an operation on the device took, by name: calls and seconds since the profile began, and its arithmetic. */
@@ -196,6 +198,10 @@ typedef struct {
     /* g[j][c] = sum of dy[r][j] x[r][c] over the rows of the batch, sequence after sequence; added to g where
      * add != 0: the gradient by matmul's weights.  With dy = x (and N = C) a second moment of x. */
     void (*weight_gradient)(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add);
+
+    /* scale[r][i] = the mean square of group i of row r (as FormInput has groups), rounded once; returns sum w^2.  Sums in double.  scale:
+     * [rows][ceil(cols/group)] and w: [rows][cols] in the back end's memory.  NULL: the host does it. */
+    double (*group_scales)(float *scale, const float *w, int64_t rows, int64_t cols, int group);
 
     /* Per sequence b the same gradient G_b of its rows alone, reduced and thrown away:
      *   energy[b] = sum_jc G^2     group_energy[b] = sum_jc scale[j][c/group] G^2     dot[b][i] = sum_jc G E_i

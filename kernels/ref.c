@@ -153,7 +153,7 @@ const Kernels kernels_ref = {
     .swiglu = swiglu_ref, .add = add_ref, .log_sum_exp = log_sum_exp_ref, .kl_divergence = kl_divergence_ref,
     .hadamard = hadamard_ref, .grid_encode = grid_encode_ref, .grid_decode = grid_decode_ref,
     .uniform = uniform_ref, .higgs = higgs_ref, .relative_error = relative_error_ref,
-    .matmul_backward = matmul_backward_ref, .weight_gradient = weight_gradient_ref, .gradient_forms = gradient_forms_ref,
+    .matmul_backward = matmul_backward_ref, .weight_gradient = weight_gradient_ref, .gradient_forms = gradient_forms_ref, .group_scales = group_scales_ref,
     .rms_norm_backward = rms_norm_backward_ref, .attention_backward = attention_backward_ref, .swiglu_backward = swiglu_backward_ref,
     .logit_probe = logit_probe_ref, .logit_difference = logit_difference_ref,
 };

@@ -8,6 +8,7 @@
 
 void matmul_backward_ref(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add);
 void weight_gradient_ref(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add);
+double group_scales_ref(float *scale, const float *w, int64_t rows, int64_t cols, int group);
 void gradient_forms_ref(double *energy, double *group_energy, double *dot, const float *dy, const float *x,
                         const Ragged *batch, int C, int N, const FormInput *input);
 void rms_norm_backward_ref(float *dx, const float *dy, const float *x, const float *gain, int64_t rows, int C, float epsilon);

@@ -33,6 +33,21 @@ void weight_gradient_ref(float *g, const float *dy, const float *x, const Ragged
             for (int c = 0; c < C; c++) g[(int64_t)j * C + c] = (float)(g[(int64_t)j * C + c] + gradient_of(dy, x, batch, b, j, c, C, N));
 }
 
+double group_scales_ref(float *scale, const float *w, int64_t rows, int64_t cols, int group)
+{
+    const int64_t groups = (cols + group - 1) / group;
+    double all = 0;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < groups; i++) {
+            const int64_t first = i * group, n = group < cols - first ? group : cols - first;
+            double squares = 0;
+            for (int64_t c = first; c < first + n; c++) squares += (double)w[r * cols + c] * w[r * cols + c];
+            scale[r * groups + i] = (float)(squares / (double)n);
+            all += squares;
+        }
+    return all;
+}
+
 void gradient_forms_ref(double *energy, double *group_energy, double *dot, const float *dy, const float *x,
                         const Ragged *batch, int C, int N, const FormInput *input)
 {

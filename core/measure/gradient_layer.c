@@ -33,9 +33,12 @@ static double *form_of(const GradientPass *p, int form, int place, int window)
 static double layer_scales(GradientPass *p, const LayerGradient *g)
 {
     const int64_t group = p->request->group < g->cols ? p->request->group : g->cols, groups = (g->cols + group - 1) / group;
+    const Kernels *k = p->study->kernels;
+    const bool on_device = k->group_scales != NULL;
+    if (p->request->n_errors > 0 || !on_device) k->download(p->clean_host, g->clean, g->rows * g->cols);    /* errors are made of them */
+    if (on_device) return k->group_scales(p->scale, g->clean, g->rows, g->cols, (int)group);
     float *host = xmalloc(sizeof *host * (size_t)(g->rows * groups));
     double *row_norm = xmalloc(sizeof *row_norm * (size_t)g->rows);
-    p->study->kernels->download(p->clean_host, g->clean, g->rows * g->cols);
 #pragma omp parallel for schedule(static) num_threads(kernels_threads())
     for (int64_t r = 0; r < g->rows; r++) {
         row_norm[r] = 0;

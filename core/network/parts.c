@@ -9,8 +9,7 @@
 #include "core/base/err.h"
 #include "core/network/internal.h"
 
-/* Null runs ask for the other rounding of single products, which parts have not. */
-bool takes_parts(const Network *net) { return kernels_have_parts(net->kernels) && !net->other_rounding; }
+bool takes_parts(const Network *net) { return kernels_have_parts(net->kernels); }
 
 /* Segments [first, first + batch->n) of a chunk; x and batch begin with the first of them. */
 typedef struct { float *x; const Ragged *batch; const Chunk *chunk; int first, block; const Patch *patch; } Piece;
@@ -27,7 +26,7 @@ static int attention_part(Network *net, const Piece *p)
     float **w = net->weight[p->block];
     AttentionPart part = { .C = m->width, .H = m->n_heads, .G = m->n_kv_heads, .D = m->head_dim, .epsilon = m->norm_epsilon,
                            .gain = w[WEIGHT_ATTENTION_NORM], .q_gain = w[WEIGHT_Q_NORM], .k_gain = w[WEIGHT_K_NORM],
-                           .cosine = net->cosine, .sine = net->sine };
+                           .cosine = net->cosine, .sine = net->sine, .halves = net->other_rounding };
     TRY(piece_linear(&part.q, net, p, WEIGHT_Q));
     TRY(piece_linear(&part.k, net, p, WEIGHT_K));
     TRY(piece_linear(&part.v, net, p, WEIGHT_V));
@@ -39,7 +38,8 @@ static int attention_part(Network *net, const Piece *p)
 static int feed_forward_part(Network *net, const Piece *p)
 {
     const ModelShape *m = net->shape;
-    FeedForwardPart part = { .C = m->width, .F = m->feed_forward, .epsilon = m->norm_epsilon, .gain = net->weight[p->block][WEIGHT_FEED_FORWARD_NORM] };
+    FeedForwardPart part = { .C = m->width, .F = m->feed_forward, .epsilon = m->norm_epsilon, .gain = net->weight[p->block][WEIGHT_FEED_FORWARD_NORM],
+                             .halves = net->other_rounding };
     TRY(piece_linear(&part.gate, net, p, WEIGHT_GATE));
     TRY(piece_linear(&part.up, net, p, WEIGHT_UP));
     TRY(piece_linear(&part.down, net, p, WEIGHT_DOWN));

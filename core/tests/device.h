@@ -155,11 +155,11 @@ static inline void device_gradient_forms(double *energy, double *group_energy, d
 
 /* ---- parts of a block, and noise: what the host does slot by slot ---- */
 
-static inline float *device_product(const Linear *l, const float *x, const Ragged *batch, int64_t rows, int C, int N)
+static inline float *device_product(const Linear *l, const float *x, const Ragged *batch, int64_t rows, int C, int N, int halves)
 {
     float *out = malloc((size_t)(rows * N) * sizeof *out);
     if (!out) abort();
-    device.base->matmul(out, N, x, device_weights(l->w), l->stride, real(l->bias), batch, C, N);
+    (halves ? device.base->matmul_halves : device.base->matmul)(out, N, x, device_weights(l->w), l->stride, real(l->bias), batch, C, N);
     return out;
 }
 
@@ -182,13 +182,13 @@ static inline void device_attention_part(float *x, const AttentionPart *p, const
     float *n = malloc((size_t)(rows * p->C) * sizeof *n), *attended = malloc((size_t)(rows * Q) * sizeof *n);
     if (!n || !attended) abort();
     k->rms_norm(n, real(x), real(p->gain), rows, p->C, p->epsilon);
-    float *q = device_product(&p->q, n, batch, rows, p->C, Q), *key = device_product(&p->k, n, batch, rows, p->C, KV), *v = device_product(&p->v, n, batch, rows, p->C, KV);
+    float *q = device_product(&p->q, n, batch, rows, p->C, Q, p->halves), *key = device_product(&p->k, n, batch, rows, p->C, KV, p->halves), *v = device_product(&p->v, n, batch, rows, p->C, KV, p->halves);
     if (p->q_gain) k->rms_norm(q, q, real(p->q_gain), rows * p->H, p->D, p->epsilon);
     if (p->k_gain) k->rms_norm(key, key, real(p->k_gain), rows * p->G, p->D, p->epsilon);
     k->rotate(q, real(p->cosine), real(p->sine), batch, NULL, p->H, p->D);
     k->rotate(key, real(p->cosine), real(p->sine), batch, NULL, p->G, p->D);
     k->attention(attended, q, key, v, batch, batch, p->H, p->G, p->D);
-    float *o = device_product(&p->o, attended, batch, rows, Q, p->C);
+    float *o = device_product(&p->o, attended, batch, rows, Q, p->C, p->halves);
     k->add(real(x), o, rows * p->C);
     float *all[] = { n, attended, q, key, v, o };
     for (int i = 0; i < 6; i++) free(all[i]);
@@ -203,9 +203,9 @@ static inline void device_feed_forward_part(float *x, const FeedForwardPart *p, 
     float *n = malloc((size_t)(rows * p->C) * sizeof *n);
     if (!n) abort();
     k->rms_norm(n, real(x), real(p->gain), rows, p->C, p->epsilon);
-    float *gate = device_product(&p->gate, n, batch, rows, p->C, p->F), *up = device_product(&p->up, n, batch, rows, p->C, p->F);
+    float *gate = device_product(&p->gate, n, batch, rows, p->C, p->F, p->halves), *up = device_product(&p->up, n, batch, rows, p->C, p->F, p->halves);
     k->swiglu(gate, gate, up, rows * p->F);
-    float *down = device_product(&p->down, gate, batch, rows, p->F, p->C);
+    float *down = device_product(&p->down, gate, batch, rows, p->F, p->C, p->halves);
     k->add(real(x), down, rows * p->C);
     float *all[] = { n, gate, up, down };
     for (int i = 0; i < 4; i++) free(all[i]);

@@ -30,6 +30,8 @@ typedef struct {
     double forward_flops;
     int n_operations;
     OperationTime operation[MOST_OPERATIONS];   /* of one forward pass, where the back end can tell */
+    int n_fisher_operations;
+    OperationTime fisher_operation[MOST_OPERATIONS];        /* of one Fisher pass */
     Timing kl, fisher;              /* one layer's KL measurement, one Fisher pass over all layers */
     double kl_cost;                 /* of that measurement, in forward passes  */
     double sweep_passes;            /* of a sweep, in forward passes           */

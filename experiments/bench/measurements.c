@@ -66,6 +66,12 @@ int bench_measurements(Bench *b)
     if (status == OK) price_sweep(&p);
     if (status == OK) status = bench_time(&b->kl, b->repeats, one_kl, &p);
     if (status == OK) status = bench_time(&b->fisher, b->repeats > 3 ? 3 : b->repeats, one_fisher, &p);
+    if (status == OK && b->kernels->profile) {
+        b->kernels->profile(1);
+        status = one_fisher(&p);
+        b->kernels->profile(0);
+        b->n_fisher_operations = b->kernels->profiled(b->fisher_operation, MOST_OPERATIONS);
+    }
     study_close(&p.study);
     options_free(p.noise);
     free(p.layer);

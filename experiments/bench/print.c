@@ -13,13 +13,13 @@ static double share(const Bench *b, const OperationTime *o)
     return (products > bytes ? products : bytes) / o->seconds;
 }
 
-static void print_operations(const Bench *b)
+static void print_operations(const Bench *b, const char *pass, const OperationTime *operation, int n)
 {
     double all = 0;
-    for (int i = 0; i < b->n_operations; i++) all += b->operation[i].seconds;
-    if (b->n_operations) printf("\n%-44s %6s %10s %6s %9s %7s %8s\n", "operation", "calls", "seconds", "share", "TFLOP/s", "GB/s", "ceiling");
-    for (int i = 0; i < b->n_operations; i++) {
-        const OperationTime *o = &b->operation[i];
+    for (int i = 0; i < n; i++) all += operation[i].seconds;
+    if (n) printf("\n%-44s %6s %10s %6s %9s %7s %8s\n", pass, "calls", "seconds", "share", "TFLOP/s", "GB/s", "ceiling");
+    for (int i = 0; i < n; i++) {
+        const OperationTime *o = &operation[i];
         printf("%-44s %6lld %10.3g %5.1f%% %9.4g %7.4g", o->name, (long long)o->calls, o->seconds, 100 * o->seconds / all, o->flops / o->seconds * 1e-12,
                o->bytes / o->seconds * 1e-9);
         if (o->flops + o->bytes > 0) printf(" %7.0f%%", 100 * share(b, o));
@@ -46,7 +46,8 @@ void bench_print(const Bench *b)
         printf("sweep        %.3g h for %d measurements (every layer, three levels), by the time of one\n",
                b->sweep_passes * b->kl.median / b->kl_cost / 3600, b->sweep_measurements);
     }
-    print_operations(b);
+    print_operations(b, "operations of a forward pass", b->operation, b->n_operations);
+    print_operations(b, "operations of a Fisher pass", b->fisher_operation, b->n_fisher_operations);
 }
 
 static void json_timing(const char *name, const Timing *t)
@@ -64,6 +65,21 @@ static void json_value(const char *name, double value)
 {
     printf(",\"%s\":", name);
     json_number(stdout, value);
+}
+
+static void json_operations(const char *name, const OperationTime *operation, int n)
+{
+    printf(",\"%s\":[", name);
+    for (int i = 0; i < n; i++) {
+        fputs(i ? ",{\"name\":" : "{\"name\":", stdout);
+        json_text(stdout, operation[i].name);
+        printf(",\"calls\":%lld", (long long)operation[i].calls);
+        json_value("seconds", operation[i].seconds);
+        json_value("flops", operation[i].flops);
+        json_value("bytes", operation[i].bytes);
+        putchar('}');
+    }
+    putchar(']');
 }
 
 void bench_print_json(const Bench *b)
@@ -86,15 +102,7 @@ void bench_print_json(const Bench *b)
         json_value("sweep_seconds", b->sweep_passes * b->kl.median / b->kl_cost);
         printf(",\"sweep_measurements\":%d", b->sweep_measurements);
     }
-    fputs(",\"operations\":[", stdout);
-    for (int i = 0; i < b->n_operations; i++) {
-        fputs(i ? ",{\"name\":" : "{\"name\":", stdout);
-        json_text(stdout, b->operation[i].name);
-        printf(",\"calls\":%lld", (long long)b->operation[i].calls);
-        json_value("seconds", b->operation[i].seconds);
-        json_value("flops", b->operation[i].flops);
-        json_value("bytes", b->operation[i].bytes);
-        putchar('}');
-    }
-    puts("]}");
+    json_operations("operations", b->operation, b->n_operations);
+    json_operations("fisher_operations", b->fisher_operation, b->n_fisher_operations);
+    puts("}");
 }

@@ -43,6 +43,7 @@ const Kernels *kernels_cpu(void)
     cpu.swiglu_backward = swiglu_backward_cpu;
     cpu.logit_probe = logit_probe_cpu;
     cpu.logit_difference = logit_difference_cpu;
+    cpu.group_scales = NULL;        /* core/measure has threads for it */
     cpu.uniform = NULL;             /* core/quantize has threads and SIMD of its own */
     cpu.higgs = NULL;
     cpu.name = "cpu";

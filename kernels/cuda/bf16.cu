@@ -41,8 +41,7 @@ void release_bf16(float *p)
 /* A settled matrix has its rounded form beside it: two bytes more for each four. */
 int64_t free_memory_bf16() { return free_memory_cuda() / 3 * 2; }
 
-/* n numbers from p on, rounded: as settled, or made now. */
-static const bf16 *rounded_of(const float *p, int64_t n)
+const bf16 *rounded_of(const float *p, int64_t n)
 {
     auto it = settled.upper_bound(p);
     if (it != settled.begin()) {
@@ -59,7 +58,7 @@ static const bf16 *rounded_weights(const Linear *l, int sequences, int C, int N)
     return rounded_of(l->w, (l->stride ? l->stride * (sequences - 1) : 0) + (int64_t)C * N);
 }
 
-static int64_t end_of(const Ragged *batch)
+int64_t end_of(const Ragged *batch)
 {
     int64_t end = 0;
     for (int b = 0; b < batch->n; b++)
@@ -94,19 +93,32 @@ void matmul_halves_bf16(float *out, int64_t out_stride, const float *x, const fl
 
 /* ---- parts of a block ---- */
 
-/* Columns [first, first + N) of out, bf16 rows of `stride` numbers.  A bias of a bf16 product is bf16. */
-static void to_columns(bf16 *out, int64_t stride, const bf16 *x, const Linear *l, const Ragged *batch, int C, int N)
+/* out = x W', bf16 into rows of `stride` numbers; a bias of a bf16 product is bf16. */
+static void to_columns(bf16 *out, int64_t stride, const bf16 *x, const Linear *l, const Ragged *batch, int C, int N, int halves)
 {
-    const bf16 *bias = l->bias ? rounded_of(l->bias, N) : NULL;
-    RowProduct p = { true, true, false, out, stride, x, C, rounded_weights(l, batch->n, C, N), C, l->stride, bias, C, N };
-    row_product(&p, batch);
+    const bf16 *w = rounded_weights(l, batch->n, C, N);
+    if (!halves) {
+        RowProduct p = { true, true, false, out, stride, x, C, w, C, l->stride, l->bias ? rounded_of(l->bias, N) : NULL, C, N };
+        row_product(&p, batch);
+        return;
+    }
+    float *sum = scratch<float>(end_of(batch) * N);
+    RowProduct first = { true, false, false, sum, N, x, C, w, C, l->stride, NULL, C / 2, N };
+    RowProduct second = { true, false, true, sum, N, x + C / 2, C, w + C / 2, C, l->stride, l->bias, C - C / 2, N };
+    row_product(&first, batch);
+    row_product(&second, batch);
+    to_bf16_rows(out, stride, sum, end_of(batch), N);
 }
 
-/* stream += W x + bias */
-static void to_stream(float *stream, const bf16 *x, const Linear *l, const Ragged *batch, int C, int N)
+/* stream += x W' + bias */
+static void to_stream(float *stream, const bf16 *x, const Linear *l, const Ragged *batch, int C, int N, int halves)
 {
-    RowProduct p = { true, false, true, stream, N, x, C, rounded_weights(l, batch->n, C, N), C, l->stride, l->bias, C, N };
-    row_product(&p, batch);
+    const bf16 *w = rounded_weights(l, batch->n, C, N);
+    const int half = halves ? C / 2 : 0;
+    RowProduct first = { true, false, true, stream, N, x, C, w, C, l->stride, NULL, half, N };
+    RowProduct rest = { true, false, true, stream, N, x + half, C, w + half, C, l->stride, l->bias, C - half, N };
+    if (half > 0) row_product(&first, batch);
+    row_product(&rest, batch);
 }
 
 void attention_part_bf16(float *x, const AttentionPart *a, const Ragged *batch)
@@ -116,13 +128,13 @@ void attention_part_bf16(float *x, const AttentionPart *a, const Ragged *batch)
     scratch_reset();
     bf16 *n = scratch<bf16>(rows * a->C), *qkv = scratch<bf16>(rows * all), *attended = scratch<bf16>(rows * q);
     rms_norm_bf16(n, x, a->gain, rows, a->C, a->epsilon);
-    to_columns(qkv, all, n, &a->q, batch, a->C, (int)q);
-    to_columns(qkv + q, all, n, &a->k, batch, a->C, (int)kv);
-    to_columns(qkv + q + kv, all, n, &a->v, batch, a->C, (int)kv);
+    to_columns(qkv, all, n, &a->q, batch, a->C, (int)q, a->halves);
+    to_columns(qkv + q, all, n, &a->k, batch, a->C, (int)kv, a->halves);
+    to_columns(qkv + q + kv, all, n, &a->v, batch, a->C, (int)kv, a->halves);
     norm_rotate_bf16(qkv, all, a->q_gain, a->epsilon, a->cosine, a->sine, batch, a->H, a->D);
     norm_rotate_bf16(qkv + q, all, a->k_gain, a->epsilon, a->cosine, a->sine, batch, a->G, a->D);
     attention_bf16(attended, qkv, all, qkv + q, qkv + q + kv, all, batch, a->H, a->G, a->D);
-    to_stream(x, attended, &a->o, batch, (int)q, a->C);
+    to_stream(x, attended, &a->o, batch, (int)q, a->C, a->halves);
 }
 
 void feed_forward_part_bf16(float *x, const FeedForwardPart *f, const Ragged *batch)
@@ -132,8 +144,8 @@ void feed_forward_part_bf16(float *x, const FeedForwardPart *f, const Ragged *ba
     scratch_reset();
     bf16 *m = scratch<bf16>(rows * f->C), *gate = scratch<bf16>(rows * f->F), *up = scratch<bf16>(rows * f->F);
     rms_norm_bf16(m, x, f->gain, rows, f->C, f->epsilon);
-    to_columns(gate, f->F, m, &f->gate, batch, f->C, f->F);
-    to_columns(up, f->F, m, &f->up, batch, f->C, f->F);
+    to_columns(gate, f->F, m, &f->gate, batch, f->C, f->F, f->halves);
+    to_columns(up, f->F, m, &f->up, batch, f->C, f->F, f->halves);
     swiglu_bf16(gate, gate, up, rows * f->F);
-    to_stream(x, gate, &f->down, batch, f->F, f->C);
+    to_stream(x, gate, &f->down, batch, f->F, f->C, f->halves);
 }

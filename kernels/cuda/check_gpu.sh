@@ -13,10 +13,18 @@ fail() { echo "FAILED: $*"; failed=1; }
 command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
 
 export LINEARITY_KERNELS=cuda LINEARITY_BINARY="$build/linearity" OMP_WAIT_POLICY=passive
-for t in "$build"/gpu-tests/*/tests/test_*; do
-    case $t in *.log) continue;; esac
-    if "$t" >"$t.log" 2>&1; then say "$(basename "$t"): $(grep -c '\[       OK' "$t.log") passed"
-    else fail "$t"; grep -v '^\[ RUN\|^\[       OK' "$t.log" | head -${LINES_SHOWN:-12}; fi
+run_test() { timeout 300 "$1" >"$1.log" 2>&1; echo $? >"$1.rc"; }
+jobs=0
+for t in $(ls "$build"/gpu-tests/*/tests/test_* | grep -v '\.log$\|\.rc$'); do
+    run_test "$t" &
+    jobs=$((jobs + 1))
+    [ $((jobs % 8)) = 0 ] && wait
+done
+wait
+for t in "$build"/gpu-tests/*/tests/test_*.rc; do
+    t=${t%.rc}
+    if [ "$(cat "$t.rc")" = 0 ]; then say "$(basename "$t"): $(grep -c '\[       OK' "$t.log") passed"
+    else fail "$t (exit status $(cat "$t.rc"))"; grep -v '^\[ RUN\|^\[       OK' "$t.log" | head -12; fi
 done
 
 # Numbers of two JSON objects, by name; fails where they are further apart than the bound.

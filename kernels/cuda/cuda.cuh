@@ -32,6 +32,7 @@ void swiglu_bf16(bf16 *out, const bf16 *gate, const bf16 *up, int64_t n);
 void swiglu_backward_cuda(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n);
 void add_cuda(float *x, const float *y, int64_t n);
 void to_bf16_cuda(bf16 *out, const float *x, int64_t n);
+void to_bf16_rows(bf16 *out, int64_t stride, const float *x, int64_t rows, int N);     /* x [rows][N] into rows of `stride` numbers */
 /* x [rows][stride] from column `first` on, heads * D numbers: the per-head norm (gain NULL: none), then the rotation. */
 void norm_rotate_bf16(bf16 *x, int64_t stride, const float *gain, float epsilon, const float *cosine, const float *sine, const Ragged *batch, int heads, int D);
 
@@ -40,8 +41,8 @@ void matmul_cuda(float *out, int64_t out_stride, const float *x, const float *w,
 void matmul_halves_cuda(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
 void matmul_backward_cuda(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add);
 void weight_gradient_cuda(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add);
-/* g [N][C] of the rows [first, first + rows) alone: what gradient_forms reduces.  dy: rows of dy_stride numbers, N used. */
-void sequence_gradient(float *g, const float *dy, int64_t dy_stride, const float *x, int64_t first, int rows, int C, int N);
+/* g [N][C] = sum of dy_r x_r' over the rows [first, first + rows) alone, dy rows of dy_stride numbers; float32, or bf16 where rounded. */
+void sequence_gradient(float *g, const void *dy, int64_t dy_stride, const void *x, int64_t first, int rows, int C, int N, bool rounded, bool add);
 
 /* attention.cu, attention_backward.cu: fp32 */
 void attention_cuda(float *out, const float *q, const float *k, const float *v, const Ragged *queries, const Ragged *keys, int H, int G, int D);
@@ -63,8 +64,13 @@ void logit_difference_cuda(float *logits, const double *log_sum, const float *ot
 void total_cuda(double *total, const double *part, int sums, int64_t n);
 
 /* forms.cu */
+void gradient_forms_bf16(double *energy, double *group_energy, double *dot, const float *dy, const float *x,
+                         const Ragged *batch, int C, int N, const FormInput *input);
 void gradient_forms_cuda(double *energy, double *group_energy, double *dot, const float *dy, const float *x,
                          const Ragged *batch, int C, int N, const FormInput *input);
+
+/* group_scales.cu */
+double group_scales_cuda(float *scale, const float *w, int64_t rows, int64_t cols, int group);
 
 /* noise.cu */
 void noise_cuda(float *out, double *t2, double *kappa, const float *w, int64_t rows, int64_t cols, int64_t group, double t,
@@ -84,6 +90,11 @@ void release_bf16(float *p);
 int64_t free_memory_bf16();
 void matmul_bf16(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
 void matmul_halves_bf16(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
+void matmul_backward_bf16(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add);
+void weight_gradient_bf16(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add);
+/* The first n numbers at p as bf16: as settled, or made in the scratch of this slot. */
+const bf16 *rounded_of(const float *p, int64_t n);
+int64_t end_of(const Ragged *batch);            /* rows up to the end of the last sequence */
 void attention_part_bf16(float *x, const AttentionPart *part, const Ragged *batch);
 void feed_forward_part_bf16(float *x, const FeedForwardPart *part, const Ragged *batch);
 

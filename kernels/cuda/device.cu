@@ -11,6 +11,7 @@ typedef struct { char *p; int64_t bytes, used; } Room;
 
 static char failure[512];
 static cudaStream_t stream;
+static cudaMemPool_t pool;
 enum { MOST_ROOMS = 64 };
 static Room rooms[MOST_ROOMS];                      /* what slots work with; pieces come from the last */
 static int n_rooms;
@@ -38,8 +39,11 @@ void device_check(cudaError_t status, const char *what, const char *file, int li
 int64_t free_memory_cuda()
 {
     size_t free_bytes = 0, all = 0;
+    uint64_t reserved = 0, used = 0;                /* what the pool keeps can be taken again */
     CHECK(cudaMemGetInfo(&free_bytes, &all));
-    return (int64_t)free_bytes;
+    CHECK(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved));
+    CHECK(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used));
+    return (int64_t)(free_bytes + (reserved - used));
 }
 
 /* Memory is kept by the pool once it was taken, since the program takes and releases the same sizes again and again. */
@@ -131,7 +135,6 @@ static const char *open_device()
         snprintf(why, sizeof why, "the GPU has compute capability %d.%d and 8.0 is needed (A100, RTX 30 and later): use --backend cpu", major, minor);
         return why;
     }
-    cudaMemPool_t pool;
     uint64_t keep = UINT64_MAX;
     CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     CHECK(cudaDeviceGetDefaultMemPool(&pool, 0));
@@ -174,6 +177,7 @@ static Kernels table(const char *precision)
     k.matmul_backward = matmul_backward_cuda;
     k.weight_gradient = weight_gradient_cuda;
     k.gradient_forms = gradient_forms_cuda;
+    k.group_scales = group_scales_cuda;
     k.rms_norm_backward = rms_norm_backward_cuda;
     k.attention_backward = attention_backward_cuda;
     k.swiglu_backward = swiglu_backward_cuda;
@@ -197,6 +201,9 @@ const Kernels *kernels_cuda(const char *precision, const char **why)
         rounded.settle = settle_bf16;
         rounded.matmul = matmul_bf16;
         rounded.matmul_halves = matmul_halves_bf16;
+        rounded.matmul_backward = matmul_backward_bf16;
+        rounded.weight_gradient = weight_gradient_bf16;
+        rounded.gradient_forms = gradient_forms_bf16;
         rounded.attention_part = attention_part_bf16;
         rounded.feed_forward_part = feed_forward_part_bf16;
     }

@@ -189,6 +189,19 @@ void add_cuda(float *x, const float *y, int64_t n)
     LAUNCH(add_kernel, blocks_of(n, 4 * THREADS), THREADS, 0, x, y, n, f);
 }
 
+__global__ void to_bf16_rows_kernel(Global<bf16> out, int64_t stride, Global<const float> x, int N)
+{
+    const int64_t row = blockIdx.x;
+    for (int i = threadIdx.x; i < N; i += THREADS) out[row * stride + i] = to_bf16(x[row * N + i]);
+}
+
+void to_bf16_rows(bf16 *out, int64_t stride, const float *x, int64_t rows, int N)
+{
+    if (rows <= 0) return;
+    operation_work(0, 6.0 * (double)(rows * N));
+    LAUNCH(to_bf16_rows_kernel, (unsigned)rows, THREADS, 0, out, stride, x, N);
+}
+
 void to_bf16_cuda(bf16 *out, const float *x, int64_t n)
 {
     Fours f = plain(aligned16(out) && aligned16(x));

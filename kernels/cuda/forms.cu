@@ -144,13 +144,12 @@ static void reduce_slice(double *part, const float *g, const Cut *cut, const For
     else reduce<4, false>(part, s, cut->blocks);
 }
 
-void gradient_forms_cuda(double *energy, double *group_energy, double *dot, const float *dy, const float *x,
-                         const Ragged *batch, int C, int N, const FormInput *input)
+/* dy and x: float32, or rounded. */
+static void forms(double *energy, double *group_energy, double *dot, const void *dy, const void *x, bool rounded,
+                  const Ragged *batch, int C, int N, const FormInput *input)
 {
     const Cut cut = cut_of(C, N, input);
     const int64_t parts = (int64_t)cut.slices * cut.blocks, results = (int64_t)batch->n * cut.forms;
-    if (batch->n == 0) return;
-    scratch_reset();
     float *g = scratch<float>((int64_t)cut.rows * C);
     double *part = scratch<double>(parts * cut.forms), *total = scratch<double>(results);
     double *host = (double *)malloc((size_t)results * sizeof *host);
@@ -158,7 +157,7 @@ void gradient_forms_cuda(double *energy, double *group_energy, double *dot, cons
     for (int b = 0; b < batch->n; b++) {
         for (int slice = 0; slice < cut.slices && batch->length[b] > 0; slice++) {
             const int first = slice * cut.rows, rows = N - first < cut.rows ? N - first : cut.rows;
-            sequence_gradient(g, dy + first, N, x, batch->offset[b], batch->length[b], C, rows);
+            sequence_gradient(g, (const char *)dy + (int64_t)first * (rounded ? 2 : 4), N, x, batch->offset[b], batch->length[b], C, rows, rounded, false);
             for (int chunk = 0; chunk < cut.chunks; chunk++) reduce_slice(part, g, &cut, input, b, slice, rows, chunk);
         }
         if (batch->length[b] > 0) total_cuda(total + (int64_t)b * cut.forms, part, cut.forms, parts);
@@ -172,4 +171,19 @@ void gradient_forms_cuda(double *energy, double *group_energy, double *dot, cons
         for (int i = 0; i < input->n; i++) dot[(int64_t)b * input->n + i] = empty ? 0 : form[i + 2 * (i / MOST_MATRICES + 1)];
     }
     free(host);
+}
+
+void gradient_forms_cuda(double *energy, double *group_energy, double *dot, const float *dy, const float *x,
+                         const Ragged *batch, int C, int N, const FormInput *input)
+{
+    scratch_reset();
+    if (batch->n > 0) forms(energy, group_energy, dot, dy, x, false, batch, C, N, input);
+}
+
+void gradient_forms_bf16(double *energy, double *group_energy, double *dot, const float *dy, const float *x,
+                         const Ragged *batch, int C, int N, const FormInput *input)
+{
+    scratch_reset();
+    const int64_t rows = end_of(batch);
+    if (batch->n > 0) forms(energy, group_energy, dot, rounded_of(dy, rows * N), rounded_of(x, rows * C), true, batch, C, N, input);
 }

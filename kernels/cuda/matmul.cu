@@ -45,7 +45,7 @@ static bool open_library()
 
 static int alignment_of(const void *p)
 {
-    int a = 4;
+    int a = 2;
     while (a < 256 && (reinterpret_cast<uintptr_t>(p) & (unsigned)(2 * a - 1)) == 0) a *= 2;
     return a;
 }
@@ -215,42 +215,60 @@ void matmul_halves_cuda(float *out, int64_t out_stride, const float *x, const fl
     row_product(&second, batch);
 }
 
-void matmul_backward_cuda(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add)
+static void backward(float *dx, const void *dy, const void *w, int64_t w_stride, const Ragged *batch, int C, int N, bool rounded, bool add)
 {
     for (int first = 0, n; first < batch->n; first += n) {
         n = run_of_equals(batch, first);
         const int64_t row = batch->offset[first], length = batch->length[first];
         Product p = {};
-        p.add = add != 0, p.n = length > 0 ? n : 0;
-        p.a = { w + first * w_stride, C, N, C, w_stride, false };
-        p.b = { dy + row * N, N, length, N, length * N, false };
+        p.rounded = rounded, p.add = add, p.n = length > 0 ? n : 0;
+        p.a = { at(w, first * w_stride, rounded), C, N, C, w_stride, false };
+        p.b = { at(dy, row * N, rounded), N, length, N, length * N, false };
         p.out = dx + row * C, p.ld = C, p.stride = length * C;
         product_run(&p);
     }
 }
 
-static void gradient(float *g, const float *dy, int64_t dy_stride, const float *x, int64_t row, int64_t length, int C, int N, bool add)
+void matmul_backward_cuda(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add)
+{
+    backward(dx, dy, w, w_stride, batch, C, N, false, add != 0);
+}
+
+void matmul_backward_bf16(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add)
+{
+    scratch_reset();
+    const int64_t rows = end_of(batch), weights = (w_stride ? w_stride * (batch->n - 1) : 0) + (int64_t)C * N;
+    if (rows > 0) backward(dx, rounded_of(dy, rows * N), rounded_of(w, weights), w_stride, batch, C, N, true, add != 0);
+}
+
+void sequence_gradient(float *g, const void *dy, int64_t dy_stride, const void *x, int64_t first, int rows, int C, int N, bool rounded, bool add)
 {
     Product p = {};
-    p.add = add, p.n = 1;
-    p.a = { x + row * C, C, length, C, 0, false };
-    p.b = { dy + row * dy_stride, N, length, dy_stride, 0, true };
+    p.rounded = rounded, p.add = add, p.n = 1;
+    p.a = { at(x, first * C, rounded), C, rows, C, 0, false };
+    p.b = { at(dy, first * dy_stride, rounded), N, rows, dy_stride, 0, true };
     p.out = g, p.ld = C;
     product_run(&p);
 }
 
-void sequence_gradient(float *g, const float *dy, int64_t dy_stride, const float *x, int64_t first, int rows, int C, int N)
+static void all_gradients(float *g, const void *dy, const void *x, const Ragged *batch, int C, int N, bool rounded, bool add)
 {
-    gradient(g, dy, dy_stride, x, first, rows, C, N, false);
+    for (int b = 0; b < batch->n; b++) {
+        if (batch->length[b] == 0) continue;
+        sequence_gradient(g, dy, N, x, batch->offset[b], batch->length[b], C, N, rounded, add);
+        add = true;
+    }
+    if (!add && !device_failed()) CHECK(cudaMemsetAsync(g, 0, (size_t)N * (size_t)C * sizeof *g, device_stream()));
 }
 
 void weight_gradient_cuda(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add)
 {
-    bool any = add != 0;
-    for (int b = 0; b < batch->n; b++) {
-        if (batch->length[b] == 0) continue;
-        gradient(g, dy, N, x, batch->offset[b], batch->length[b], C, N, any);
-        any = true;
-    }
-    if (!any && !device_failed()) CHECK(cudaMemsetAsync(g, 0, (size_t)N * (size_t)C * sizeof *g, device_stream()));
+    all_gradients(g, dy, x, batch, C, N, false, add != 0);
+}
+
+void weight_gradient_bf16(float *g, const float *dy, const float *x, const Ragged *batch, int C, int N, int add)
+{
+    scratch_reset();
+    const int64_t rows = end_of(batch);
+    all_gradients(g, rounded_of(dy, rows * N), rounded_of(x, rows * C), batch, C, N, true, add != 0);
 }

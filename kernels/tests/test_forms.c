@@ -282,6 +282,35 @@ static void test_forms_keep_nan(void **state)
     check_done();
 }
 
+/* Scales to the rounding of a float, the sum of squares to that of doubles. */
+static void check_group_scales(int rows, int cols, int group, Fill how)
+{
+    const Kernels *k = check_kernels();
+    const int64_t n = (int64_t)rows * ((cols + group - 1) / group);
+    float *w = filled((int64_t)rows * cols, how), *in = input(k, w, (int64_t)rows * cols), *out = output(k, NULL, n), *want = xmalloc(sizeof *want * (unsigned long)n);
+    const double sum = k->group_scales(out, in, rows, cols, group), wanted = kernels_ref.group_scales(want, w, rows, cols, group);
+    k->release(in);
+    float *got = taken(k, "group_scales", out, n);
+    check_close("group_scales", got, want, NULL, n, 1);
+    if (!(fabs(sum - wanted) <= 1e-12 * wanted)) check_complain("the sum of squares is %.17g, not %.17g", sum, wanted);
+    free(w);
+    free(got);
+    free(want);
+}
+
+static void test_group_scales(void **state)
+{
+    (void)state;
+    static const int shapes[][3] = { { 1, 1, 1 }, { 3, 31, 32 }, { 33, 32, 7 }, { 255, 257, 64 }, { 700, 1000, 3 }, { 5, 4099, 4099 } };
+    if (!check_kernels()->group_scales) {
+        printf("skipped: this back end leaves group_scales to the host\n");
+        return;
+    }
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (Fill how = 0; how < FILLS; how++) check_group_scales(shapes[s][0], shapes[s][1], shapes[s][2], how);
+    check_done();
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -293,6 +322,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_forms_are_of_the_gradient),
         cmocka_unit_test(test_group_energies_add_up),
         cmocka_unit_test(test_forms_keep_nan),
+        cmocka_unit_test(test_group_scales),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
