@@ -88,10 +88,20 @@ $(BUILD)/obj/experiments/run/run_provenance.c.o: $(BUILD)/commit
 # Paths that tests read; a test that lacks its file says aloud that it was skipped.
 export LINEARITY_MODEL ?= $(MODEL)
 export LINEARITY_DATA ?= $(DATA)
-export LINEARITY_BINARY := $(BUILD)/linearity
+export LINEARITY_BINARY := $(BUILD)/tests/linearity
 
-unit: $(BUILD)/linearity $(TESTBIN)
-	@failed=0; for t in $(sort $(TESTBIN)); do echo "== $$t"; $$t || failed=1; done; $(MAKE) -s mutations || failed=1; exit $$failed
+# The program as tests run it: its cuda back end is the launch shim's.
+$(BUILD)/tests/linearity: $(MAIN) $(BUILD)/core.a $(BUILD)/shim.a ; @mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lstdc++
+
+# All tests; those of the kernels on the cuda back end too, with threads in order, and drawn at random with aligned outputs.
+KERNEL_TESTS := $(filter $(BUILD)/tests/kernels/tests/test_%,$(filter-out %/test_check %/test_shim %/test_traffic,$(TESTBIN)))
+unit: $(BUILD)/tests/linearity $(TESTBIN)
+	@failed=0; for t in $(sort $(TESTBIN)); do echo "== $$t"; $$t || failed=1; done; \
+	for t in $(sort $(KERNEL_TESTS)); do echo "== $$t, cuda through the launch shim"; LINEARITY_KERNELS=cuda $$t || failed=1; \
+	done; for t in $(filter-out %/test_products %/test_forms %/test_noise,$(sort $(KERNEL_TESTS))); do echo "== $$t, cuda, random order of threads, aligned outputs"; \
+	  LINEARITY_KERNELS=cuda LINEARITY_ALIGNED=1 LINEARITY_SHIM_ORDER=random LINEARITY_SEED=2 $$t >$(BUILD)/random.log 2>&1 || { cat $(BUILD)/random.log; failed=1; }; done; \
+	$(MAKE) -s mutations || failed=1; exit $$failed
 
 # The tests must fail where a kernel is wrong.
 mutations: $(TESTBIN)
@@ -133,7 +143,7 @@ grids: all
 
 # On a GPU: the kernels' tests, the goldens, the default model against the CPU, compute-sanitizer; then the benchmark.
 GPUTESTBIN := $(patsubst %.c,$(BUILD)/gpu-tests/%,$(filter-out kernels/tests/test_check.c,$(wildcard kernels/tests/test_*.c)) \
-              $(addprefix core/tests/test_,network.c sample.c measure.c backward.c gradients.c determinism.c))
+              $(addprefix core/tests/test_,network.c sample.c measure.c backward.c gradients.c determinism.c bf16.c))
 check-gpu: all $(GPUTESTBIN)
 	kernels/cuda/check_gpu.sh $(BUILD) $(MODEL)
 	$(MAKE) bench-gpu

@@ -201,15 +201,19 @@ static void back_ends_agree(void **state)
             Corpus corpus;
             tiny_corpus(&corpus, &tiny, 24);
             Measurement ref = forms_of(tiny.model, &corpus, "ref", true, 0, perturbed), cpu = forms_of(tiny.model, &corpus, "cpu", false, 100, perturbed);
+            Measurement cuda = forms_of(tiny.model, &corpus, "cuda", true, 100, perturbed);
             const int64_t block = (int64_t)ref.n_layers * ref.n_windows;
             for (int f = 0; f < ref.n_forms; f++) {
                 double scale = 0;
                 for (int64_t j = 0; j < block; j++) scale = fmax(scale, fabs(ref.form[f * block + j]));
                 for (int64_t j = 0; j < block; j++)
                     NEAR(cpu.form[f * block + j], ref.form[f * block + j], 2e-5 * scale, "%s, form %s, %d", tiny_names[i], ref.form_name[f], (int)j);
+                for (int64_t j = 0; j < block; j++)
+                    NEAR(cuda.form[f * block + j], ref.form[f * block + j], 2e-5 * scale, "%s, cuda, form %s, %d", tiny_names[i], ref.form_name[f], (int)j);
             }
             measurement_free(&ref);
             measurement_free(&cpu);
+            measurement_free(&cuda);
             corpus_free(&corpus);
             tiny_close(&tiny);
         }

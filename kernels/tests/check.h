@@ -52,6 +52,29 @@ __attribute__((format(printf, 1, 2))) static inline void check_complain(const ch
     fprintf(stderr, " (LINEARITY_SEED=%llu)\n", (unsigned long long)check_seed());
 }
 
+/* For the summary at the end: what was compared, at which sizes, and the largest error in units of its bound. */
+enum { CHECK_NAMES = 64 };
+typedef struct { char name[48]; int64_t times, least, most; double worst; } CheckNote;
+static CheckNote check_notes[CHECK_NAMES];
+
+static inline void check_note(const char *what, int64_t n, double worst)
+{
+    int i = 0;
+    while (i < CHECK_NAMES - 1 && check_notes[i].times && strncmp(check_notes[i].name, what, sizeof check_notes[i].name - 1)) i++;
+    CheckNote *note = &check_notes[i];
+    if (!note->times++) snprintf(note->name, sizeof note->name, "%s", what), note->least = note->most = n;
+    if (n < note->least) note->least = n;
+    if (n > note->most) note->most = n;
+    if (!(worst <= note->worst)) note->worst = worst;
+}
+
+static inline void check_summary(void)
+{
+    for (int i = 0; i < CHECK_NAMES && check_notes[i].times; i++)
+        printf("   %-28s %5lld times, %lld to %lld numbers: error at most %.2f of its bound\n", check_notes[i].name, (long long)check_notes[i].times,
+               (long long)check_notes[i].least, (long long)check_notes[i].most, check_notes[i].worst);
+}
+
 /* Threads that wait by spinning make hundreds of small calls slow where the machine is shared, and OpenMP reads
  * its environment before main: so a test binary starts itself again. */
 static inline void check_start(char **argv)
@@ -60,6 +83,7 @@ static inline void check_start(char **argv)
         setenv("OMP_WAIT_POLICY", "passive", 1);
         execv("/proc/self/exe", argv);
     }
+    atexit(check_summary);
     printf("back end %s, LINEARITY_SEED=%llu\n", check_kernels()->name, (unsigned long long)check_seed());
 }
 
@@ -155,13 +179,17 @@ static inline float *taken(const Kernels *k, const char *what, float *p, int64_t
  * FLT_MIN is the step that results below it are allowed. */
 static inline void check_close(const char *what, const float *got, const float *want, const double *terms, int64_t n, double k)
 {
+    double worst = 0;
     for (int64_t i = 0; i < n; i++) {
-        double bound = k * FLT_EPSILON * (terms ? terms[i] : fabs((double)want[i])) + FLT_MIN;
+        double bound = k * FLT_EPSILON * (terms ? terms[i] : fabs((double)want[i])) + FLT_MIN, error = fabs((double)got[i] - want[i]);
         if (isnan(want[i]) ? isnan(got[i]) : got[i] == want[i]) continue;
-        if (fabs((double)got[i] - want[i]) <= bound) continue;
+        if (error / bound > worst) worst = error / bound;
+        if (error <= bound) continue;
         check_complain("%s: element %lld of %lld is %.9g, not %.9g +- %.3g", what, (long long)i, (long long)n, got[i], want[i], bound);
-        return;
+        worst = NAN;
+        break;
     }
+    check_note(what, n, worst);
 }
 
 /* Host outputs (double, int32) are guarded byte by byte. */

@@ -117,7 +117,7 @@ static void check_attention(int n, int H, int G, int D, Fill how)
         kernels_set_threads(threads);
         Gradient got = run_attention(check_kernels(), &a, &batch);
         for (int i = 0; i < 3; i++) {
-            check_close(fill_name(how), got.d[i], want.d[i], terms[i], head_floats(&a, &batch, i), 1);
+            check_close(i == 0 ? "attention_backward dq" : i == 1 ? "attention_backward dk" : "attention_backward dv", got.d[i], want.d[i], terms[i], head_floats(&a, &batch, i), 1);
             if (first.d[0]) check_same("attention_backward by other threads", got.d[i], first.d[i], head_floats(&a, &batch, i) * (int64_t)sizeof(float));
         }
         if (first.d[0]) gradient_free(got);

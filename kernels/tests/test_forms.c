@@ -67,6 +67,7 @@ static void form_bounds(double *bound, const Case *c, const Ragged *batch, int b
 
 static void check_form(const char *what, double got, double want, double bound)
 {
+    check_note(what, 1, fabs(got - want) / bound);
     if (!(fabs(got - want) <= bound)) check_complain("%s: %.17g, not %.17g +- %.3g", what, got, want, bound);
 }
 

@@ -93,7 +93,7 @@ static void check_probe(int64_t rows, int V, Fill how)
     for (int threads = 1; threads <= 3; threads++) {
         kernels_set_threads(threads);
         float *got = run_probe(check_kernels(), logits, A, sign, target, rows, V);
-        check_close(fill_name(how), got, want, terms, rows * V, 1);
+        check_close("logit_probe", got, want, terms, rows * V, 1);
         if (rows > 1) check_zero_row("logit_probe", got + V, V);
         if (first) check_same("logit_probe by other threads", got, first, rows * V * (int64_t)sizeof *got);
         if (!first) first = got;
@@ -210,7 +210,7 @@ static void check_difference(int64_t rows, int V, Fill how, float size)
     for (int threads = 1; threads <= 3; threads++) {
         kernels_set_threads(threads);
         float *got = run_difference(check_kernels(), a, A, other, other_sum, target, rows, V);
-        check_close(fill_name(how), got, want, terms, rows * V, 1);
+        check_close("logit_difference", got, want, terms, rows * V, 1);
         if (rows > 1) check_zero_row("logit_difference", got + V, V);
         if (first) check_same("logit_difference by other threads", got, first, rows * V * (int64_t)sizeof *got);
         if (!first) first = got;

@@ -60,6 +60,7 @@ static void check_sums(int64_t rows, int V, Fill how)
         Sums got = run_log_sum_exp(check_kernels(), logits, target, rows, V);
         for (int r = 0; r < rows; r++) {
             double bound = DBL_EPSILON * (V / 2.0 + 8 + fabs(want.log_sum[r]));
+            check_note("log_sum_exp", V, fabs(got.log_sum[r] - want.log_sum[r]) / bound);
             if (!(fabs(got.log_sum[r] - want.log_sum[r]) <= bound))
                 check_complain("log_sum_exp, %s, V %d: %.17g, not %.17g", fill_name(how), V, got.log_sum[r], want.log_sum[r]);
         }
@@ -147,6 +148,7 @@ static void check_kl(int64_t rows, int V, Fill how, float size)
         double *got = run_kl(check_kernels(), a, A.log_sum, b, B.log_sum, rows, V);
         for (int r = 0; r < rows; r++) {
             double bound = kl_bound(a + (int64_t)r * V, A.log_sum[r], b + (int64_t)r * V, B.log_sum[r], V, want[r]);
+            check_note("kl_divergence", V, fabs(got[r] - want[r]) / bound);
             if (!(fabs(got[r] - want[r]) <= bound) || !(got[r] >= 0))
                 check_complain("kl_divergence, %s, V %d, size %g: %.17g, not %.17g", fill_name(how), V, size, got[r], want[r]);
         }

@@ -81,6 +81,7 @@ static void check_weights(const Case *c, const float *w, const float *z, const f
 
 static void check_near(const char *what, const Case *c, double got, double want, double bound)
 {
+    check_note(what, c->rows * c->cols, bound > 0 ? fabs(got - want) / bound : got != want);
     if (!(fabs(got - want) <= bound)) check_complain("%s: %lldx%lld, group %lld: %.17g, not %.17g", what, (long long)c->rows, (long long)c->cols, (long long)c->group, got, want);
 }
 

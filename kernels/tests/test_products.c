@@ -261,7 +261,7 @@ static void check_attention(const int *queries, const int *keys, int n, int H, i
     for (int threads = 1; threads <= 3; threads++) {
         kernels_set_threads(threads);
         float *got = run_attention(check_kernels(), &a, &q, &k);
-        check_close(fill_name(how), got, want, terms, floats, 1);
+        check_close("attention", got, want, terms, floats, 1);
         if (first) check_same("attention by other threads", got, first, floats * (int64_t)sizeof *got);
         if (!first) first = got;
         else free(got);

@@ -74,13 +74,13 @@ static Linear linear(int N, int width) { return { array((int64_t)N * width), 0, 
 static void run_attention_part()
 {
     AttentionPart part = { C, H, G, D, 1e-5f, array(C), NULL, NULL, linear(H * D, C), linear(G * D, C), linear(G * D, C), linear(C, H * D),
-                           array(LENGTH * D / 2), array(LENGTH * D / 2) };
+                           array(LENGTH * D / 2), array(LENGTH * D / 2), 0 };
     k->attention_part(array(ROWS * C), &part, &batch);
 }
 
 static void run_feed_forward_part()
 {
-    FeedForwardPart part = { C, F, 1e-5f, array(C), linear(F, C), linear(F, C), linear(C, F) };
+    FeedForwardPart part = { C, F, 1e-5f, array(C), linear(F, C), linear(F, C), linear(C, F), 0 };
     k->feed_forward_part(array(ROWS * C), &part, &batch);
 }
 

@@ -1,0 +1,139 @@
+/*
+ * test_bf16.c - the cuda back end in bf16: near the goldens, exactly 0 where nothing changed, coefficients as in float32
+ */
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/tests/tiny_golden.h"
+
+/* Heads of a multiple of 16 numbers, which tensor cores take. */
+static const char *const names[] = { "llama3-gqa-tied", "qwen3-qknorm", "llama-v8" };
+enum { MODELS = sizeof names / sizeof *names };
+
+static const Kernels *bf16(void)
+{
+    const char *why;
+    const Kernels *k = kernels_choose("cuda", "bf16", &why);
+    assert_non_null(k);
+    return k;
+}
+
+static Study *study_in(const Model *model, const Corpus *corpus, const Kernels *k)
+{
+    Study *study;
+    StudyPlan plan;
+    WORKS(study_plan(&plan, model_shape(model), corpus, k, (int64_t)1 << 34));
+    WORKS(study_open(&study, model, corpus, k, &plan, 1, NULL));
+    return study;
+}
+
+/* Rounding of 2^-9 in every input of a product, some ten products deep: per token a few hundredths of a nat, less in the mean. */
+static void losses_are_near(void **state)
+{
+    (void)state;
+    for (int i = 0; i < MODELS; i++) {
+        Tiny tiny = tiny_open(names[i]);
+        Corpus corpus;
+        tiny_corpus(&corpus, &tiny, WHOLE);
+        Study *rounded = study_in(tiny.model, &corpus, bf16()), *exact = study_of(tiny.model, &corpus, "cpu");
+        Measurement a, b;
+        WORKS(study_clean(&a, rounded));
+        WORKS(study_clean(&b, exact));
+        for (int w = 0; w < a.n_windows; w++) {
+            NEAR(a.nll[w], b.nll[w], 5e-3, "%s, window %d", names[i], w);
+            assert_true(a.nll[w] != b.nll[w]);          /* it is another precision */
+        }
+        measurement_free(&a);
+        measurement_free(&b);
+        study_close(&rounded);
+        study_close(&exact);
+        corpus_free(&corpus);
+        tiny_close(&tiny);
+    }
+}
+
+/* KL to the clean model of noise of t^2, shared or each window's own, over all layers; or of a null run. */
+static double kl_of(Study *study, const Model *model, const char *t2, bool null_run)
+{
+    const Perturbation *gaussian = perturbation_find("gaussian");
+    Options *shared = options_of(gaussian, "t2", t2, "fresh", "shared", NULL), *own = options_of(gaussian, "t2", t2, NULL);
+    MapEntry entry[64];
+    LayerMap map = { .entry = entry, .n = null_run ? 0 : model_layer_count(model), .null_run = null_run };
+    for (int l = 0; l < map.n; l++) entry[l] = (MapEntry){ l, gaussian, l % 2 ? shared : own };
+    Measurement m;
+    WORKS(measure(&m, study, &map));
+    double kl = 0;
+    for (int w = 0; w < m.n_windows; w++) kl += m.kl[w] / m.n_windows;
+    measurement_free(&m);
+    options_free(shared);
+    options_free(own);
+    return kl;
+}
+
+static void nothing_changed_is_exactly_zero(void **state)
+{
+    (void)state;
+    for (int i = 0; i < MODELS; i++) {
+        Tiny tiny = tiny_open(names[i]);
+        Corpus corpus;
+        tiny_corpus(&corpus, &tiny, 24);
+        Study *study = study_in(tiny.model, &corpus, bf16());
+        assert_true(kl_of(study, tiny.model, "0", false) == 0);
+        const double floor = kl_of(study, tiny.model, "0", true), some = kl_of(study, tiny.model, "0.01", false);
+        assert_true(floor > 0 && floor < 1e-4 * some + 2e-5);
+        Study *exact = study_of(tiny.model, &corpus, "cpu");
+        NEAR(some, kl_of(exact, tiny.model, "0.01", false), .02 * some, "%s: KL under noise", names[i]);
+        study_close(&exact);
+        study_close(&study);
+        corpus_free(&corpus);
+        tiny_close(&tiny);
+    }
+}
+
+static Measurement forms_on(Study *study, const Model *model, const Corpus *corpus)
+{
+    int layer[64];
+    for (int l = 0; l < model_layer_count(model); l++) layer[l] = l;
+    const GradientRequest request = { .probe = PROBE_SIGNS, .group = 16, .n_layers = model_layer_count(model), .layer = layer, .label = "test" };
+    Measurement m;
+    WORKS(measure_gradients(&m, study, &request, corpus->n_windows, NULL, NULL));
+    return m;
+}
+
+/* One probe of one window: its square moves with the rounding of p and of every gradient. */
+static void coefficients_are_near(void **state)
+{
+    (void)state;
+    for (int i = 0; i < MODELS; i++) {
+        Tiny tiny = tiny_open(names[i]);
+        Corpus corpus;
+        tiny_corpus(&corpus, &tiny, WHOLE);
+        Study *rounded = study_in(tiny.model, &corpus, bf16()), *exact = study_of(tiny.model, &corpus, "cpu");
+        Measurement a = forms_on(rounded, tiny.model, &corpus), b = forms_on(exact, tiny.model, &corpus);
+        for (int j = 0; j < 2 * a.n_layers * a.n_windows; j++)      /* sigma and group; rho is a square of a sum that cancels */
+            NEAR(a.form[j], b.form[j], .03 * b.form[j], "%s, form %d", names[i], j);
+        measurement_free(&a);
+        measurement_free(&b);
+        study_close(&rounded);
+        study_close(&exact);
+        corpus_free(&corpus);
+        tiny_close(&tiny);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    start_with(0, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(losses_are_near),
+        cmocka_unit_test(nothing_changed_is_exactly_zero),
+        cmocka_unit_test(coefficients_are_near),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
