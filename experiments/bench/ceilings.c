@@ -57,17 +57,30 @@ static int copy(void *context)
     return finish(l->k);
 }
 
-/* The products alone, without the rounding of their inputs: by the device's own clock. */
-static double product_seconds(const Large *l)
+/* A feed-forward part of square matrices: the products that a back end of lower precision makes inside. */
+static void square_part(const Large *l)
+{
+    int64_t zero = 0;
+    const Ragged all = { 1, &l->n, &zero };
+    const Linear w = { .w = l->w };
+    const FeedForwardPart part = { .C = l->n, .F = l->n, .epsilon = 1, .gain = l->x, .gate = w, .up = w, .down = w };
+    for (int i = 0; i < l->times && l->k->feed_forward_part; i++) l->k->feed_forward_part(l->out, &part, &all);
+}
+
+/* The products alone, without the rounding of their inputs, by the device's own clock: the fastest kind of them. */
+static double product_rate(const Large *l)
 {
     OperationTime seen[MOST_OPERATIONS];
+    double best = 0;
+    square_part(l);
     l->k->profile(1);
     product((void *)l);
+    square_part(l);
     l->k->profile(0);
     const int n = l->k->profiled(seen, MOST_OPERATIONS);
     for (int i = 0; i < n; i++)
-        if (!strncmp(seen[i].name, "product", 7)) return seen[i].seconds / (double)seen[i].calls;
-    return 0;
+        if (!strncmp(seen[i].name, "product", 7) && seen[i].flops / seen[i].seconds > best) best = seen[i].flops / seen[i].seconds;
+    return best;
 }
 
 /* Random numbers: zeros are faster than data. */
@@ -92,7 +105,7 @@ int bench_ceilings(Bench *b)
     Timing t;
     int status = bench_time(&t, b->repeats, product, &l);
     const double work = 2.0 * n * n * n;
-    if (status == OK) b->product_rate = k->profile ? work / product_seconds(&l) : work * l.times / t.median;
+    if (status == OK) b->product_rate = k->profile ? product_rate(&l) : work * l.times / t.median;
     if (status == OK) status = bench_time(&t, b->repeats, copy, &l);
     if (status == OK) b->copy_rate = 8.0 * (double)floats * l.times / t.median;
     k->release(l.x), k->release(l.w), k->release(l.out);

@@ -147,7 +147,7 @@ static void multiply(const Product *p, const cublasLtMatmulAlgo_t *algorithm, co
     const double m = (double)(p->a.transposed ? p->a.cols : p->a.rows), n = (double)(p->b.transposed ? p->b.rows : p->b.cols);
     const double k = (double)(p->a.transposed ? p->a.rows : p->a.cols), in = p->rounded ? 2 : 4, out = (p->rounded_out ? 2 : 4) * (p->add ? 2 : 1);
     char name[48];
-    snprintf(name, sizeof name, "product %.0f x %.0f", k, m);
+    snprintf(name, sizeof name, "product %.0f x %.0f%s", k, m, p->rounded_out ? " to bf16" : p->add ? " added" : "");
     operation_work(2 * m * n * k * p->n, (m * k * in * (p->a.stride ? p->n : 1) + n * k * in * p->n + m * n * out * p->n));
     operation_begin(name);
     LT(cublasLtMatmul(library, d->product, &one, p->a.p, d->a, p->b.p, d->b, &beta, p->out, d->out, p->out, d->out, algorithm, workspace,

@@ -58,7 +58,9 @@ MUTATIONS = [
              "        at[threadIdx.x / WARP] = mine.at;\n    }\n    __syncthreads();\n", "        at[threadIdx.x / WARP] = mine.at;\n    }\n", [], "losses"),
     Mutation("product: rows of the output as wide as they are written", "matmul.cu", "product.ld = p->out_stride,", "product.ld = p->N,", [], "products"),
     Mutation("product: the halves forget the first", "matmul.cu", "second = { false, false, half > 0,", "second = { false, false, false,", [], "products"),
-    Mutation("gradients: sequences are not added up", "matmul.cu", "        any = true;\n", "        any = add != 0;\n", [], "gradients"),
+    Mutation("product: sequences side by side as wide as they are written", "matmul.cu", "product.stride = length * p->out_stride;",
+             "product.stride = length * p->N;", [], "products"),
+    Mutation("gradients: sequences are not added up", "matmul.cu", "        add = true;\n", "", [], "gradients"),
     Mutation("forms: the scale of the next group", "forms.cu", "+ c / (unsigned)s.group]", "+ (c + 1) / (unsigned)s.group]", [], "forms"),
     Mutation("forms: the matrix of another sequence", "forms.cu", "+ b * input->stride[matrix] +", "+", [], "forms"),
 ]

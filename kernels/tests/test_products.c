@@ -138,6 +138,21 @@ static void test_matmul_of_long_and_of_no_sequences(void **state)
     check_done();
 }
 
+/* Sequences of equal length, which a back end may take together, in rows that are wider than what is written. */
+static void test_matmul_of_equal_sequences(void **state)
+{
+    (void)state;
+    enum { C = 20, N = 70, EQUAL = 5 };
+    static const int length[EQUAL] = { 33, 33, 33, 9, 9 };
+    int64_t offset[EQUAL];
+    Ragged batch = packed(offset, length, EQUAL);
+    float *x = filled(117 * C, FILL_NORMAL), *w = filled(EQUAL * (N * C + 3), FILL_NORMAL);
+    for (int variant = 0; variant < 4; variant++) check_product(&(Product){ variant & 1, C, N, N + 9, variant & 2 ? N * C + 3 : 0, x, w, NULL }, &batch);
+    free(x);
+    free(w);
+    check_done();
+}
+
 static void test_matmul_by_the_identity(void **state)
 {
     (void)state;
@@ -349,6 +364,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_of_long_and_of_no_sequences),
+        cmocka_unit_test(test_matmul_of_equal_sequences),
         cmocka_unit_test(test_matmul_by_the_identity),
         cmocka_unit_test(test_matmul_keeps_nan),
         cmocka_unit_test(test_attention),
