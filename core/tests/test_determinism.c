@@ -125,8 +125,8 @@ static void plans_on_cpu(void **state)
 static void plans_on_cuda(void **state)
 {
     (void)state;
-    check_plans("llama-v8", "cuda", "fp32", 1 << 3 | 1 << 6);
-    check_plans("llama-v8", "cuda", "bf16", 1 << 6 | 1 << 7);
+    check_plans("llama3-gqa-tied", "cuda", "fp32", 1 << 3 | 1 << 6);
+    check_plans("qwen3-qknorm", "cuda", "bf16", 1 << 6 | 1 << 7);
 }
 
 /* A window alone, and among others. */

@@ -18,6 +18,9 @@ static void host_touches_nothing(void **state)
             Work want = work_of(kernels_cpu(), tiny.model, memory), got = work_of(device_on(kernels_cpu(), false, false), tiny.model, memory);
             assert_same_work(&want, &got, -1, tiny_names[i]);
             assert_true(device.live == 0 && device.unsettled == 0 && device.operations > 0);
+            const Dtype dtype = model_tensor(tiny.model, WEIGHT_GATE, 0)->dtype;
+            assert_true((device.halves > 0) == (dtype == DTYPE_BF16 || dtype == DTYPE_F16));
+            assert_true((device.aheads > 0) == (!memory && model_shape(tiny.model)->n_blocks > 1));
             work_free(&want);
             work_free(&got);
             tiny_close(&tiny);
