@@ -40,7 +40,8 @@ struct Network {
     float *(*weight)[WEIGHT_COUNT];         /* [n_blocks]: resident weights, NULL where absent or streamed */
     struct { float *layer[LAYER_TYPES]; int block; } streamed[STREAMED_SETS];   /* layers of a block where they are not resident; -1: of none */
     float *shared[LAYER_TYPES];             /* patched weights of the current block, one for all windows   */
-    float *per_window[LAYER_TYPES];         /* patched weights of PATCH_BATCH windows; all in the first where the back end has no parts */
+    float *per_window[LAYER_TYPES];         /* patched weights of `windows` windows; all in the first where the back end has no parts */
+    int windows[LAYER_TYPES];               /* as many as have been asked for at once, at most PATCH_BATCH */
     float *final_norm, *head;
     float *cosine, *sine;                   /* [positions][head_dim/2] */
     int positions;

@@ -59,19 +59,21 @@ static int64_t scratch_rows(const NetworkPlan *plan, int longest)
 
 int64_t network_bytes(const ModelShape *s, const Kernels *kernels, const NetworkPlan *plan, int longest)
 {
-    int64_t floats = (plan->resident ? s->n_blocks : 1) * block_floats(s);
-    floats += scratch_rows(plan, longest) * row_floats(s);
-    if (!plan->headless) floats += (int64_t)s->vocabulary * s->width + (int64_t)kernels->head_rows * (s->vocabulary + s->width);
+    const int64_t weight = kernels_weight_bytes(kernels);
+    int64_t weights = (plan->resident ? s->n_blocks : streamed_sets(kernels)) * block_floats(s);
+    int64_t floats = scratch_rows(plan, longest) * row_floats(s);
+    if (!plan->headless) weights += (int64_t)s->vocabulary * s->width, floats += (int64_t)kernels->head_rows * (s->vocabulary + s->width);
     floats += (int64_t)longest * s->head_dim;                           /* rotary tables */
-    floats += largest_layer(s);                                         /* a layer on its way to the back end */
-    return floats * (int64_t)sizeof(float);
+    if (!kernels->free_memory) floats += largest_layer(s);              /* a layer on its way to the back end is the host's */
+    return weights * weight + floats * (int64_t)sizeof(float);
 }
 
-/* The weights of PATCH_BATCH windows here and on the back end, and a block that all windows share. */
-int64_t network_patch_bytes(const ModelShape *s, const Kernels *kernels)
+/* A block that all windows share, and the weights of each window: on the host twice, as a patch makes them and as they are used. */
+int64_t network_patch_bytes(const ModelShape *s, const Kernels *kernels, int together)
 {
-    const int64_t per_window = kernels_have_parts(kernels) ? block_floats(s) : largest_layer(s);
-    return (PATCH_BATCH * (largest_layer(s) + per_window) + block_floats(s)) * (int64_t)sizeof(float);
+    const int64_t weight = kernels_weight_bytes(kernels), per_window = kernels_have_parts(kernels) ? block_floats(s) : largest_layer(s);
+    if (kernels->free_memory) return ((together < PATCH_BATCH ? together : PATCH_BATCH) * per_window + block_floats(s)) * weight;
+    return (PATCH_BATCH * (largest_layer(s) + per_window) + block_floats(s)) * weight;
 }
 
 static int read_resident(Network *net)

@@ -122,12 +122,16 @@ int block_weights(Network *net, int block, const Patch *patch)
 /* ---- weights of each window's own: segments [first, first + n) of a chunk ---- */
 
 /* A part of a block that is one operation reads several such layers at once, so each has its own room there. */
-static float *per_window_room(Network *net, WeightKind type)
+static float *per_window_room(Network *net, WeightKind type, int windows)
 {
     const bool own = kernels_have_parts(net->kernels);
-    float **room = &net->per_window[own ? type : 0];
-    if (!*room) *room = net->kernels->alloc(PATCH_BATCH * (own ? layer_floats(net->shape, type) : net->largest));
-    return *room;
+    const int place = own ? (int)type : 0;
+    if (net->windows[place] < windows) {
+        net->kernels->release(net->per_window[place]);
+        net->per_window[place] = net->kernels->alloc(windows * (own ? layer_floats(net->shape, type) : net->largest));
+        net->windows[place] = windows;
+    }
+    return net->per_window[place];
 }
 
 /* Of neighbours from one window the first is made and the others copy; *made false: not here. */
@@ -161,7 +165,7 @@ static int per_window_on_host(Network *net, const int *window, int n, int layer,
 static int make_per_window(const float **w, Network *net, const int *window, int n, int block, WeightKind type, const Patch *patch)
 {
     const int64_t floats = layer_floats(net->shape, type);
-    float *room = per_window_room(net, type);
+    float *room = per_window_room(net, type, n);
     bool made;
     TRY(per_window_on_device(&made, room, net, window, n, block, type, patch));
     if (!made) {
