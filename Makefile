@@ -36,7 +36,7 @@ NVCC       := $(if $(CUDA_HOME),$(CUDA_HOME)/bin/nvcc)
 CUDA_ARCHS ?= 80 90 100 120
 CUDA_PTX   ?= 90
 GENCODE    := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a)$(comma)code=sm_$(a)) $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a)$(comma)code=compute_$(a))
-NVCCFLAGS  := -std=c++20 -O3 -I. -Xcompiler -Wall,-Wextra,-fno-math-errno --threads 2 -lineinfo
+NVCCFLAGS  := -std=c++20 -O3 -I. -Xcompiler -Wall,-Wextra,-fno-math-errno,-fopenmp --threads 2 -lineinfo
 CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart_static -ldl -lrt -lpthread -lstdc++
 SHIM_FLAGS := -x c++ -std=c++20 -O2 -g -fopenmp -Wall -Wextra $(WERROR) -DLINEARITY_SHIM -I. -MMD -MP -ffp-contract=off -fno-math-errno $(shell pkg-config --cflags openblas 2>/dev/null)
 CUDA_SRC   := $(wildcard kernels/cuda/*.cu)

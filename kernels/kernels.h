@@ -105,7 +105,14 @@ typedef struct {
     /* Says that the n floats at w, just uploaded, are weights that many products will read before they change: a back end of
      * lower precision keeps them rounded too, until release or the next call.  NULL: nothing to do. */
     void (*settle)(const float *w, int64_t n);
-    void (*upload)(float *device, const float *host, int64_t n);
+    void (*upload)(float *device, const float *host, int64_t n);    /* host may change when it returns; so below */
+    /* device [n] = the values of n 16-bit numbers: bf16, or IEEE half where bf16 is 0.  bits: host, of any alignment.  NULL: the host converts. */
+    void (*upload_half)(float *device, const void *bits, int64_t n, int bf16);
+    /* Uploads beside what is computed, NULL where slots are done when they return: between ahead(1) and ahead(0), which the host may
+     * only use for upload, upload_half and settle, these wait for what was asked for before the last mark, and for nothing after it.
+     * What is asked for after ahead(0) waits for them. */
+    void (*mark)(void);
+    void (*ahead)(int on);
     void (*download)(float *host, const float *device, int64_t n);
     void (*copy)(float *out, const float *x, int64_t n);            /* within the back end   */
 

@@ -52,7 +52,7 @@ int64_t calibration_bytes(const ModelShape *shape, const Corpus *corpus, const K
     const NetworkPlan plan = network_plan(corpus);
     const int64_t widest = input_width(shape, INPUT_DOWN) > shape->width ? input_width(shape, INPUT_DOWN) : shape->width;
     const int64_t stream = corpus->n_inputs * shape->width * (int64_t)sizeof(float);
-    const int64_t replaced = stream + 2 * network_patch_bytes(shape, kernels);          /* the stream ahead; weights here and in the network */
+    const int64_t replaced = stream + 2 * network_patch_bytes(shape, kernels, 0);       /* the stream ahead; weights here and in the network */
     return network_bytes(shape, kernels, &plan, corpus->longest) + stream + evidence_bytes(shape) + (sequential ? replaced : 0)
          + (widest * widest + plan.chunk_rows * widest) * (int64_t)sizeof(float);
 }

@@ -1,6 +1,5 @@
 #include "core/measure/device_table.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,12 +45,23 @@ static void no_feed_forward_part(float *x, const FeedForwardPart *part, const Ra
     abort();
 }
 
+static void no_settle(const float *w, int64_t n)
+{
+    (void)w, (void)n;
+    abort();
+}
+
+static void no_ahead(int on)
+{
+    (void)on;
+    abort();
+}
+
 const Kernels *device_stand_in(const DeviceSheet *sheet, const char *precision)
 {
-    static Kernels exact = { .name = "cuda", .precision = "fp32", .head_rows = 512, .free_memory = free_memory, .release = release };
-    static Kernels rounded = { .name = "cuda", .precision = "bf16", .head_rows = 512, .free_memory = free_memory, .release = release,
-                               .attention_part = no_attention_part, .feed_forward_part = no_feed_forward_part };
-    const bool bf16 = !strcmp(precision, "bf16");
-    free_bytes = bf16 ? sheet->memory / 3 * 2 : sheet->memory;      /* weights have their rounded form beside them */
-    return bf16 ? &rounded : &exact;
+    static Kernels exact = { .name = "cuda", .precision = "fp32", .head_rows = 512, .free_memory = free_memory, .release = release, .ahead = no_ahead };
+    static Kernels rounded = { .name = "cuda", .precision = "bf16", .head_rows = 512, .free_memory = free_memory, .release = release, .ahead = no_ahead,
+                               .settle = no_settle, .attention_part = no_attention_part, .feed_forward_part = no_feed_forward_part };
+    free_bytes = sheet->memory;
+    return strcmp(precision, "bf16") ? &exact : &rounded;
 }

@@ -88,19 +88,63 @@ static bool all_finite(const float *values, int64_t n)
     return !bad;
 }
 
+/* The tensor that holds a weight: that of the embedding where the head is tied. */
+static const Tensor *tensor_of(const Model *model, WeightKind kind, int block)
+{
+    return model_tensor(model, kind == WEIGHT_HEAD && model->shape.tied ? WEIGHT_EMBEDDING : kind, block);
+}
+
+static int64_t columns(const Tensor *tensor) { return tensor->rank == 2 ? tensor->shape[1] : 1; }
+
+static size_t row_bytes(const Tensor *tensor)
+{
+    return (size_t)(columns(tensor) / dtype_block_weights(tensor->dtype)) * dtype_block_bytes(tensor->dtype);
+}
+
+static int not_finite(const Model *model, const Tensor *tensor, int64_t row)
+{
+    FAIL(ERR_FORMAT, "%s: tensor '%s' holds a value that is not finite (row %lld)", model->path, tensor->name, (long long)row);
+}
+
 int model_read(float *out, const Model *model, WeightKind kind, int block, int64_t first, int64_t n)
 {
-    if (kind == WEIGHT_HEAD && model->shape.tied) kind = WEIGHT_EMBEDDING;
-    const Tensor *tensor = model_tensor(model, kind, block);
+    const Tensor *tensor = tensor_of(model, kind, block);
     assert(tensor && first >= 0 && n >= 0 && first <= tensor->shape[0] - n);
-    int64_t cols = tensor->rank == 2 ? tensor->shape[1] : 1;
-    size_t row_bytes = (size_t)(cols / dtype_block_weights(tensor->dtype)) * dtype_block_bytes(tensor->dtype);
+    const int64_t cols = columns(tensor);
     for (int64_t row = first; row < first + n; row++, out += cols) {
         int64_t from = row_in_file(model, kind, row);
-        dtype_to_float(out, tensor->data + (size_t)from * row_bytes, cols, tensor->dtype);
-        if (!all_finite(out, cols))
-            FAIL(ERR_FORMAT, "%s: tensor '%s' holds a value that is not finite (row %lld)", model->path, tensor->name, (long long)from);
+        dtype_to_float(out, tensor->data + (size_t)from * row_bytes(tensor), cols, tensor->dtype);
+        if (!all_finite(out, cols)) return not_finite(model, tensor, from);
     }
+    return OK;
+}
+
+const unsigned char *model_half(bool *bf16, const Model *model, WeightKind kind, int block, int64_t first)
+{
+    const Tensor *tensor = tensor_of(model, kind, block);
+    if ((tensor->dtype != DTYPE_F16 && tensor->dtype != DTYPE_BF16) || (model->adjacent_pairs && rotated(kind))) return NULL;
+    *bf16 = tensor->dtype == DTYPE_BF16;
+    return tensor->data + (size_t)first * row_bytes(tensor);
+}
+
+static bool all_finite_half(const unsigned char *data, int64_t n, uint16_t exponent)
+{
+    uint16_t bad = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t bits;
+        memcpy(&bits, data + 2 * i, sizeof bits);
+        bad |= (bits & exponent) == exponent;
+    }
+    return !bad;
+}
+
+int model_check(const Model *model, WeightKind kind, int block, int64_t first, int64_t n)
+{
+    const Tensor *tensor = tensor_of(model, kind, block);
+    const uint16_t exponent = tensor->dtype == DTYPE_BF16 ? 0x7f80 : 0x7c00;
+    assert(first >= 0 && n >= 0 && first <= tensor->shape[0] - n);
+    for (int64_t row = first; row < first + n; row++)
+        if (!all_finite_half(tensor->data + (size_t)row * row_bytes(tensor), columns(tensor), exponent)) return not_finite(model, tensor, row);
     return OK;
 }
 

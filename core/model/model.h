@@ -77,6 +77,13 @@ const Tensor *model_tensor(const Model *model, WeightKind kind, int block);
  * embedding.  Any number of threads may read at once. */
 int model_read(float *out, const Model *model, WeightKind kind, int block, int64_t first, int64_t n);
 
+/* The bits of a weight from row `first` on as the file has them, where they are 16-bit numbers and the rows lie as model_read gives them: bf16,
+ * or IEEE half where *bf16 is false.  Borrowed, of any alignment.  NULL where the file has another form. */
+const unsigned char *model_half(bool *bf16, const Model *model, WeightKind kind, int block, int64_t first);
+
+/* ERR_FORMAT as model_read, for rows of what model_half gives. */
+int model_check(const Model *model, WeightKind kind, int block, int64_t first, int64_t n);
+
 /* SHA-256 over the shape and every tensor's name, dtype and bytes: renaming or moving the file does
  * not change it.  Computed at the first call, which must be one thread's, and kept; 1-2 seconds per GB. */
 int model_hash(char out[HASH_TEXT], const Model *model);

@@ -140,6 +140,7 @@ static int forward(Pass *p)
         } else {
             TRY(block_forward(p->net, p->x, &p->chunk, b, p->patch, &a));
         }
+        weights_ahead(p->net, b + 1);
     }
     return OK;
 }
@@ -258,6 +259,7 @@ static int backward(Pass *p)
         if (!p->plan->keep) TRY(recompute(p, b, &a));
         TRY(feed_forward_backward(p, b, &a));
         TRY(attention_part_backward(p, b, &a, b == p->visitor->lowest_block));
+        if (b > p->visitor->lowest_block) weights_ahead(p->net, b - 1);
     }
     return OK;
 }

@@ -128,5 +128,6 @@ int network_block(Network *net, float *x, const Layout *layout, int block, const
         first += chunk.batch.n;
     }
     free(offset);
+    if (status == OK) weights_ahead(net, block + 1);
     return kernels_status_after(net->kernels, status);
 }

@@ -23,6 +23,8 @@ int64_t kernels_memory(const Kernels *k, int64_t host) { return k->free_memory ?
 
 bool kernels_have_parts(const Kernels *k) { return k->attention_part && k->feed_forward_part; }
 
+int64_t kernels_weight_bytes(const Kernels *k) { return k->settle ? 6 : 4; }
+
 void kernels_settle(const Kernels *k, const float *w, int64_t n)
 {
     if (k->settle) k->settle(w, n);

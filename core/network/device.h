@@ -21,6 +21,9 @@ int64_t kernels_memory(const Kernels *kernels, int64_t host);
 /* Are the parts of a block single operations of this back end?  Then every pass that takes a stream through blocks uses them. */
 bool kernels_have_parts(const Kernels *kernels);
 
+/* Bytes of a settled weight: float32, and what the back end keeps beside it. */
+int64_t kernels_weight_bytes(const Kernels *kernels);
+
 /* Weights that many products will read have just been uploaded. */
 void kernels_settle(const Kernels *kernels, const float *w, int64_t n);
 

@@ -10,7 +10,13 @@
 
 enum {
     PATCH_BATCH = BACKWARD_SEGMENTS,    /* segments whose own weights are made together */
+    STREAMED_SETS = 2,                  /* weights that are not resident: a block at work, and one that comes meanwhile */
 };
+
+/* The first failure among threads: the record of what went wrong belongs to the thread that failed.  failure_status makes it the caller's. */
+typedef struct { int status; char *sentence; } Failure;
+void failure_note(Failure *failure, int status);
+int  failure_status(Failure *failure);
 
 /* What a block computes on its way, in the memory of the back end.  Those of the second part outlive the block
  * only where a backward pass follows; they are NULL otherwise. */
@@ -32,10 +38,10 @@ struct Network {
     NetworkPlan plan;
     bool other_rounding;                    /* null runs */
     float *(*weight)[WEIGHT_COUNT];         /* [n_blocks]: resident weights, NULL where absent or streamed */
-    float *streamed[LAYER_TYPES];           /* the layers of streamed_block where they are not resident    */
-    int streamed_block;
+    struct { float *layer[LAYER_TYPES]; int block; } streamed[STREAMED_SETS];   /* layers of a block where they are not resident; -1: of none */
     float *shared[LAYER_TYPES];             /* patched weights of the current block, one for all windows   */
-    float *per_window[LAYER_TYPES];         /* patched weights of PATCH_BATCH windows; all in the first where the back end has no parts */
+    float *per_window[LAYER_TYPES];         /* patched weights of `windows` windows; all in the first where the back end has no parts */
+    int windows[LAYER_TYPES];               /* as many as have been asked for at once, at most PATCH_BATCH */
     float *final_norm, *head;
     float *cosine, *sine;                   /* [positions][head_dim/2] */
     int positions;
@@ -77,8 +83,14 @@ typedef struct {
     const int *past;                /* ... to past[batch.n] earlier ones                           */
 } Chunk;
 
+/* Sets of weights that this back end streams with: a second one only where uploads go beside what is computed. */
+int streamed_sets(const Kernels *kernels);
+
 /* The clean weights of a block, converted first if they are not resident, and those patched for all windows. */
 int block_weights(Network *net, int block, const Patch *patch);
+
+/* Once all operations of a block have been asked for: lets the weights of another one come while they run, where the back end can. */
+void weights_ahead(Network *net, int block);
 
 /* Takes the rows x through a block whose weights are ready.  What it computes on its way is left in a. */
 int block_forward(Network *net, float *x, const Chunk *chunk, int block, const Patch *patch, Activations *a);

@@ -59,63 +59,21 @@ static int64_t scratch_rows(const NetworkPlan *plan, int longest)
 
 int64_t network_bytes(const ModelShape *s, const Kernels *kernels, const NetworkPlan *plan, int longest)
 {
-    int64_t floats = (plan->resident ? s->n_blocks : 1) * block_floats(s);
-    floats += scratch_rows(plan, longest) * row_floats(s);
-    if (!plan->headless) floats += (int64_t)s->vocabulary * s->width + (int64_t)kernels->head_rows * (s->vocabulary + s->width);
+    const int64_t weight = kernels_weight_bytes(kernels);
+    int64_t weights = (plan->resident ? s->n_blocks : streamed_sets(kernels)) * block_floats(s);
+    int64_t floats = scratch_rows(plan, longest) * row_floats(s);
+    if (!plan->headless) weights += (int64_t)s->vocabulary * s->width, floats += (int64_t)kernels->head_rows * (s->vocabulary + s->width);
     floats += (int64_t)longest * s->head_dim;                           /* rotary tables */
-    floats += largest_layer(s);                                         /* a layer on its way to the back end */
-    return floats * (int64_t)sizeof(float);
+    if (!kernels->free_memory) floats += largest_layer(s);              /* a layer on its way to the back end is the host's */
+    return weights * weight + floats * (int64_t)sizeof(float);
 }
 
-/* The weights of PATCH_BATCH windows here and on the back end, and a block that all windows share. */
-int64_t network_patch_bytes(const ModelShape *s, const Kernels *kernels)
+/* A block that all windows share, and the weights of each window: on the host twice, as a patch makes them and as they are used. */
+int64_t network_patch_bytes(const ModelShape *s, const Kernels *kernels, int together)
 {
-    const int64_t per_window = kernels_have_parts(kernels) ? block_floats(s) : largest_layer(s);
-    return (PATCH_BATCH * (largest_layer(s) + per_window) + block_floats(s)) * (int64_t)sizeof(float);
-}
-
-int upload_rows(float *device, Network *net, WeightKind kind, int block, int64_t rows, int64_t cols)
-{
-    int64_t slice = net->largest / cols;        /* net->clean holds a whole layer; the head passes in slices */
-    for (int64_t first = 0; first < rows; first += slice) {
-        int64_t n = rows - first < slice ? rows - first : slice;
-        TRY(read_rows(net->clean, net->model, kind, block, first, n, cols));
-        net->kernels->upload(device + first * cols, net->clean, n * cols);
-    }
-    return OK;
-}
-
-int read_weight(float **out, Network *net, WeightKind kind, int block)
-{
-    const Tensor *tensor = model_tensor(net->model, kind, block);
-    if (kind == WEIGHT_HEAD && !tensor) tensor = model_tensor(net->model, WEIGHT_EMBEDDING, 0);
-    if (!tensor) return OK;
-    int64_t rows = tensor->shape[0], cols = tensor->rank > 1 ? tensor->shape[1] : 1;
-    *out = net->kernels->alloc(rows * cols);    /* network_close releases it on failure */
-    TRY(upload_rows(*out, net, kind, block, rows, cols));
-    if (kind <= WEIGHT_DOWN || kind == WEIGHT_HEAD) kernels_settle(net->kernels, *out, rows * cols);
-    return OK;
-}
-
-/* Conversion to float32 shared among threads; a row's values do not depend on the split. */
-int read_rows(float *out, const Model *model, WeightKind kind, int block, int64_t start, int64_t rows, int64_t cols)
-{
-    enum { ROWS = 64 };
-    int status = OK;
-    char *sentence = NULL;
-#pragma omp parallel for schedule(dynamic) num_threads(kernels_threads())
-    for (int64_t first = 0; first < rows; first += ROWS) {
-        int code = model_read(out + first * cols, model, kind, block, start + first, rows - first < ROWS ? rows - first : ROWS);
-        if (code == OK) continue;
-#pragma omp critical
-        if (!sentence) {
-            sentence = xstrdup(err_last());         /* the record belongs to the thread that failed */
-            status = code;
-        }
-    }
-    if (sentence) err_set(status, "%s", sentence);
-    free(sentence);
-    return status;
+    const int64_t weight = kernels_weight_bytes(kernels), per_window = kernels_have_parts(kernels) ? block_floats(s) : largest_layer(s);
+    if (kernels->free_memory) return ((together < PATCH_BATCH ? together : PATCH_BATCH) * per_window + block_floats(s)) * weight;
+    return (PATCH_BATCH * (largest_layer(s) + per_window) + block_floats(s)) * weight;
 }
 
 static int read_resident(Network *net)
@@ -164,14 +122,15 @@ static void make_scratch(Network *net, int longest)
     net->head_normed = k->alloc((int64_t)k->head_rows * s->width);
     net->largest = largest_layer(s);
     net->clean = xmalloc(sizeof(float) * (size_t)net->largest);
-    if (net->plan.resident) return;
-    for (WeightKind kind = 0; kind <= WEIGHT_DOWN; kind++) net->streamed[kind] = k->alloc(layer_floats(s, kind));
+    for (int set = 0; set < streamed_sets(k) && !net->plan.resident; set++)
+        for (WeightKind kind = 0; kind <= WEIGHT_DOWN; kind++) net->streamed[set].layer[kind] = k->alloc(layer_floats(s, kind));
 }
 
 int network_open(Network **out, const Model *model, const Kernels *kernels, const NetworkPlan *plan, int longest)
 {
     Network *net = xcalloc(1, sizeof *net);
-    *net = (Network){ .model = model, .kernels = kernels, .shape = model_shape(model), .plan = *plan, .streamed_block = -1 };
+    *net = (Network){ .model = model, .kernels = kernels, .shape = model_shape(model), .plan = *plan };
+    for (int set = 0; set < STREAMED_SETS; set++) net->streamed[set].block = -1;
     net->weight = xcalloc((size_t)net->shape->n_blocks, sizeof *net->weight);
     net->positions = longest;
     make_rotary(net, longest);
@@ -190,7 +149,7 @@ void network_close(Network **network)
     for (int b = 0; b < net->shape->n_blocks; b++)
         for (int kind = 0; kind < WEIGHT_COUNT; kind++) release(net->weight[b][kind]);
     for (int kind = 0; kind < LAYER_TYPES; kind++) {
-        release(net->streamed[kind]);
+        for (int set = 0; set < STREAMED_SETS; set++) release(net->streamed[set].layer[kind]);
         release(net->shared[kind]);
         release(net->per_window[kind]);
     }
@@ -203,20 +162,6 @@ void network_close(Network **network)
     free(net->weight);
     free(net);
     *network = NULL;
-}
-
-int network_embed(Network *net, float *x, const Layout *layout, const Corpus *corpus)
-{
-    int width = net->shape->width, status = OK;
-    for (int s = 0; s < layout->n && status == OK; s++) {
-        const Segment *segment = &corpus->segment[s];
-        float *host = xmalloc(sizeof *host * (size_t)segment->length * (size_t)width);
-        for (int t = 0; t < segment->length && status == OK; t++)
-            status = model_read(host + (int64_t)t * width, net->model, WEIGHT_EMBEDDING, 0, segment->inputs[t], 1);
-        if (status == OK) net->kernels->upload(x + layout->offset[s] * width, host, (int64_t)segment->length * width);
-        free(host);
-    }
-    return status;
 }
 
 int network_logits(Network *net, float *logits, const float *x, int rows)

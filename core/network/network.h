@@ -50,11 +50,11 @@ typedef struct {
     int64_t chunk_rows;             /* rows of the residual stream that pass a block together (at least a segment) */
 } NetworkPlan;
 
-/* Bytes that a network of this plan takes on a back end, its scratch for segments of `longest` rows included. */
+/* Bytes that a network of this plan takes on a back end, its scratch for segments of `longest` rows included; on a device those of the device. */
 int64_t network_bytes(const ModelShape *shape, const Kernels *kernels, const NetworkPlan *plan, int longest);
 
-/* And what is added once weights are patched. */
-int64_t network_patch_bytes(const ModelShape *shape, const Kernels *kernels);
+/* And what is added once weights are patched, on a device for so many segments that pass together: each may have weights of its own. */
+int64_t network_patch_bytes(const ModelShape *shape, const Kernels *kernels, int together);
 
 /* Reads what stays resident.  The model must outlive the network. */
 int  network_open(Network **out, const Model *model, const Kernels *kernels, const NetworkPlan *plan, int longest);

@@ -64,6 +64,7 @@ static int step_blocks(Sampler *s, int t)
     for (int b = 0; b < s->net->shape->n_blocks; b++) {
         TRY(block_weights(s->net, b, NULL));
         TRY(block_forward(s->net, s->x, &chunk, b, NULL, &s->net->scratch));
+        weights_ahead(s->net, b + 1);
     }
     return OK;
 }

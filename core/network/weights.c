@@ -29,23 +29,48 @@ const float *layer_bias(const Network *net, int block, WeightKind type)
     return bias_of[type] ? net->weight[block][bias_of[type]] : NULL;
 }
 
+int streamed_sets(const Kernels *kernels) { return kernels->ahead ? STREAMED_SETS : 1; }
+
+/* Neighbouring blocks are in different sets. */
+static int set_of(const Network *net, int block) { return block % streamed_sets(net->kernels); }
+
 const float *clean_weights(const Network *net, int block, WeightKind type)
 {
-    return net->plan.resident ? net->weight[block][type] : net->streamed[type];
+    return net->plan.resident ? net->weight[block][type] : net->streamed[set_of(net, block)].layer[type];
 }
 
-static int stream_weights(Network *net, int block)
+static int stream_block(Network *net, int block)
 {
-    if (net->plan.resident || net->streamed_block == block) return OK;
-    net->streamed_block = -1;
+    const int set = set_of(net, block);
+    if (net->streamed[set].block == block) return OK;
+    net->streamed[set].block = -1;
     for (int type = 0; type < LAYER_TYPES; type++) {
         int64_t rows, cols;
         layer_size(&rows, &cols, net->shape, type);
-        TRY(upload_rows(net->streamed[type], net, type, block, rows, cols));
-        kernels_settle(net->kernels, net->streamed[type], rows * cols);
+        TRY(upload_rows(net->streamed[set].layer[type], net, type, block, rows, cols));
+        kernels_settle(net->kernels, net->streamed[set].layer[type], rows * cols);
     }
-    net->streamed_block = block;
+    net->streamed[set].block = block;
     return OK;
+}
+
+/* From here on the other set is not asked for. */
+static int stream_weights(Network *net, int block)
+{
+    if (net->plan.resident) return OK;
+    TRY(stream_block(net, block));
+    if (net->kernels->ahead) net->kernels->mark();
+    return OK;
+}
+
+/* What fails here is asked for again when it is needed, and fails there. */
+void weights_ahead(Network *net, int block)
+{
+    if (net->plan.resident || !net->kernels->ahead || block < 0 || block >= net->shape->n_blocks) return;
+    if (net->streamed[set_of(net, block)].block == block) return;
+    net->kernels->ahead(1);
+    stream_block(net, block);
+    net->kernels->ahead(0);
 }
 
 PatchMode patch_mode(const Patch *patch, int block, WeightKind type)
@@ -97,12 +122,16 @@ int block_weights(Network *net, int block, const Patch *patch)
 /* ---- weights of each window's own: segments [first, first + n) of a chunk ---- */
 
 /* A part of a block that is one operation reads several such layers at once, so each has its own room there. */
-static float *per_window_room(Network *net, WeightKind type)
+static float *per_window_room(Network *net, WeightKind type, int windows)
 {
     const bool own = kernels_have_parts(net->kernels);
-    float **room = &net->per_window[own ? type : 0];
-    if (!*room) *room = net->kernels->alloc(PATCH_BATCH * (own ? layer_floats(net->shape, type) : net->largest));
-    return *room;
+    const int place = own ? (int)type : 0;
+    if (net->windows[place] < windows) {
+        net->kernels->release(net->per_window[place]);
+        net->per_window[place] = net->kernels->alloc(windows * (own ? layer_floats(net->shape, type) : net->largest));
+        net->windows[place] = windows;
+    }
+    return net->per_window[place];
 }
 
 /* Of neighbours from one window the first is made and the others copy; *made false: not here. */
@@ -121,21 +150,12 @@ static int per_window_on_device(bool *made, float *out, Network *net, const int 
 /* Side by side on the host, a window a thread. */
 static int per_window_on_host(Network *net, const int *window, int n, int layer, int64_t floats, const Patch *patch)
 {
-    int status = OK;
-    char *sentence = NULL;
+    Failure failure = { 0 };
 #pragma omp parallel for schedule(dynamic) num_threads(kernels_threads())
-    for (int i = 0; i < n; i++) {
-        if (i > 0 && window[i] == window[i - 1]) continue;
-        int code = patch->weights(patch->context, net->patched_host + i * floats, net->clean, layer, window[i]);
-        if (code == OK) continue;
-#pragma omp critical
-        if (!sentence) {
-            sentence = xstrdup(err_last());
-            status = code;
-        }
-    }
-    if (sentence) err_set(status, "%s", sentence);
-    free(sentence);
+    for (int i = 0; i < n; i++)
+        if (i == 0 || window[i] != window[i - 1])
+            failure_note(&failure, patch->weights(patch->context, net->patched_host + i * floats, net->clean, layer, window[i]));
+    const int status = failure_status(&failure);
     for (int i = 1; i < n && status == OK; i++)
         if (window[i] == window[i - 1])
             memcpy(net->patched_host + i * floats, net->patched_host + (i - 1) * floats, sizeof(float) * (size_t)floats);
@@ -145,7 +165,7 @@ static int per_window_on_host(Network *net, const int *window, int n, int layer,
 static int make_per_window(const float **w, Network *net, const int *window, int n, int block, WeightKind type, const Patch *patch)
 {
     const int64_t floats = layer_floats(net->shape, type);
-    float *room = per_window_room(net, type);
+    float *room = per_window_room(net, type, n);
     bool made;
     TRY(per_window_on_device(&made, room, net, window, n, block, type, patch));
     if (!made) {

@@ -2,7 +2,8 @@
  * device.h - a back end whose memory the host cannot touch, made of the slots of another
  *
  * Every pointer that it gives out points into pages without access; its slots know the real ones.  Memory begins as NaN.  Weights that are
- * settled are read from the copy that was taken then, so a settle that is missing or late shows in the results.
+ * settled are read from the copy that was taken then, so a settle that is missing or late shows in the results.  Uploads ahead may only
+ * go where nothing that was asked for after the mark reads.
  */
 #ifndef CORE_TESTS_DEVICE_H
 #define CORE_TESTS_DEVICE_H
@@ -14,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "core/base/rng.h"
+#include "core/model/tensor.h"
 #include "core/perturb/perturbation.h"
 #include "kernels/kernels.h"
 
@@ -26,21 +28,29 @@ static struct {
     char *wall, *real;              /* what is given out; where it lies */
     size_t used;
     int n_pieces, live;
-    struct { size_t start, floats, settled; float *rounded; bool live; } piece[DEVICE_PIECES];
+    struct { size_t start, floats, settled; float *rounded; bool live; int64_t used; } piece[DEVICE_PIECES];    /* used: by the last operation that read it as weights */
     int64_t operations, fail_at;    /* of the slots that compute or copy; -1: never */
     int64_t unsettled;              /* products with weights that were not settled */
     int64_t parts, noises, uploaded, downloaded;       /* calls, calls, floats, floats */
     int64_t free_bytes;
+    bool ahead;                     /* between ahead(1) and ahead(0)    */
+    int64_t marked, halves, aheads; /* operations before the mark; floats that came as 16 bits; uploads ahead */
 } device;
 
 static inline float *real(const float *p) { return p ? (float *)(void *)(device.real + ((const char *)p - device.wall)) : NULL; }
 
 static inline const char *device_failure(void) { return device.fail_at >= 0 && device.operations > device.fail_at ? "the device is on fire" : NULL; }
 
-static inline bool device_works(void)
+static inline bool device_brings(void)
 {
     device.operations++;
     return !device_failure();
+}
+
+static inline bool device_works(void)
+{
+    if (device.ahead) abort();
+    return device_brings();
 }
 
 static inline int64_t device_free_memory(void) { return device.free_bytes; }
@@ -50,7 +60,7 @@ static inline float *device_alloc(int64_t n)
     const size_t floats = (size_t)(n > 0 ? n : 1), start = device.used;
     if (device.n_pieces == DEVICE_PIECES || start + floats * sizeof(float) > DEVICE_BYTES) abort();
     device.piece[device.n_pieces].start = start, device.piece[device.n_pieces].floats = floats, device.piece[device.n_pieces].live = true;
-    device.piece[device.n_pieces].settled = 0, device.piece[device.n_pieces++].rounded = NULL;
+    device.piece[device.n_pieces].used = 0, device.piece[device.n_pieces].settled = 0, device.piece[device.n_pieces++].rounded = NULL;
     device.used += (floats * sizeof(float) + 63) / 64 * 64;
     device.live++;
     memset(device.real + start, 0xff, floats * sizeof(float));
@@ -82,7 +92,7 @@ static inline void device_release(float *p)
 static inline void device_settle(const float *w, int64_t n)
 {
     const int i = device_piece(w);
-    if (!device_works()) return;
+    if (!device_brings()) return;
     if ((const char *)w != device.wall + device.piece[i].start || (size_t)n > device.piece[i].floats) abort();
     device.piece[i].rounded = realloc(device.piece[i].rounded, (size_t)n * sizeof *w);
     if (!device.piece[i].rounded) abort();
@@ -90,20 +100,45 @@ static inline void device_settle(const float *w, int64_t n)
     device.piece[i].settled = (size_t)n;
 }
 
+static inline void device_used(const float *w) { device.piece[device_piece(w)].used = device.operations; }
+
 /* Weights as a product reads them. */
 static inline const float *device_weights(const float *w)
 {
     const int i = device_piece(w);
+    device_used(w);
     const size_t at = (size_t)((const char *)w - device.wall - device.piece[i].start) / sizeof *w;
     if (at < device.piece[i].settled) return device.piece[i].rounded + at;
     device.unsettled++;
     return real(w);
 }
 
+static inline void device_bring(const float *to)
+{
+    device.aheads += device.ahead;
+    if (device.ahead && device.piece[device_piece(to)].used > device.marked) abort();
+}
+
 static inline void device_upload(float *to, const float *host, int64_t n)
 {
     device.uploaded += n;
-    if (device_works()) memcpy(real(to), host, (size_t)n * sizeof *host);
+    device_bring(to);
+    if (device_brings()) memcpy(real(to), host, (size_t)n * sizeof *host);
+}
+
+static inline void device_upload_half(float *to, const void *bits, int64_t n, int bf16)
+{
+    device.halves += n;
+    device_bring(to);
+    if (device_brings()) dtype_to_float(real(to), bits, n, bf16 ? DTYPE_BF16 : DTYPE_F16);
+}
+
+static inline void device_mark(void) { device.marked = device.operations; }
+
+static inline void device_ahead(int on)
+{
+    if (device.ahead == (on != 0)) abort();
+    device.ahead = on != 0;
 }
 
 static inline void device_download(float *host, const float *from, int64_t n)
@@ -148,7 +183,7 @@ static inline void device_gradient_forms(double *energy, double *group_energy, d
     const float *matrix[32];
     FormInput own = *input;
     if (!device_works() || input->n > 32) return;
-    for (int i = 0; i < input->n; i++) matrix[i] = real(input->matrix[i]);
+    for (int i = 0; i < input->n; i++) device_used(input->matrix[i]), matrix[i] = real(input->matrix[i]);
     own.scale = real(input->scale), own.matrix = matrix;
     device.base->gradient_forms(energy, group_energy, dot, real(dy), real(x), batch, C, N, &own);
 }
@@ -219,6 +254,7 @@ static inline void device_noise_slot(float *out, double *t2, double *kappa, cons
     const int64_t width = group ? group : cols;
     device.noises++;
     if (!device_works()) return;
+    device_used(w);
     (signs ? rng_signs : rng_normals)(to, rows * cols, seed, stream, 0);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < cols; c += width) {
@@ -243,10 +279,13 @@ static inline const Kernels *device_on(const Kernels *base, bool parts, bool noi
     device.base = base;
     device.fail_at = -1;
     device.operations = device.unsettled = device.parts = device.noises = device.uploaded = device.downloaded = 0;
+    device.halves = device.aheads = device.marked = 0;
+    device.ahead = false;
     device.free_bytes = (int64_t)1 << 34;
     device.kernels = (Kernels){
         .name = "device", .precision = "fp32", .head_rows = base->head_rows, .failure = device_failure, .free_memory = device_free_memory,
-        .alloc = device_alloc, .release = device_release, .settle = device_settle, .upload = device_upload, .download = device_download, .copy = device_copy,
+        .alloc = device_alloc, .release = device_release, .settle = device_settle, .upload = device_upload,
+        .upload_half = device_upload_half, .mark = device_mark, .ahead = device_ahead, .download = device_download, .copy = device_copy,
         .matmul = device_matmul, .matmul_halves = device_matmul_halves, .rms_norm = device_rms_norm, .rotate = device_rotate, .attention = device_attention,
         .swiglu = device_swiglu, .add = device_add, .log_sum_exp = device_log_sum_exp, .kl_divergence = device_kl_divergence,
         .attention_part = parts ? device_attention_part : NULL, .feed_forward_part = parts ? device_feed_forward_part : NULL,

@@ -37,14 +37,14 @@ static LayerMap map_of(Plan *plan, int which, const Model *model)
 
 typedef struct { Measurement m[MAPS]; } Results;
 
-static Results results_of(const Model *model, const Corpus *corpus, const char *back_end, const StudyPlan *plan)
+static Results results_of(const Model *model, const Corpus *corpus, const Kernels *kernels, const StudyPlan *plan)
 {
     Results results;
     Study *study;
     Plan maps = { options_of(perturbation_find("gaussian"), "t2", "0.03", "group", "16", NULL),
                   options_of(perturbation_find("sign"), "t2", "0.01", "fresh", "shared", NULL),
                   options_of(perturbation_find("rtn"), "bits", "4", "group", "16", NULL), { { 0 } } };
-    WORKS(study_open(&study, model, corpus, kernels_find(back_end), plan, 5, NULL));
+    WORKS(study_open(&study, model, corpus, kernels, plan, 5, NULL));
     for (int i = 0; i < MAPS; i++) {
         LayerMap map = map_of(&maps, i, model);
         results.m[i] = measured(study, &map);
@@ -71,19 +71,23 @@ static void assert_results(const Results *a, const Results *b, const char *what)
     }
 }
 
-static void check_plans(const char *name, const char *back_end)
+static void check_plans(const char *name, const char *back_end, const char *precision, unsigned plans)
 {
+    const char *why;
+    const Kernels *kernels = kernels_choose(back_end, precision, &why);
+    assert_non_null(kernels);
     Tiny tiny = tiny_open(name);
     Corpus corpus;
     ragged_corpus(&corpus, model_shape(tiny.model)->vocabulary);
     StudyPlan rich, poor, nothing = { .network.chunk_rows = corpus.longest };
-    WORKS(study_plan(&rich, model_shape(tiny.model), &corpus, kernels_find(back_end), (int64_t)1 << 34));
-    WORKS(study_plan(&poor, model_shape(tiny.model), &corpus, kernels_find(back_end), rich.least));
+    WORKS(study_plan(&rich, model_shape(tiny.model), &corpus, kernels, (int64_t)1 << 34));
+    WORKS(study_plan(&poor, model_shape(tiny.model), &corpus, kernels, rich.least));
     assert_true(rich.keep_logits && rich.network.resident && rich.network.chunk_rows > corpus.n_inputs);
     assert_true(poor.bytes <= rich.least);
     kernels_set_threads(1);
-    Results want = results_of(tiny.model, &corpus, back_end, &rich);
+    Results want = results_of(tiny.model, &corpus, kernels, &rich);
     for (int i = 0; i < 8; i++) {
+        if (!(plans >> i & 1)) continue;
         StudyPlan plan = i == 7 ? nothing : rich;
         if (i == 0) plan = poor;
         if (i == 1) kernels_set_threads(2);
@@ -92,9 +96,9 @@ static void check_plans(const char *name, const char *back_end)
         if (i == 4) plan.boundary_stride = 0;
         if (i == 5) plan.boundary_stride = 2, plan.keep_logits = false;
         if (i == 6) plan.network.resident = false;
-        Results got = results_of(tiny.model, &corpus, back_end, &plan);
+        Results got = results_of(tiny.model, &corpus, kernels, &plan);
         char what[128];
-        snprintf(what, sizeof what, "%s, %s, plan %d", name, back_end, i);
+        snprintf(what, sizeof what, "%s, %s %s, plan %d", name, back_end, precision, i);
         assert_results(&want, &got, what);
         results_free(&got);
         kernels_set_threads(1);
@@ -109,13 +113,20 @@ static void check_plans(const char *name, const char *back_end)
 static void plans_on_ref(void **state)
 {
     (void)state;
-    check_plans("llama-v8", "ref");
+    check_plans("llama-v8", "ref", "fp32", 0xff);
 }
 
 static void plans_on_cpu(void **state)
 {
     (void)state;
-    for (int i = 0; i < TINY_MODELS; i++) check_plans(tiny_names[i], "cpu");
+    for (int i = 0; i < TINY_MODELS; i++) check_plans(tiny_names[i], "cpu", "fp32", 0xff);
+}
+
+static void plans_on_cuda(void **state)
+{
+    (void)state;
+    check_plans("llama3-gqa-tied", "cuda", "fp32", 1 << 3 | 1 << 6);
+    check_plans("qwen3-qknorm", "cuda", "bf16", 1 << 6 | 1 << 7);
 }
 
 static void plans_on_cuda(void **state)

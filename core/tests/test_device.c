@@ -18,6 +18,9 @@ static void host_touches_nothing(void **state)
             Work want = work_of(kernels_cpu(), tiny.model, memory), got = work_of(device_on(kernels_cpu(), false, false), tiny.model, memory);
             assert_same_work(&want, &got, -1, tiny_names[i]);
             assert_true(device.live == 0 && device.unsettled == 0 && device.operations > 0);
+            const Dtype dtype = model_tensor(tiny.model, WEIGHT_GATE, 0)->dtype;
+            assert_true((device.halves > 0) == (dtype == DTYPE_BF16 || dtype == DTYPE_F16));
+            assert_true((device.aheads > 0) == (!memory && model_shape(tiny.model)->n_blocks > 2));        /* two sets hold two blocks */
             work_free(&want);
             work_free(&got);
             tiny_close(&tiny);
@@ -253,12 +256,46 @@ static void plans_know_the_back_end(void **state)
     Kernels wide = *cpu;
     wide.head_rows = 2048;
     NEAR((double)(network_bytes(&big, &wide, &plan, 512) - network_bytes(&big, cpu, &plan, 512)), 4.0 * (2048 - 128) * (4096 + 128256), 0, "head");
-    NEAR((double)(network_patch_bytes(&big, parts) - network_patch_bytes(&big, cpu)), 4 * 8 * (block - largest), 0, "weights of windows");
+    const NetworkPlan streamed = { .chunk_rows = 8192 };
+    const double head = 4096.0 * 128256;
+    NEAR((double)(network_bytes(&big, cpu, &plan, 512) - network_bytes(&big, cpu, &streamed, 512)), 4 * 31 * block, 0, "one set of weights");
+    NEAR((double)(network_bytes(&big, parts, &plan, 512) - network_bytes(&big, parts, &streamed, 512)), 6 * 30 * block, 0, "two sets of settled weights");
+    NEAR((double)(network_bytes(&big, parts, &plan, 512) - network_bytes(&big, cpu, &plan, 512)), 2 * (32 * block + head) - 4 * largest, 0, "settled weights, no layer of the host's");
+    NEAR((double)network_patch_bytes(&big, cpu, 1), 4 * (2 * 8 * largest + block), 0, "weights of windows on the host");
+    for (int together = 1; together < 20; together += 6)
+        NEAR((double)network_patch_bytes(&big, parts, together), 6 * ((together < 8 ? together : 8) * block + block), 0, "weights of windows");
+    NEAR((double)network_patch_bytes(&big, device_on(cpu, false, true), 3), 6 * (3 * largest + block), 0, "one layer's weights of windows");
+    device_on(cpu, true, true);
     assert_true(backward_bytes(&big, parts, &keep, 512) == backward_bytes(&big, parts, &lean, 512));
     assert_true(backward_bytes(&big, cpu, &keep, 512) > backward_bytes(&big, cpu, &lean, 512));
     assert_true(kernels_memory(cpu, 123) == 123);
     device.free_bytes = 1000;
     assert_true(kernels_memory(parts, 123) == 900);
+}
+
+/* Weights before all else on a device; on the host what saves more of a pass for its bytes. */
+static void weights_come_first_on_a_device(void **state)
+{
+    (void)state;
+    Tiny tiny = tiny_open("llama3-gqa-tied");
+    Corpus corpus;
+    work_corpus(&corpus, model_shape(tiny.model)->vocabulary);
+    for (int d = 0; d < 2; d++) {
+        const Kernels *k = d ? device_on(kernels_cpu(), true, true) : kernels_cpu();
+        StudyPlan plan, all;
+        int weights_alone = 0, states_alone = 0;        /* plans that have the one and not the other */
+        WORKS(study_plan(&all, model_shape(tiny.model), &corpus, k, (int64_t)1 << 30));
+        assert_true(all.network.resident && all.boundary_stride == 1 && all.keep_logits);
+        for (int64_t memory = all.least; memory < all.bytes; memory += 1024) {
+            WORKS(study_plan(&plan, model_shape(tiny.model), &corpus, k, memory));
+            assert_true(plan.bytes <= memory && plan.least == all.least);
+            weights_alone += plan.network.resident && !plan.boundary_stride;
+            states_alone += plan.boundary_stride && !plan.network.resident;
+        }
+        assert_true(d ? weights_alone > 0 : weights_alone == 0 && states_alone > 0);
+    }
+    corpus_free(&corpus);
+    tiny_close(&tiny);
 }
 
 int main(int argc, char **argv)
@@ -272,6 +309,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(precisions_are_told_apart),
         cmocka_unit_test(rows_of_logits_change_nothing),
         cmocka_unit_test(plans_know_the_back_end),
+        cmocka_unit_test(weights_come_first_on_a_device),
     };
     start_with(1, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,7 +160,7 @@ void device_say(const Point *p, const Price *price)
 {
     char all[SIZE_TEXT], given[SIZE_TEXT];
     printf("device         %s, %s: %s, planned with %s%s\n", p->device->full, p->kernels->precision, size_text(all, p->device->memory),
-           size_text(given, p->memory), is_rounded(p) ? " (weights have their rounded form beside them: a third is left for it)" : "");
+           size_text(given, p->memory), is_rounded(p) ? " (weights have their rounded form beside them)" : "");
     const Part text = part_of(p, p->study), others = part_of(p, p->coefficients);
     say_plan(p, &text);
     if (p->coefficients) say_plan(p, &others);

@@ -38,9 +38,6 @@ void release_bf16(float *p)
     release_cuda(p);
 }
 
-/* A settled matrix has its rounded form beside it: two bytes more for each four. */
-int64_t free_memory_bf16() { return free_memory_cuda() / 3 * 2; }
-
 const bf16 *rounded_of(const float *p, int64_t n)
 {
     auto it = settled.upper_bound(p);

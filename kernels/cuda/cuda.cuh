@@ -9,11 +9,16 @@
 /* device.cu */
 float *alloc_cuda(int64_t n);
 void release_cuda(float *p);
-void upload_cuda(float *device, const float *host, int64_t n);
 void download_cuda(float *host, const float *device, int64_t n);
 void copy_cuda(float *out, const float *x, int64_t n);
 const char *failure_cuda();
 int64_t free_memory_cuda();
+
+/* transfer.cu */
+void upload_cuda(float *device, const float *host, int64_t n);
+void upload_half_cuda(float *device, const void *bits, int64_t n, int is_bf16);
+void mark_cuda();
+void ahead_cuda(int on);
 
 /* profile.cu */
 void finish_cuda();
@@ -87,7 +92,6 @@ void relative_error_cuda(double *t2, double *kappa, const float *out, const floa
 /* bf16.cu: rounded weights, parts of a block, products whose inputs are rounded */
 void settle_bf16(const float *w, int64_t n);
 void release_bf16(float *p);
-int64_t free_memory_bf16();
 void matmul_bf16(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
 void matmul_halves_bf16(float *out, int64_t out_stride, const float *x, const float *w, int64_t w_stride, const float *bias, const Ragged *batch, int C, int N);
 void matmul_backward_bf16(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add);

@@ -18,6 +18,7 @@ static int n_rooms;
 static int64_t room_wanted;                         /* bytes of the largest slot so far */
 
 cudaStream_t device_stream() { return stream; }
+void device_turn_to(cudaStream_t to) { stream = to; }
 bool device_failed() { return failure[0] != 0; }
 const char *failure_cuda() { return device_failed() ? failure : NULL; }
 
@@ -82,7 +83,6 @@ void device_get(void *host, const void *device, int64_t bytes)
     CHECK(cudaStreamSynchronize(stream));
 }
 
-void upload_cuda(float *device, const float *host, int64_t n) { device_put(device, host, n * (int64_t)sizeof *host); }
 void download_cuda(float *host, const float *device, int64_t n) { device_get(host, device, n * (int64_t)sizeof *host); }
 
 void copy_cuda(float *out, const float *x, int64_t n)
@@ -156,6 +156,9 @@ static Kernels table(const char *precision)
     k.alloc = alloc_cuda;
     k.release = release_cuda;
     k.upload = upload_cuda;
+    k.upload_half = upload_half_cuda;
+    k.mark = mark_cuda;
+    k.ahead = ahead_cuda;
     k.download = download_cuda;
     k.copy = copy_cuda;
     k.matmul = matmul_cuda;
@@ -196,7 +199,6 @@ const Kernels *kernels_cuda(const char *precision, const char **why)
         refused = open_device();
         exact = rounded = table("fp32");
         rounded.precision = "bf16";
-        rounded.free_memory = free_memory_bf16;
         rounded.release = release_bf16;
         rounded.settle = settle_bf16;
         rounded.matmul = matmul_bf16;

@@ -76,6 +76,7 @@ __device__ __forceinline__ float2 unpack_bf16(unsigned pair) { return __bfloat16
 /* ---- host side: device.cu ---- */
 
 cudaStream_t device_stream();
+void device_turn_to(cudaStream_t stream);       /* where everything goes from now on */
 
 /* The first failure stays, as one sentence, and everything after it does nothing. */
 bool device_failed();

@@ -123,6 +123,12 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t)
     return cudaSuccess;
 }
 
+cudaError_t cudaMallocHost(void **out, size_t bytes)
+{
+    *out = malloc(bytes);
+    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
 static void check_range(const char *what, const void *p, size_t bytes)
 {
     shim::Place place;

@@ -2,7 +2,7 @@
  * runtime.h - as much of the CUDA runtime as the back end calls, with the host's memory for the device's
  *
  * Device memory is guarded on both sides and starts as NaN; it is known to the shim, so that a kernel that is handed a host
- * pointer, or leaves its allocation, is told.  Calls run at once: the stream has one order anyway.
+ * pointer, or leaves its allocation, is told.  Calls run at once, those of all streams in the order in which they are made.
  */
 #ifndef KERNELS_CUDA_SHIM_RUNTIME_H
 #define KERNELS_CUDA_SHIM_RUNTIME_H
@@ -17,7 +17,8 @@ struct dim3 {
 
 enum cudaError_t { cudaSuccess, cudaErrorMemoryAllocation = 2, cudaErrorInsufficientDriver = 35, cudaErrorLaunchFailure = 719 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
-enum { cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor, cudaMemPoolAttrReleaseThreshold, cudaMemPoolAttrReservedMemCurrent, cudaMemPoolAttrUsedMemCurrent, cudaStreamNonBlocking };
+enum { cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor, cudaMemPoolAttrReleaseThreshold, cudaMemPoolAttrReservedMemCurrent,
+       cudaMemPoolAttrUsedMemCurrent, cudaStreamNonBlocking, cudaEventDisableTiming };
 typedef struct ShimStream *cudaStream_t;
 typedef struct ShimPool *cudaMemPool_t;
 
@@ -26,11 +27,12 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *all);
+cudaError_t cudaMallocHost(void **out, size_t bytes);
 const char *cudaGetErrorString(cudaError_t status);
 
 static inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 static inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *, int) { return cudaSuccess; }
+static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, int) { static int streams; *stream = (cudaStream_t)(intptr_t)++streams; return cudaSuccess; }
 static inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t *, int) { return cudaSuccess; }
 static inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, int, void *) { return cudaSuccess; }
 static inline cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, int, uint64_t *value) { *value = 0; return cudaSuccess; }
@@ -40,6 +42,9 @@ static inline cudaError_t cudaDeviceGetAttribute(int *value, int attribute, int)
 /* Events hold the time of the host. */
 typedef double *cudaEvent_t;
 cudaError_t cudaEventCreate(cudaEvent_t *event);
+static inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, int) { return cudaEventCreate(event); }
+static inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+static inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, int) { return cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end);
 
