@@ -299,7 +299,7 @@ key_gradient_bf16_kernel(Global<float> dk, Global<float> dv, Global<const bf16> 
     if (first >= length) return;
     const int64_t start = sequences.first[blockIdx.z], stride = (int64_t)H * D, kv_stride = (int64_t)G * D, key_value = start * kv_stride + blockIdx.x * D;
     const int warp_row = first + warp * WARP_ROWS, row = warp_row + threadIdx.x % WARP / 4;
-    const int group = H / G, tiles = (length - first + KEY_QUERIES - 1) / KEY_QUERIES, steps = group * tiles;
+    const int first_head = blockIdx.x * (H / G), end_head = first_head + H / G;
 
     unsigned k[DIM / 16][4], v[DIM / 16][4];
     fetch<DIM, KEY_ROWS, KEY_THREADS>(shared, 0, in.k + key_value, kv_stride, first, length, D);
@@ -315,8 +315,7 @@ key_gradient_bf16_kernel(Global<float> dk, Global<float> dv, Global<const bf16> 
     UNROLL for (int n = 0; n < DIM / 8; n++)
         UNROLL for (int i = 0; i < 4; i++) key_sum[n][i] = value_sum[n][i] = 0;
 
-    auto bring = [&](int step) {
-        const int head = blockIdx.x * group + step / tiles, query = first + step % tiles * KEY_QUERIES, buffer = step % 2;
+    auto bring = [&](int head, int query, int buffer) {
         const int64_t at = start * stride + head * D;
         fetch<DIM, KEY_QUERIES, KEY_THREADS>(shared, buffer * 2 * TILE, in.q + at, stride, query, length, D);
         fetch<DIM, KEY_QUERIES, KEY_THREADS>(shared, buffer * 2 * TILE + TILE, in.dout + at, stride, query, length, D);
@@ -325,13 +324,16 @@ key_gradient_bf16_kernel(Global<float> dk, Global<float> dv, Global<const bf16> 
                        statistics + (((int64_t)(blockIdx.z * H + head) * padded + query) * 4 + threadIdx.x * 8), true);
         commit_copies();
     };
-    bring(0);
-    for (int step = 0; step < steps; step++) {
-        const int query = first + step % tiles * KEY_QUERIES, q = step % 2 * 2 * TILE;
-        Shared<float> own = shared_at<float>(memory, (STATISTICS + step % 2 * EACH) * (int)sizeof(bf16));
+    int buffer = 0, head = first_head, query = first;
+    bring(head, query, buffer);
+    while (head < end_head) {
+        const bool last = query + KEY_QUERIES >= length;
+        const int next_head = head + last, next_query = last ? first : query + KEY_QUERIES, q = buffer * 2 * TILE;
+        Shared<float> own = shared_at<float>(memory, (STATISTICS + buffer * EACH) * (int)sizeof(bf16));
         wait_copies<0>();
         __syncthreads();                    /* these queries have come, those before them have been read */
-        if (step + 1 < steps) bring(step + 1);
+        buffer ^= 1;
+        if (next_head < end_head) bring(next_head, next_query, buffer);
         for (int i = 0; i < KEY_QUERIES; i += KEY_STEP) {
             float s[KEY_STEP / 8][4], dp[KEY_STEP / 8][4];
             unsigned p[4], ds[4];
@@ -342,6 +344,7 @@ key_gradient_bf16_kernel(Global<float> dk, Global<float> dv, Global<const bf16> 
             add_product<DIM>(value_sum, p, shared, q + TILE + i * STRIDE);
             add_product<DIM>(key_sum, ds, shared, q + i * STRIDE);
         }
+        head = next_head, query = next_query;
     }
     const int64_t to = key_value + warp_row * kv_stride;
     store<DIM>(dk + to, kv_stride, key_sum, scale, length - warp_row, D);
