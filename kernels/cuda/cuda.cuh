@@ -57,6 +57,10 @@ void attention_backward_cuda(float *dq, float *dk, float *dv, const float *dout,
 /* attention_bf16.cu: on tensor cores.  q rows of q_stride, k and v rows of kv_stride numbers, out [rows][H*D]; D a multiple of 16, at most 128. */
 void attention_bf16(bf16 *out, const bf16 *q, int64_t q_stride, const bf16 *k, const bf16 *v, int64_t kv_stride, const Ragged *batch, int H, int G, int D);
 
+/* attention_backward_bf16.cu: on tensor cores, the inputs of its products rounded; other D than above by the fp32 kernels */
+void attention_backward_bf16(float *dq, float *dk, float *dv, const float *dout, const float *q, const float *k, const float *v,
+                             const Ragged *batch, int H, int G, int D);
+
 /* loss.cu */
 void log_sum_exp_cuda(double *log_sum, int32_t *top, double *target_logit, const float *logits, const int32_t *target, int64_t rows, int V);
 void kl_divergence_cuda(double *kl, const float *a, const double *A, const float *b, const double *B, int64_t rows, int V);

@@ -208,6 +208,7 @@ const Kernels *kernels_cuda(const char *precision, const char **why)
         rounded.gradient_forms = gradient_forms_bf16;
         rounded.attention_part = attention_part_bf16;
         rounded.feed_forward_part = feed_forward_part_bf16;
+        rounded.attention_backward = attention_backward_bf16;
     }
     *why = refused;
     return refused ? NULL : strcmp(precision, "bf16") ? &exact : &rounded;

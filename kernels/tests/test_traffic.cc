@@ -103,6 +103,7 @@ static const Slot slots[] = {
     { "gradient_forms", "fp32", run_gradient_forms, (int64_t)SEQUENCES * (3 * C * C + C * C / 64) * 4, MOST },
     { "attention", "fp32", run_attention, 0, 0 },
     { "attention_backward", "fp32", run_attention_backward, 0, 0 },
+    { "attention_backward", "bf16", run_attention_backward, 0, 0 },
     { "attention_part", "bf16", run_attention_part, 0, 0 },
     { "feed_forward_part", "bf16", run_feed_forward_part, 0, 0 },
 };
