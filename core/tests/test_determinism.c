@@ -129,12 +129,6 @@ static void plans_on_cuda(void **state)
     check_plans("qwen3-qknorm", "cuda", "bf16", 1 << 6 | 1 << 7);
 }
 
-static void plans_on_cuda(void **state)
-{
-    (void)state;
-    check_plans("llama3-gqa-tied", "cuda");
-}
-
 /* A window alone, and among others. */
 static void windows_do_not_see_each_other(void **state)
 {
