@@ -11,6 +11,7 @@ typedef struct { char *p; int64_t bytes, used; } Room;
 
 static char failure[512];
 static cudaStream_t stream;
+static cudaMemPool_t pool;
 enum { MOST_ROOMS = 64 };
 static Room rooms[MOST_ROOMS];                      /* what slots work with; pieces come from the last */
 static int n_rooms;
@@ -36,11 +37,17 @@ void device_check(cudaError_t status, const char *what, const char *file, int li
     device_fail("the GPU failed at %s:%d (%s): %s", file, line, what, cudaGetErrorString(status));
 }
 
+/* What the pool keeps and nobody uses is free too. */
 int64_t free_memory_cuda()
 {
     size_t free_bytes = 0, all = 0;
+    uint64_t kept = 0, used = 0;
+    if (device_failed()) return 0;
+    CHECK(cudaStreamSynchronize(stream));
     CHECK(cudaMemGetInfo(&free_bytes, &all));
-    return (int64_t)free_bytes;
+    CHECK(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &kept));
+    CHECK(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used));
+    return (int64_t)(free_bytes + kept - used);
 }
 
 /* Memory is kept by the pool once it was taken, since the program takes and releases the same sizes again and again. */
@@ -130,7 +137,6 @@ static const char *open_device()
         snprintf(why, sizeof why, "the GPU has compute capability %d.%d and 8.0 is needed (A100, RTX 30 and later): use --backend cpu", major, minor);
         return why;
     }
-    cudaMemPool_t pool;
     uint64_t keep = UINT64_MAX;
     CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     CHECK(cudaDeviceGetDefaultMemPool(&pool, 0));

@@ -17,7 +17,7 @@ struct dim3 {
 
 enum cudaError_t { cudaSuccess, cudaErrorMemoryAllocation = 2, cudaErrorInsufficientDriver = 35, cudaErrorLaunchFailure = 719 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
-enum { cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor, cudaMemPoolAttrReleaseThreshold, cudaStreamNonBlocking,
+enum { cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor, cudaMemPoolAttrReleaseThreshold, cudaMemPoolAttrReservedMemCurrent, cudaMemPoolAttrUsedMemCurrent, cudaStreamNonBlocking,
        cudaEventDisableTiming };
 typedef struct ShimStream *cudaStream_t;
 typedef struct ShimPool *cudaMemPool_t;
@@ -35,6 +35,7 @@ static inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, int) { static int streams; *stream = (cudaStream_t)(intptr_t)++streams; return cudaSuccess; }
 static inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t *, int) { return cudaSuccess; }
 static inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, int, void *) { return cudaSuccess; }
+static inline cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, int, uint64_t *value) { *value = 0; return cudaSuccess; }      /* keeps nothing */
 static inline cudaError_t cudaGetDeviceCount(int *n) { *n = 1; return cudaSuccess; }
 static inline cudaError_t cudaDeviceGetAttribute(int *value, int attribute, int) { *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0; return cudaSuccess; }
 
