@@ -37,14 +37,17 @@ void device_check(cudaError_t status, const char *what, const char *file, int li
     device_fail("the GPU failed at %s:%d (%s): %s", file, line, what, cudaGetErrorString(status));
 }
 
+/* What the pool keeps and nobody uses is free too. */
 int64_t free_memory_cuda()
 {
     size_t free_bytes = 0, all = 0;
-    uint64_t reserved = 0, used = 0;                /* what the pool keeps can be taken again */
+    uint64_t kept = 0, used = 0;
+    if (device_failed()) return 0;
+    CHECK(cudaStreamSynchronize(stream));
     CHECK(cudaMemGetInfo(&free_bytes, &all));
-    CHECK(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved));
+    CHECK(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &kept));
     CHECK(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used));
-    return (int64_t)(free_bytes + (reserved - used));
+    return (int64_t)(free_bytes + kept - used);
 }
 
 /* Memory is kept by the pool once it was taken, since the program takes and releases the same sizes again and again. */
@@ -83,7 +86,6 @@ void device_get(void *host, const void *device, int64_t bytes)
     CHECK(cudaStreamSynchronize(stream));
 }
 
-void download_cuda(float *host, const float *device, int64_t n) { device_get(host, device, n * (int64_t)sizeof *host); }
 
 void copy_cuda(float *out, const float *x, int64_t n)
 {
