@@ -88,6 +88,29 @@ void matmul_halves_bf16(float *out, int64_t out_stride, const float *x, const fl
     row_product(&second, batch);
 }
 
+/* Tensor cores take as many keys as queries and heads of a multiple of 16 numbers; sampling has one query to many keys. */
+static bool takes_tensor_cores(const Ragged *queries, const Ragged *keys, int D)
+{
+    for (int b = 0; b < queries->n; b++)
+        if (queries->length[b] != keys->length[b] || queries->offset[b] != keys->offset[b]) return false;
+    return D % 16 == 0 && D <= 128;
+}
+
+void attention_rounded(float *out, const float *q, const float *k, const float *v, const Ragged *queries, const Ragged *keys, int H, int G, int D)
+{
+    const int64_t rows = end_of(queries), wide = (int64_t)H * D, narrow = (int64_t)G * D;
+    if (!takes_tensor_cores(queries, keys, D)) {
+        attention_cuda(out, q, k, v, queries, keys, H, G, D);
+        return;
+    }
+    if (rows == 0 || device_failed()) return;
+    scratch_reset();
+    bf16 *made = scratch<bf16>(rows * wide);
+    attention_bf16(made, rounded_of(q, rows * wide), wide, rounded_of(k, rows * narrow), rounded_of(v, rows * narrow), narrow, queries, H, G, D);
+    for (int b = 0; b < queries->n; b++)        /* rows of no sequence keep what they have */
+        to_float_cuda(out + queries->offset[b] * wide, made + queries->offset[b] * wide, queries->length[b] * wide);
+}
+
 /* ---- parts of a block ---- */
 
 /* out = x W', bf16 into rows of `stride` numbers; a bias of a bf16 product is bf16. */

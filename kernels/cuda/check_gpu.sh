@@ -3,7 +3,7 @@
 #
 #     check_gpu.sh BUILD [MODEL]      BUILD holds linearity and gpu-tests/; MODEL is the default model, or left out
 #
-# Every kernel against ref, the goldens of the tiny models, the default model end to end against the CPU, compute-sanitizer
+# Every kernel against ref (eight tests at a time), the goldens of the tiny models, the default model end to end against the CPU, compute-sanitizer
 # where it is there.  Fails at the end if anything failed; refuses to start without a GPU.
 build=$1 model=$2 failed=
 say() { echo "== $*"; }
@@ -68,9 +68,9 @@ fi
 
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck; do
-        say "compute-sanitizer, $tool: a pass of a tiny model"
-        compute-sanitizer --tool $tool --error-exitcode 9 "$build/linearity" bench --shape tiny --context 64 --windows 2 --repeats 1 --backend cuda --precision bf16 \
-            >"$build/sanitizer.log" 2>&1 || { fail "compute-sanitizer $tool"; tail -15 "$build/sanitizer.log"; }
+        say "compute-sanitizer, $tool: tiny models in bf16, forward and backward"
+        timeout 300 compute-sanitizer --tool $tool --error-exitcode 9 "$build/gpu-tests/core/tests/test_bf16" >"$build/sanitizer.log" 2>&1 ||
+            { fail "compute-sanitizer $tool"; tail -15 "$build/sanitizer.log"; }
     done
 fi
 [ -z "$failed" ] && echo "check-gpu: all passed" || { echo "check-gpu: something failed"; exit 1; }

@@ -37,6 +37,7 @@ void swiglu_bf16(bf16 *out, const bf16 *gate, const bf16 *up, int64_t n);
 void swiglu_backward_cuda(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n);
 void add_cuda(float *x, const float *y, int64_t n);
 void to_bf16_cuda(bf16 *out, const float *x, int64_t n);
+void to_float_cuda(float *out, const bf16 *x, int64_t n);
 void to_bf16_rows(bf16 *out, int64_t stride, const float *x, int64_t rows, int N);     /* x [rows][N] into rows of `stride` numbers */
 /* x [rows][stride] from column `first` on, heads * D numbers: the per-head norm (gain NULL: none), then the rotation. */
 void norm_rotate_bf16(bf16 *x, int64_t stride, const float *gain, float epsilon, const float *cosine, const float *sine, const Ragged *batch, int heads, int D);
@@ -60,6 +61,9 @@ void attention_bf16(bf16 *out, const bf16 *q, int64_t q_stride, const bf16 *k, c
 /* attention_backward_bf16.cu: on tensor cores, the inputs of its products rounded; other D than above by the fp32 kernels */
 void attention_backward_bf16(float *dq, float *dk, float *dv, const float *dout, const float *q, const float *k, const float *v,
                              const Ragged *batch, int H, int G, int D);
+
+/* The slot in bf16: inputs rounded, the fp32 kernel where tensor cores do not take the shape. */
+void attention_rounded(float *out, const float *q, const float *k, const float *v, const Ragged *queries, const Ragged *keys, int H, int G, int D);
 
 /* loss.cu */
 void log_sum_exp_cuda(double *log_sum, int32_t *top, double *target_logit, const float *logits, const int32_t *target, int64_t rows, int V);

@@ -205,6 +205,7 @@ const Kernels *kernels_cuda(const char *precision, const char **why)
         rounded.settle = settle_bf16;
         rounded.matmul = matmul_bf16;
         rounded.matmul_halves = matmul_halves_bf16;
+        rounded.attention = attention_rounded;
         rounded.matmul_backward = matmul_backward_bf16;
         rounded.weight_gradient = weight_gradient_bf16;
         rounded.gradient_forms = gradient_forms_bf16;

@@ -189,6 +189,19 @@ void add_cuda(float *x, const float *y, int64_t n)
     LAUNCH(add_kernel, blocks_of(n, 4 * THREADS), THREADS, 0, x, y, n, f);
 }
 
+__global__ void to_float_kernel(Global<float> out, Global<const bf16> x, int64_t n)
+{
+    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i < n) out[i] = to_float(x[i]);
+}
+
+void to_float_cuda(float *out, const bf16 *x, int64_t n)
+{
+    if (n <= 0) return;
+    operation_work(0, 6.0 * (double)n);
+    LAUNCH(to_float_kernel, blocks_of(n, THREADS), THREADS, 0, out, x, n);
+}
+
 __global__ void to_bf16_rows_kernel(Global<bf16> out, int64_t stride, Global<const float> x, int N)
 {
     const int64_t row = blockIdx.x;

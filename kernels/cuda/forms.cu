@@ -9,7 +9,7 @@
  *
  * A thread has four neighbours where rows and groups are whole fours, otherwise one; that is up to the shape, and whether they are
  * loaded by 16 bytes at once changes no bit (products are explicit fused multiply-adds), since the E of a sequence may lie anywhere.
- * Blocks leave partial sums; total_cuda adds those of a sequence.  Nothing waits for the device before the last sequence.
+ * Blocks leave partial sums; total_cuda adds them.  Nothing waits for the device before the last sequence.
  */
 #include <stdlib.h>
 
@@ -151,17 +151,17 @@ static void forms(double *energy, double *group_energy, double *dot, const void 
     const Cut cut = cut_of(C, N, input);
     const int64_t parts = (int64_t)cut.slices * cut.blocks, results = (int64_t)batch->n * cut.forms;
     float *g = scratch<float>((int64_t)cut.rows * C);
-    double *part = scratch<double>(parts * cut.forms), *total = scratch<double>(results);
+    double *part = scratch<double>(parts * results), *total = scratch<double>(results);
     double *host = (double *)malloc((size_t)results * sizeof *host);
     for (int64_t i = 0; i < results; i++) host[i] = NAN;        /* what a device that failed leaves */
     for (int b = 0; b < batch->n; b++) {
         for (int slice = 0; slice < cut.slices && batch->length[b] > 0; slice++) {
             const int first = slice * cut.rows, rows = N - first < cut.rows ? N - first : cut.rows;
             sequence_gradient(g, (const char *)dy + (int64_t)first * (rounded ? 2 : 4), N, x, batch->offset[b], batch->length[b], C, rows, rounded, false);
-            for (int chunk = 0; chunk < cut.chunks; chunk++) reduce_slice(part, g, &cut, input, b, slice, rows, chunk);
+            for (int chunk = 0; chunk < cut.chunks; chunk++) reduce_slice(part + b * cut.forms * parts, g, &cut, input, b, slice, rows, chunk);
         }
-        if (batch->length[b] > 0) total_cuda(total + (int64_t)b * cut.forms, part, cut.forms, parts);
     }
+    total_cuda(total, part, (int)results, parts);               /* what an empty sequence would have is not looked at */
     device_get(host, total, results * (int64_t)sizeof *host);
     for (int b = 0; b < batch->n; b++) {
         const double *form = host + (int64_t)b * cut.forms;

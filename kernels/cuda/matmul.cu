@@ -12,7 +12,7 @@
 #include "kernels/cuda/cuda.cuh"
 #include "kernels/cuda/product.cuh"
 
-enum { WORKSPACE = 32 << 20, MOST_KNOWN = 4096 };
+enum { WORKSPACE = 32 << 20, MOST_KNOWN = 4096, ADD_THREADS = 256, SLICES = 16, MOST_SLICED = 4 << 20 };
 
 /* What the choice of an algorithm depends on. */
 typedef struct {
@@ -215,11 +215,44 @@ void matmul_halves_cuda(float *out, int64_t out_stride, const float *x, const fl
     row_product(&second, batch);
 }
 
+/* out (+)= sum of n matrices of `size` numbers, one after the other: the same bits every time. */
+__global__ void add_slices_kernel(Global<float> out, Global<const float> part, int64_t size, int n, int add)
+{
+    const int64_t i = (int64_t)blockIdx.x * ADD_THREADS + threadIdx.x;
+    if (i >= size) return;
+    float sum = add ? (float)out[i] : 0;
+    for (int s = 0; s < n; s++) sum += (float)part[s * size + i];
+    out[i] = sum;
+}
+
+/* A long sum with few results (the head's: a vocabulary long, some hundred rows) leaves most of the device idle: it is cut into
+ * slices side by side.  By the shape alone, so that a sequence's numbers stay its own. */
+static bool is_long(int64_t rows, int C, int N) { return N >= 8192 && N % SLICES == 0 && N / SLICES % 8 == 0 && rows * C <= MOST_SLICED; }
+
+static void sliced(float *dx, const void *dy, const void *w, int64_t rows, int C, int N, bool rounded, bool add)
+{
+    const int64_t slice = N / SLICES, size = rows * C;
+    float *part = scratch<float>(SLICES * size);
+    Product p = {};
+    p.rounded = rounded, p.n = SLICES;
+    p.a = { w, C, slice, C, slice * C, false };
+    p.b = { dy, slice, rows, N, slice, false };
+    p.out = part, p.ld = C, p.stride = size;
+    product_run(&p);
+    operation_work((double)(SLICES * size), 4.0 * (double)((SLICES + 1 + add) * size));
+    LAUNCH(add_slices_kernel, blocks_of(size, ADD_THREADS), ADD_THREADS, 0, dx, part, size, (int)SLICES, (int)add);
+}
+
 static void backward(float *dx, const void *dy, const void *w, int64_t w_stride, const Ragged *batch, int C, int N, bool rounded, bool add)
 {
     for (int first = 0, n; first < batch->n; first += n) {
         n = run_of_equals(batch, first);
         const int64_t row = batch->offset[first], length = batch->length[first];
+        if (length > 0 && is_long(length, C, N)) {
+            for (int b = first; b < first + n; b++)
+                sliced(dx + batch->offset[b] * C, at(dy, batch->offset[b] * N, rounded), at(w, b * w_stride, rounded), length, C, N, rounded, add);
+            continue;
+        }
         Product p = {};
         p.rounded = rounded, p.add = add, p.n = length > 0 ? n : 0;
         p.a = { at(w, first * w_stride, rounded), C, N, C, w_stride, false };
@@ -231,6 +264,7 @@ static void backward(float *dx, const void *dy, const void *w, int64_t w_stride,
 
 void matmul_backward_cuda(float *dx, const float *dy, const float *w, int64_t w_stride, const Ragged *batch, int C, int N, int add)
 {
+    scratch_reset();
     backward(dx, dy, w, w_stride, batch, C, N, false, add != 0);
 }
 

@@ -203,6 +203,22 @@ static void test_long_and_no_sequences(void **state)
     check_done();
 }
 
+/* As long as a vocabulary: a back end may cut the sum. */
+static void test_long_sums(void **state)
+{
+    (void)state;
+    enum { C = 24, N = 8192 };
+    static const int length[] = { 40, 3 };
+    int64_t offset[2];
+    Ragged batch = packed(offset, length, 2);
+    float *dy = filled(43 * N, FILL_NORMAL), *x = filled(43 * C, FILL_NORMAL), *w = filled(N * C, FILL_OUTLIERS);
+    for (int add = 0; add < 2; add++) check_product(&(Product){ C, N, 0, dy, x, w, add ? x : NULL }, &batch, false);
+    free(dy);
+    free(x);
+    free(w);
+    check_done();
+}
+
 /* <dy, W x> = <W^T dy, x> = <G, W>: each side is a sum of dy w x, rounded as its product is and summed in double. */
 static void test_adjoint(void **state)
 {
@@ -274,6 +290,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_matmul_backward),
         cmocka_unit_test(test_weight_gradient),
         cmocka_unit_test(test_long_and_no_sequences),
+        cmocka_unit_test(test_long_sums),
         cmocka_unit_test(test_adjoint),
         cmocka_unit_test(test_gradients_keep_nan),
     };
