@@ -5,19 +5,19 @@
 #include <string.h>
 
 /*
- * Shares of the data sheet that a prediction expects.
- *   products, bf16 .80   cuBLASLt at thousands of rows: the last wave of blocks and the clock under load take the rest
- *   products, fp32 .80   ordinary units fed from shared memory, no TF32
- *   attention, bf16 .40  mma.sync, which reaches about .62 of what Hopper's own instructions do; exponentials take issue slots beside it
- *   attention, fp32 .50  two operands from shared memory for every few multiply-adds, exponentials between
+ * Shares of the data sheet that a prediction expects, as measured on an H200 (results/cuda/bench.csv).
+ *   products, bf16 .75   cuBLASLt at thousands of rows: the clock under load and the last wave of blocks take the rest
+ *   products, fp32 .75   ordinary units fed from shared memory, no TF32
+ *   attention, bf16 .32  mma.sync, which reaches about .62 of what Hopper's own instructions do; exponentials take issue slots beside it
+ *   attention, fp32 .47  two operands from shared memory for every few multiply-adds, exponentials between
  *   other .60            double arithmetic among conversions and comparisons
- *   memory .90           16 bytes a thread, rows in order: refresh and turning the bus around take the rest
+ *   memory .85           a large copy reaches .87
  *   link .80             through pieces of locked memory that the host's threads fill and empty in turn
  */
 static const double arithmetic_share[COST_KINDS][UNITS] = {
-    [COST_PRODUCT] = { .80, .80, .80 }, [COST_ATTENTION] = { .40, .50, .50 }, [COST_OTHER] = { .60, .60, .60 },
+    [COST_PRODUCT] = { .75, .75, .75 }, [COST_ATTENTION] = { .32, .47, .47 }, [COST_OTHER] = { .60, .60, .60 },
 };
-static const double memory_share = .90, link_share = .80;
+static const double memory_share = .85, link_share = .80;
 static const double launch_seconds = 5e-6;      /* that the host needs for one: shorter operations wait for it */
 
 /* Operations a number of what is no product, fused multiply-adds counted twice as in the rates (kernels/cuda/loss.cu, noise.cu ..). */
@@ -148,7 +148,8 @@ static void activations(const Place *p, bool rounded, bool again)
     float_product(p, all ? all : "q product", C, q, rounded);
     for (int i = 0; i < 2; i++) float_product(p, all ? all : "k and v products", C, kv, rounded);
     stream(p, "rotation", q, 8, UNIT_FP32, 6), stream(p, "rotation", kv, 8, UNIT_FP32, 6);
-    attention(p, again ? "attention, again" : "attention", UNIT_FP32, 4, 8 * q + 8 * kv);
+    if (rounded) stream(p, "rounding", 2 * q + 2 * kv, 6, UNIT_FP32, 0);     /* q, k, v, and what came out the other way */
+    attention(p, again ? "attention, again" : "attention", rounded ? UNIT_BF16 : UNIT_FP32, 4, rounded ? 4 * q + 4 * kv : 8 * q + 8 * kv);
     float_product(p, all ? all : "o product", q, C, rounded);
     stream(p, "addition", C, 12, UNIT_FP32, 1);
     norms(p, "norm", C, 4);
@@ -229,31 +230,33 @@ void roofline_upload(Costs *out, const RooflineCase *c, WeightKind layer, double
     if (c->rounded) stream(&p, "rounding of weights", 1, 6, UNIT_FP32, 0);
 }
 
-/* ---- backward: float32 throughout ---- */
+/* ---- backward: float32 between the operations; in bf16 the inputs of products are rounded on their way in ---- */
 
 /* dx = dy W, and the gradient dy' x of each sequence, reduced against W and scales while it is in the cache. */
-static void layer_backward(const Place *p, double C, double N, bool added)
+static void layer_backward(const Place *p, double C, double N, bool added, bool rounded)
 {
-    const double sequences = p->rows / p->length;
-    product(p, "products backward", N, C, 4, 4, added ? 8 : 4);
-    const double times = p->times, calls = sequences * times, weights = C * N * calls;
-    add(p->out, (Cost){ "gradients of weights", COST_PRODUCT, UNIT_FP32, calls, 2 * p->rows * C * N * times, 4 * p->rows * (C + N) * times, 0, false });
+    const double sequences = p->rows / p->length, times = p->times, calls = sequences * times, weights = C * N * calls, number = rounded ? 2 : 4;
+    if (rounded) stream(p, "rounding", 2 * N + C, 6, UNIT_FP32, 0);
+    product(p, "products backward", N, C, number, number, added ? 8 : 4);
+    add(p->out, (Cost){ "gradients of weights", COST_PRODUCT, rounded ? UNIT_BF16 : UNIT_FP32, calls, 2 * p->rows * C * N * times, number * p->rows * (C + N) * times, 0, false });
     add(p->out, (Cost){ "forms", COST_OTHER, UNIT_FP32, calls, form_flops * weights, 4 * weights, 0, false });
+    stream(&(Place){ p->out, p->m, C * N, 1, times * p->calls, 0 }, "scales of groups", 1, 4, UNIT_FP64, 2);
 }
 
-static void block_backward(const Place *p)
+static void block_backward(const Place *p, bool rounded)
 {
     const ModelShape *m = p->m;
     const double C = m->width, F = m->feed_forward, q = q_width(m), kv = kv_width(m);
     stream(p, "swiglu", F, 12, UNIT_FP32, 20);
-    layer_backward(p, F, C, false);
+    layer_backward(p, F, C, false, rounded);
     stream(p, "swiglu backward", F, 20, UNIT_FP32, 30);
     norms(p, "norm", C, 4), norms(p, "norm", C, 4);
-    layer_backward(p, C, F, false), layer_backward(p, C, F, true);
-    layer_backward(p, q, C, false);
-    attention(p, "attention backward", UNIT_FP32, 18, 16 * q + 16 * kv);       /* 8 of the 18 to make the weights again */
+    layer_backward(p, C, F, false, rounded), layer_backward(p, C, F, true, rounded);
+    layer_backward(p, q, C, false, rounded);
+    if (rounded) stream(p, "rounding", 2 * q + 2 * kv, 6, UNIT_FP32, 0);
+    attention(p, "attention backward", rounded ? UNIT_BF16 : UNIT_FP32, 18, rounded ? 8 * q + 12 * kv : 16 * q + 16 * kv);      /* 8 of the 18 to make the weights again */
     stream(p, "rotation", q, 8, UNIT_FP32, 6), stream(p, "rotation", kv, 8, UNIT_FP32, 6);
-    layer_backward(p, C, q, false), layer_backward(p, C, kv, true), layer_backward(p, C, kv, true);
+    layer_backward(p, C, q, false, rounded), layer_backward(p, C, kv, true, rounded), layer_backward(p, C, kv, true, rounded);
     for (int i = 0; i < 2; i++) {
         stream(p, "norm backward", C, 12, UNIT_FP64, 2 * norm_flops);
         stream(p, "addition", C, 12, UNIT_FP32, 1);
@@ -266,7 +269,8 @@ static void head_backward(Costs *out, const RooflineCase *c)
     const Place p = place(out, c, c->scored, c->head_rows, 1);
     roofline_losses(out, c, false);
     stream(&p, "probe", V, 12, UNIT_FP32, probe_flops);
-    product(&p, "products backward", V, C, 4, 4, 4);
+    if (c->rounded) stream(&p, "rounding", V, 6, UNIT_FP32, 0);
+    product(&p, "products backward", V, C, c->rounded ? 2 : 4, c->rounded ? 2 : 4, 4);
     stream(&p, "norm backward", C, 12, UNIT_FP64, 2 * norm_flops);
 }
 
@@ -285,6 +289,5 @@ void roofline_fisher(Costs *out, const RooflineCase *c, int lowest)
     const Place copies = place(out, c, c->rows, c->together, m->n_blocks + 2 * back);
     stream(&copies, "copies of the stream", m->width, 8, UNIT_FP32, 0);
     if (!c->keep) activations(&all, c->rounded, true);
-    block_backward(&all);
-    over_link(&all, "weights to the host", 4 * layer_weights_of(m) * once.calls, false);    /* for the mean squares of their groups */
+    block_backward(&all, c->rounded);
 }
