@@ -87,6 +87,7 @@ enum { HIGGS_GROUP = 8192, HADAMARD_GROUP = 1 << 16 };
 typedef struct {
     const char *name;
     const char *precision;                  /* "fp32", or "bf16": the inputs of every product rounded to bf16, sums in float32 */
+    const char *device;                     /* "NVIDIA H200, 139.8 GiB"; NULL: the host's processors                */
     int head_rows;                          /* rows of logits that are made together                            */
 
     /* NULL, or what went wrong on the device, in one sentence: from then on no slot does anything.  Asked after every

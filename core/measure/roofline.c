@@ -5,7 +5,7 @@
 #include <string.h>
 
 /*
- * Shares of the data sheet that a prediction expects, as measured on an H200 (results/cuda/bench.csv).
+ * Shares of the data sheet that a prediction expects, as measured on an H200 (results/cuda/h200-*.json).
  *   products, bf16 .75   cuBLASLt at thousands of rows: the clock under load and the last wave of blocks take the rest
  *   products, fp32 .75   ordinary units fed from shared memory, no TF32
  *   attention, bf16 .32  mma.sync, which reaches about .62 of what Hopper's own instructions do; exponentials take issue slots beside it

@@ -31,7 +31,9 @@ void bench_print(const Bench *b)
 {
     const Corpus *c = b->corpus;
     const double rate = b->forward_flops / b->forward.median, tokens = (double)c->n_inputs;
-    printf("%s: back end %s, %s; %d windows of %d tokens\n", model_path(b->model), b->kernels->name, b->kernels->precision, c->n_windows, c->context);
+    printf("%s: back end %s, %s", model_path(b->model), b->kernels->name, b->kernels->precision);
+    if (b->kernels->device) printf(" on %s", b->kernels->device);
+    printf("; %d windows of %d tokens\n", c->n_windows, c->context);
     printf("ceilings     %.4g TFLOP/s in one large product, %.4g GB/s in one large copy\n", b->product_rate * 1e-12, b->copy_rate * 1e-9);
     printf("weights      %.3g s to the back end\n", b->open_seconds);
     print_timing("embeddings", &b->embed);
@@ -86,6 +88,10 @@ void bench_print_json(const Bench *b)
 {
     fputs("{\"model\":", stdout);
     json_text(stdout, model_path(b->model));
+    if (b->kernels->device) {
+        fputs(",\"device\":", stdout);
+        json_text(stdout, b->kernels->device);
+    }
     printf(",\"backend\":\"%s\",\"precision\":\"%s\",\"windows\":%d,\"context\":%d,\"tokens\":%lld", b->kernels->name, b->kernels->precision,
            b->corpus->n_windows, b->corpus->context, (long long)b->corpus->n_inputs);
     json_value("product_flops_per_second", b->product_rate);

@@ -52,6 +52,9 @@ void run_provenance(Provenance *out, const Config *config, const Options *option
     provenance_add(out, "settings", "%s", settings);
     provenance_add(out, "backend", "%s", options_text(options, "backend"));
     provenance_add(out, "precision", "%s", options_text(options, "precision"));
+    const char *why;
+    const Kernels *kernels = kernels_choose(options_text(options, "backend"), options_text(options, "precision"), &why);
+    if (kernels && kernels->device) provenance_add(out, "device", "%s", kernels->device);
     provenance_add(out, "threads", "%d", kernels_threads());
     provenance_add(out, "memory_used", "%lld", (long long)plan->bytes);
     provenance_add(out, "host", "%s", host.nodename);

@@ -123,6 +123,8 @@ void *scratch_bytes(int64_t bytes)
 }
 
 /* Compute capability 8.0: bf16 on tensor cores and asynchronous copies. */
+static char device_name[300];
+
 static const char *open_device()
 {
     int devices = 0, major = 0, minor = 0;
@@ -137,7 +139,10 @@ static const char *open_device()
         snprintf(why, sizeof why, "the GPU has compute capability %d.%d and 8.0 is needed (A100, RTX 30 and later): use --backend cpu", major, minor);
         return why;
     }
+    cudaDeviceProp properties;
     uint64_t keep = UINT64_MAX;
+    CHECK(cudaGetDeviceProperties(&properties, 0));
+    snprintf(device_name, sizeof device_name, "%s, %.1f GiB", properties.name, (double)properties.totalGlobalMem / (1 << 30));
     CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     CHECK(cudaDeviceGetDefaultMemPool(&pool, 0));
     CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
@@ -149,6 +154,7 @@ static Kernels table(const char *precision)
     Kernels k = {};
     k.name = "cuda";
     k.precision = precision;
+    k.device = device_name;
     k.head_rows = 512;
     k.failure = failure_cuda;
     k.free_memory = free_memory_cuda;
