@@ -25,8 +25,10 @@ struct Study {
     uint64_t seed;
     Store *store;
     Network *net;                   /* NULL until something has to run        */
+    Study *lender, *borrower;       /* whose network this is, who uses it too; NULL: nobody else */
+    int longest;                    /* segment that the network passes        */
     Layout layout;
-    float *x;                       /* [rows][width] the stream at work       */
+    float *x;                       /* [rows][width] the stream at work; on a device only while it is */
     float **boundary;               /* [n_blocks] clean stream before a block, NULL where not kept (block 0 starts from the embedding) */
     float *final;                   /* [rows][width] clean stream after the last block; NULL where the logits are kept */
     float *logits;                  /* [scored][vocabulary] clean, or NULL    */
@@ -52,6 +54,10 @@ int study_network(Study *study);
 
 /* Runs the clean pass once. */
 int study_prepare(Study *study);
+
+/* Makes room for the stream at work; then, where another study or a backward pass may need it, gives it back. */
+void study_take_stream(Study *study);
+void study_leave_stream(Study *study);
 
 /* Clean logits of n scored positions from `scored` on, which are rows `row`.. of the stream: those kept, or computed
  * again into spare. */

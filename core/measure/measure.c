@@ -133,8 +133,10 @@ static int run(Measurement *out, Study *study, const LayerMap *map)
     Replacement r;
     replacement_init(&r, study, map);
     network_set_rounding(study->net, map->null_run);
+    study_take_stream(study);
     int status = run_blocks(study, map, &r.patch);
     if (status == OK) status = run_losses(out, study);
+    study_leave_stream(study);
     network_set_rounding(study->net, false);
     if (status == OK) result_errors(out, &r);
     replacement_free(&r);

@@ -6,6 +6,8 @@
  * (a fourth of it), larger chunks.  On a device the weights come first: those that are not there cross the link in every pass, which
  * takes several times as long as the pass.
  */
+#include <string.h>
+
 #include "core/base/err.h"
 #include "core/base/size.h"
 #include "core/measure/internal.h"
@@ -30,79 +32,136 @@ static int most_together(const Corpus *corpus, int64_t limit)
     return most;
 }
 
-static int64_t total(const StudyPlan *plan, const ModelShape *shape, const Corpus *corpus, const Kernels *kernels)
+/* Studies that share a network: one, or two that run in turn. */
+typedef struct { const ModelShape *shape; const Kernels *kernels; int n; const Corpus *const *corpus; StudyPlan plan[2]; int64_t memory; } Planner;
+
+static int64_t stream_bytes(const Planner *p, int i) { return p->corpus[i]->n_inputs * p->shape->width * (int64_t)sizeof(float); }
+
+/* What a study keeps beside its network. */
+static int64_t kept_bytes(const Planner *p, int i)
 {
-    int64_t stream = corpus->n_inputs * shape->width * (int64_t)sizeof(float);
-    int64_t streams = 2;                                                        /* at work, and the clean final states */
-    if (plan->keep_logits) streams--;
-    if (plan->boundary_stride) streams += (shape->n_blocks - 1) / plan->boundary_stride;
-    int64_t rows = scored_rows(corpus), host = kernels->free_memory ? 0 : rows * 24;
-    int64_t logits = (plan->keep_logits ? rows : 2 * kernels->head_rows) * shape->vocabulary * (int64_t)sizeof(float);
-    const int64_t together = plan->network.chunk_rows > plan->backward.rows ? plan->network.chunk_rows : plan->backward.rows;
-    return network_bytes(shape, kernels, &plan->network, corpus->longest) + network_patch_bytes(shape, kernels, most_together(corpus, together))
-         + backward_bytes(shape, kernels, &plan->backward, corpus->longest) + streams * stream + logits + host;
+    const StudyPlan *plan = &p->plan[i];
+    const int64_t rows = scored_rows(p->corpus[i]), logits = (plan->keep_logits ? rows : 2 * p->kernels->head_rows) * p->shape->vocabulary * (int64_t)sizeof(float);
+    int64_t streams = plan->keep_logits ? 0 : 1;                                /* the clean final states */
+    if (plan->boundary_stride) streams += (p->shape->n_blocks - 1) / plan->boundary_stride;
+    return streams * stream_bytes(p, i) + logits + (p->kernels->free_memory ? 0 : rows * 24);
 }
 
-typedef struct { StudyPlan plan; const ModelShape *shape; const Corpus *corpus; const Kernels *kernels; int64_t memory; } Planner;
-
-static bool takes(Planner *p, StudyPlan more)
+/* What it works with: a stream, and a backward pass; a device has the one or the other. */
+static int64_t work_bytes(const Planner *p, int i)
 {
-    if (total(&more, p->shape, p->corpus, p->kernels) > p->memory) return false;
-    p->plan = more;
-    return true;
+    const int64_t stream = stream_bytes(p, i), backward = backward_bytes(p->shape, p->kernels, &p->plan[i].backward, p->corpus[i]->longest);
+    return !p->kernels->free_memory ? stream + backward : stream > backward ? stream : backward;
 }
 
-static void keep_boundaries(Planner *p)
+static int64_t total(const Planner *p)
 {
-    StudyPlan more = p->plan;
+    const NetworkPlan *network = &p->plan[0].network;
+    int64_t kept = 0, work = 0;
+    int longest = 0, together = 0;
+    for (int i = 0; i < p->n; i++) {
+        const int64_t rows = network->chunk_rows > p->plan[i].backward.rows ? network->chunk_rows : p->plan[i].backward.rows;
+        const int own = most_together(p->corpus[i], rows);
+        kept += kept_bytes(p, i);
+        if (work_bytes(p, i) > work) work = work_bytes(p, i);
+        if (p->corpus[i]->longest > longest) longest = p->corpus[i]->longest;
+        if (own > together) together = own;
+    }
+    return network_bytes(p->shape, p->kernels, network, longest) + network_patch_bytes(p->shape, p->kernels, together) + kept + work;
+}
+
+static bool takes(Planner *p, int i, StudyPlan more)
+{
+    const Planner before = *p;
+    p->plan[i] = more;
+    for (int j = 0; j < p->n; j++) p->plan[j].network = more.network;
+    if (total(p) <= p->memory) return true;
+    *p = before;
+    return false;
+}
+
+static void keep_boundaries(Planner *p, int i)
+{
+    StudyPlan more = p->plan[i];
     do more.boundary_stride++;
-    while (more.boundary_stride < p->shape->n_blocks && !takes(p, more));
+    while (more.boundary_stride < p->shape->n_blocks && !takes(p, i, more));
 }
 
-static void keep_logits(Planner *p)
+static void keep_logits(Planner *p, int i)
 {
-    StudyPlan more = p->plan;
+    StudyPlan more = p->plan[i];
     more.keep_logits = true;
-    takes(p, more);
+    takes(p, i, more);
 }
 
 static void keep_weights(Planner *p)
 {
-    StudyPlan more = p->plan;
+    StudyPlan more = p->plan[0];
     more.network.resident = true;
-    takes(p, more);
+    takes(p, 0, more);
 }
 
-static void pass_more_rows(Planner *p)
+static void pass_back_together(Planner *p, int i)
 {
-    StudyPlan more = p->plan;
+    StudyPlan more = p->plan[i];
     more.backward.keep = !kernels_have_parts(p->kernels);
-    takes(p, more);
-    for (int64_t rows = 2048; rows > p->corpus->longest && rows > p->plan.backward.rows; rows /= 2) {
-        more = p->plan;
+    takes(p, i, more);
+    for (int64_t rows = 2048; rows > p->corpus[i]->longest && rows > p->plan[i].backward.rows; rows /= 2) {
+        more = p->plan[i];
         more.backward.rows = rows;
-        takes(p, more);
+        takes(p, i, more);
     }
-    more = p->plan;
-    for (more.network.chunk_rows = 8192; more.network.chunk_rows > p->corpus->longest && !takes(p, more);) more.network.chunk_rows /= 2;
+}
+
+static void pass_together(Planner *p)
+{
+    StudyPlan more = p->plan[0];
+    int64_t longest = 0;
+    for (int i = 0; i < p->n; i++) longest = p->corpus[i]->longest > longest ? p->corpus[i]->longest : longest;
+    for (more.network.chunk_rows = 8192; more.network.chunk_rows > longest && !takes(p, 0, more);) more.network.chunk_rows /= 2;
+}
+
+static int refuse(const Planner *p, int64_t needed)
+{
+    char least[SIZE_TEXT], given[SIZE_TEXT];
+    FAIL(ERR_MEMORY, "this model and text need at least %s beside the mapped file, and memory is set to %s; "
+         "raise memory, or use fewer or shorter windows", size_text(least, needed), size_text(given, p->memory));
+}
+
+static int plan_studies(Planner *p)
+{
+    enum { MOST_WINDOWS = 1 << 24 };            /* what a random stream can tell apart */
+    for (int i = 0; i < p->n; i++) {
+        const int windows = p->corpus[i]->n_windows;
+        if (windows > MOST_WINDOWS) FAIL(ERR_ARGUMENT, "%d windows are more than the %d that a run can tell apart", windows, MOST_WINDOWS);
+        if (p->corpus[i]->longest > p->plan[0].network.chunk_rows) p->plan[0].network.chunk_rows = p->corpus[i]->longest;
+    }
+    for (int i = 1; i < p->n; i++) p->plan[i].network = p->plan[0].network;
+    const int64_t least = total(p);
+    if (least > p->memory) return refuse(p, least);
+    if (p->kernels->free_memory) keep_weights(p);
+    for (int i = 0; i < p->n; i++) keep_boundaries(p, i);
+    for (int i = 0; i < p->n; i++) keep_logits(p, i);
+    if (!p->kernels->free_memory) keep_weights(p);
+    for (int i = 0; i < p->n; i++) pass_back_together(p, i);
+    pass_together(p);
+    p->plan[0].least = least;
+    p->plan[0].bytes = total(p);
+    return OK;
 }
 
 int study_plan(StudyPlan *out, const ModelShape *shape, const Corpus *corpus, const Kernels *kernels, int64_t memory)
 {
-    enum { MOST_WINDOWS = 1 << 24 };            /* what a random stream can tell apart */
-    if (corpus->n_windows > MOST_WINDOWS) FAIL(ERR_ARGUMENT, "%d windows are more than the %d that a run can tell apart", corpus->n_windows, MOST_WINDOWS);
-    Planner p = { { .network = { .resident = false, .chunk_rows = corpus->longest } }, shape, corpus, kernels, memory };
-    p.plan.least = total(&p.plan, shape, corpus, kernels);
-    char least[SIZE_TEXT], given[SIZE_TEXT];
-    if (p.plan.least > memory)
-        FAIL(ERR_MEMORY, "this model and text need at least %s beside the mapped file, and memory is set to %s; "
-             "raise memory, or use fewer or shorter windows", size_text(least, p.plan.least), size_text(given, memory));
-    if (kernels->free_memory) keep_weights(&p);
-    keep_boundaries(&p);
-    keep_logits(&p);
-    if (!kernels->free_memory) keep_weights(&p);
-    pass_more_rows(&p);
-    p.plan.bytes = total(&p.plan, shape, corpus, kernels);
-    *out = p.plan;
+    Planner p = { shape, kernels, 1, &corpus, { { .boundary_stride = 0 } }, memory };
+    TRY(plan_studies(&p));
+    *out = p.plan[0];
+    return OK;
+}
+
+int study_plan_two(StudyPlan plan[2], const ModelShape *shape, const Corpus *const corpus[2], const Kernels *kernels, int64_t memory)
+{
+    Planner p = { shape, kernels, 2, corpus, { { .boundary_stride = 0 } }, memory };
+    TRY(plan_studies(&p));
+    memcpy(plan, p.plan, sizeof p.plan);
     return OK;
 }

@@ -13,10 +13,24 @@ int study_open(Study **out, const Model *model, const Corpus *corpus, const Kern
 {
     Study *study = xcalloc(1, sizeof *study);
     *study = (Study){ .model = model, .corpus = corpus, .kernels = kernels, .shape = model_shape(model),
-                      .plan = *plan, .seed = seed, .store = store };
+                      .plan = *plan, .seed = seed, .store = store, .longest = corpus->longest };
     layout_init(&study->layout, corpus);
     *out = study;
     return OK;
+}
+
+void study_share(Study *study, Study *lender)
+{
+    study->lender = lender;
+    lender->borrower = study;
+    if (study->longest > lender->longest) lender->longest = study->longest;
+}
+
+static void leave_network(Study *study)
+{
+    if (study->borrower) study->borrower->net = NULL;
+    if (study->lender) study->net = NULL;
+    else network_close(&study->net);
 }
 
 static void release_states(Study *study)
@@ -35,13 +49,14 @@ static void release_states(Study *study)
     study->clean_nll = NULL;
     study->log_sum = NULL;
     study->top = NULL;
-    network_close(&study->net);
+    leave_network(study);
 }
 
 void study_close(Study **study)
 {
     if (!*study) return;
     release_states(*study);
+    if ((*study)->lender) (*study)->lender->borrower = NULL;
     calibration_close(&(*study)->calibration);
     layout_free(&(*study)->layout);
     free(*study);
@@ -93,17 +108,33 @@ static int clean_losses(Study *study)
 int study_network(Study *study)
 {
     if (study->net) return OK;
-    return network_open(&study->net, study->model, study->kernels, &study->plan.network, study->corpus->longest);
+    if (!study->lender) return network_open(&study->net, study->model, study->kernels, &study->plan.network, study->longest);
+    TRY(study_network(study->lender));
+    study->net = study->lender->net;
+    return OK;
+}
+
+void study_take_stream(Study *study)
+{
+    if (!study->x) study->x = study->kernels->alloc(stream_floats(study));
+}
+
+void study_leave_stream(Study *study)
+{
+    if (!study->kernels->free_memory) return;
+    study->kernels->release(study->x);
+    study->x = NULL;
 }
 
 int study_prepare(Study *study)
 {
     if (study->clean_nll) return OK;
     TRY(study_network(study));
-    study->x = study->kernels->alloc(stream_floats(study));
+    study_take_stream(study);
     study->boundary = xcalloc((size_t)study->shape->n_blocks, sizeof *study->boundary);
     int status = clean_blocks(study);
     if (status == OK) status = clean_losses(study);
+    study_leave_stream(study);
     if (status != OK) release_states(study);
     return status;
 }

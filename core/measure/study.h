@@ -51,6 +51,11 @@ int  study_open(Study **out, const Model *model, const Corpus *corpus, const Ker
                 uint64_t seed, Store *store);
 void study_close(Study **study);
 
+/* Plans of two studies of one model that share its network, and the study that uses the other's: before either runs anything, closed before
+ * its lender.  plan[0] is the lender's, with the bytes of both; those of plan[1] are 0. */
+int  study_plan_two(StudyPlan plan[2], const ModelShape *shape, const Corpus *const corpus[2], const Kernels *kernels, int64_t memory);
+void study_share(Study *study, Study *lender);
+
 /* The text that shows the inputs of layers to perturbations that need them; borrowed, before the first of them is measured.
  * keep: bytes for evidence beside that of one block. */
 void study_calibrate(Study *study, const Corpus *text, int64_t keep);

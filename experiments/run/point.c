@@ -13,8 +13,8 @@
 
 void point_close(Point *p)
 {
+    study_close(&p->coefficients);          /* which may use the network of the other one */
     study_close(&p->study);
-    study_close(&p->coefficients);
     corpus_free(&p->corpus);
     corpus_free(&p->others);
     corpus_free(&p->calibration);
@@ -83,13 +83,36 @@ static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
     return OK;
 }
 
-static int open_study(Study **out, StudyPlan *plan, const Point *p, const Corpus *corpus, int64_t memory, Store *store)
+static int plan_failed(const Point *p, int status)
 {
-    int status = study_plan(plan, model_shape(p->model), corpus, p->kernels, memory);
     if (status == ERR_MEMORY && p->calibration.n_segments) err_context(status, "beside the calibration text");
     if (status == ERR_MEMORY && p->others.n_windows) err_context(status, "two texts, that of the coefficients and the one that is measured on, share the memory");
-    TRY(status);
-    return study_open(out, p->model, corpus, p->kernels, plan, (uint64_t)options_integer(p->options, "seed"), store);
+    return status;
+}
+
+/* Two texts share the memory: on a device, where weights take most of it, with one network for both. */
+static int plan_studies(Point *p, int64_t memory)
+{
+    const ModelShape *shape = model_shape(p->model);
+    if (!p->others.n_windows) return plan_failed(p, study_plan(&p->plan, shape, &p->corpus, p->kernels, memory));
+    if (p->kernels->free_memory) {
+        StudyPlan plan[2];
+        TRY(plan_failed(p, study_plan_two(plan, shape, (const Corpus *[]){ &p->corpus, &p->others }, p->kernels, memory)));
+        p->plan = plan[0], p->coefficient_plan = plan[1];
+        return OK;
+    }
+    TRY(plan_failed(p, study_plan(&p->plan, shape, &p->corpus, p->kernels, memory / 2)));
+    return plan_failed(p, study_plan(&p->coefficient_plan, shape, &p->others, p->kernels, memory / 2));
+}
+
+static int open_studies(Point *p, Store *store)
+{
+    const uint64_t seed = (uint64_t)options_integer(p->options, "seed");
+    TRY(study_open(&p->study, p->model, &p->corpus, p->kernels, &p->plan, seed, store));
+    if (!p->others.n_windows) return OK;
+    TRY(study_open(&p->coefficients, p->model, &p->others, p->kernels, &p->coefficient_plan, seed, store));
+    if (p->kernels->free_memory) study_share(p->coefficients, p->study);
+    return OK;
 }
 
 /* Losses on windows that the coefficients have seen are no test of them. */
@@ -117,9 +140,8 @@ int point_studies(Point *p, Store *store, const char *folder, bool dry)
     int64_t keep, left;
     TRY(point_texts(p, folder, dry));
     TRY(calibration_memory(&keep, &left, p));
-    if (p->others.n_windows) left /= 2;
-    TRY(open_study(&p->study, &p->plan, p, &p->corpus, left, store));
-    if (p->others.n_windows) TRY(open_study(&p->coefficients, &p->coefficient_plan, p, &p->others, left, store));
+    TRY(plan_studies(p, left));
+    TRY(open_studies(p, store));
     if (p->calibration.n_segments) study_calibrate(p->study, &p->calibration, keep);
     if (p->calibration.n_segments && p->coefficients) study_calibrate(p->coefficients, &p->calibration, keep);
     p->run.study = p->study;
