@@ -12,12 +12,12 @@
  *   attention, fp32 .50  two operands from shared memory for every few multiply-adds, exponentials between
  *   other .60            double arithmetic among conversions and comparisons
  *   memory .90           16 bytes a thread, rows in order: refresh and turning the bus around take the rest
- *   link .35             copies from pageable memory go through a buffer of the driver's
+ *   link .80             through pieces of locked memory that the host's threads fill and empty in turn
  */
 static const double arithmetic_share[COST_KINDS][UNITS] = {
     [COST_PRODUCT] = { .80, .80, .80 }, [COST_ATTENTION] = { .40, .50, .50 }, [COST_OTHER] = { .60, .60, .60 },
 };
-static const double memory_share = .90, link_share = .35;
+static const double memory_share = .90, link_share = .80;
 static const double launch_seconds = 5e-6;      /* that the host needs for one: shorter operations wait for it */
 
 /* Operations a number of what is no product, fused multiply-adds counted twice as in the rates (kernels/cuda/loss.cu, noise.cu ..). */
@@ -32,7 +32,7 @@ static void add(Costs *out, Cost one)
     for (int i = 0; i < out->n; i++) {
         Cost *c = &out->cost[i];
         if (strcmp(c->name, one.name)) continue;
-        assert(c->kind == one.kind && c->unit == one.unit);
+        assert(c->kind == one.kind && c->unit == one.unit && c->beside == one.beside);
         c->calls += one.calls, c->flops += one.flops, c->bytes += one.bytes, c->link += one.link;
         return;
     }
@@ -59,13 +59,15 @@ Seconds roofline_seconds(const Cost *c, const DeviceSheet *d)
 
 Seconds roofline_total(const Costs *costs, const DeviceSheet *d)
 {
-    Seconds all = { 0 };
+    Seconds all = { 0 }, beside = { 0 };
     double most = 0;
     for (int i = 0; i < costs->n; i++) {
         const Seconds s = roofline_seconds(&costs->cost[i], d);
-        all.bound += s.bound, all.predicted += s.predicted;
+        Seconds *to = costs->cost[i].beside ? &beside : &all;
+        to->bound += s.bound, to->predicted += s.predicted;
         if (s.bound > most) most = s.bound, all.roof = s.roof;
     }
+    all.bound = fmax(all.bound, beside.bound), all.predicted = fmax(all.predicted, beside.predicted);
     return all;
 }
 
@@ -88,14 +90,14 @@ static double kv_width(const ModelShape *m) { return (double)m->n_kv_heads * m->
 static void stream(const Place *p, const char *name, double width, double bytes, ArithmeticUnit unit, double flops)
 {
     const double numbers = p->rows * width * p->times;
-    add(p->out, (Cost){ name, COST_OTHER, unit, p->calls * p->times, flops * numbers, bytes * numbers, 0 });
+    add(p->out, (Cost){ name, COST_OTHER, unit, p->calls * p->times, flops * numbers, bytes * numbers, 0, false });
 }
 
 /* [rows][C] by [N][C]: bytes of a number of the input, of the weights, of the output (8: added to). */
 static void product(const Place *p, const char *name, double C, double N, double in, double weight, double out)
 {
     const double bytes = p->rows * (C * in + N * out) + p->calls * C * N * weight;
-    add(p->out, (Cost){ name, COST_PRODUCT, weight == 2 ? UNIT_BF16 : UNIT_FP32, p->calls * p->times, 2 * p->rows * C * N * p->times, bytes * p->times, 0 });
+    add(p->out, (Cost){ name, COST_PRODUCT, weight == 2 ? UNIT_BF16 : UNIT_FP32, p->calls * p->times, 2 * p->rows * C * N * p->times, bytes * p->times, 0, false });
 }
 
 /* A product of float32 in and out; in bf16 its input is rounded first. */
@@ -109,12 +111,12 @@ static void float_product(const Place *p, const char *name, double C, double N, 
 static void attention(const Place *p, const char *name, ArithmeticUnit unit, double flops, double bytes)
 {
     const double seen = p->rows * p->length / 2;
-    add(p->out, (Cost){ name, COST_ATTENTION, unit, p->calls * p->times, flops * seen * q_width(p->m) * p->times, p->rows * bytes * p->times, 0 });
+    add(p->out, (Cost){ name, COST_ATTENTION, unit, p->calls * p->times, flops * seen * q_width(p->m) * p->times, p->rows * bytes * p->times, 0, false });
 }
 
-static void over_link(const Place *p, const char *name, double bytes)
+static void over_link(const Place *p, const char *name, double bytes, bool beside)
 {
-    add(p->out, (Cost){ name, COST_OTHER, UNIT_FP32, p->calls * p->times, 0, bytes * p->times, bytes * p->times });
+    add(p->out, (Cost){ name, COST_OTHER, UNIT_FP32, p->calls * p->times, 0, bytes * p->times, bytes * p->times, beside });
 }
 
 static void norms(const Place *p, const char *name, double width, double out) { stream(p, name, width, 4 + out, UNIT_FP64, norm_flops); }
@@ -163,13 +165,14 @@ static void slots(const Place *p)
 
 static double layer_weights_of(const ModelShape *m) { return m->width * (2 * q_width(m) + 2 * kv_width(m) + 3.0 * m->feed_forward); }
 
-/* Weights of the blocks that are not resident come as float32, and are rounded. */
+/* Weights of the blocks that are not resident come beside what is computed, as the file has them, and are widened and rounded. */
 static void streamed(Costs *out, const RooflineCase *c, double blocks, double passes)
 {
     const double weights = layer_weights_of(c->shape);
     const Place p = { out, c->shape, weights, passes * 7, blocks, 0 };
     if (c->resident) return;
-    over_link(&p, "weights from the host", 4 * weights * passes);
+    over_link(&p, "weights from the host", (c->half ? 2 : 4) * weights * passes, true);
+    if (c->half) stream(&p, "widening of weights", passes, 6, UNIT_FP32, 0);
     if (c->rounded) stream(&p, "rounding of weights", passes, 6, UNIT_FP32, 0);
 }
 
@@ -182,7 +185,7 @@ void roofline_blocks(Costs *out, const RooflineCase *c, int from)
 {
     const double blocks = c->shape->n_blocks - from;
     const Place p = place(out, c, c->rows, c->chunk, blocks), once = place(out, c, c->rows, c->rows, 1);
-    if (from == 0) over_link(&once, "embeddings from the host", 4 * c->rows * c->shape->width);
+    if (from == 0) over_link(&once, "embeddings from the host", 4 * c->rows * c->shape->width, false);
     else stream(&once, "copies of the stream", c->shape->width, 8, UNIT_FP32, 0);
     streamed(out, c, blocks, 1);
     if (c->rounded) parts(&p);
@@ -222,7 +225,7 @@ void roofline_noise(Costs *out, const RooflineCase *c, WeightKind layer, double 
 void roofline_upload(Costs *out, const RooflineCase *c, WeightKind layer, double times)
 {
     const Place p = { out, c->shape, layer_floats_of(c->shape, layer), 1, times, 0 };
-    over_link(&p, "weights from the host", 4 * p.rows);
+    over_link(&p, "made weights from the host", 4 * p.rows, false);
     if (c->rounded) stream(&p, "rounding of weights", 1, 6, UNIT_FP32, 0);
 }
 
@@ -234,8 +237,8 @@ static void layer_backward(const Place *p, double C, double N, bool added)
     const double sequences = p->rows / p->length;
     product(p, "products backward", N, C, 4, 4, added ? 8 : 4);
     const double times = p->times, calls = sequences * times, weights = C * N * calls;
-    add(p->out, (Cost){ "gradients of weights", COST_PRODUCT, UNIT_FP32, calls, 2 * p->rows * C * N * times, 4 * p->rows * (C + N) * times, 0 });
-    add(p->out, (Cost){ "forms", COST_OTHER, UNIT_FP32, calls, form_flops * weights, 4 * weights, 0 });
+    add(p->out, (Cost){ "gradients of weights", COST_PRODUCT, UNIT_FP32, calls, 2 * p->rows * C * N * times, 4 * p->rows * (C + N) * times, 0, false });
+    add(p->out, (Cost){ "forms", COST_OTHER, UNIT_FP32, calls, form_flops * weights, 4 * weights, 0, false });
 }
 
 static void block_backward(const Place *p)
@@ -277,11 +280,11 @@ void roofline_fisher(Costs *out, const RooflineCase *c, int lowest)
     const Place all = place(out, c, c->rows, c->together, back), once = place(out, c, c->rows, c->together, 1);
     roofline_blocks(out, &pass, 0);
     streamed(out, c, m->n_blocks + back, once.calls);
-    over_link(&once, "zeros from the host", 4 * c->rows * m->width);
+    over_link(&once, "zeros from the host", 4 * c->rows * m->width, false);
     head_backward(out, c);
     const Place copies = place(out, c, c->rows, c->together, m->n_blocks + 2 * back);
     stream(&copies, "copies of the stream", m->width, 8, UNIT_FP32, 0);
     if (!c->keep) activations(&all, c->rounded, true);
     block_backward(&all);
-    over_link(&all, "weights to the host", 4 * layer_weights_of(m) * once.calls);    /* for the mean squares of their groups */
+    over_link(&all, "weights to the host", 4 * layer_weights_of(m) * once.calls, false);    /* for the mean squares of their groups */
 }

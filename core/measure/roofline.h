@@ -1,7 +1,8 @@
 /*
  * roofline.h - what a pass of the cuda back end costs on a device, from the shape of the model and a data sheet
  *
- *     bound = max(FLOPs / rate, bytes / bandwidth, bytes over the link / link)      per operation; sums over operations
+ *     bound = max(FLOPs / rate, bytes / bandwidth, bytes over the link / link)      per operation; sums over operations, or, where it is
+ *                                                                                    longer, what crosses the link beside them
  *
  * (Williams, Waterman, Patterson 2009.)  Bytes are each input and output of an operation once, weights once for every chunk of rows, 2 bytes
  * a number inside the parts of a bf16 block and 4 elsewhere: as kernels/cuda does it.  The prediction lowers every roof to the share of it
@@ -25,6 +26,7 @@ typedef struct {
     CostKind kind;
     ArithmeticUnit unit;
     double calls, flops, bytes, link;       /* link: bytes from or to the host */
+    bool beside;                            /* while the others run            */
 } Cost;
 
 enum { MOST_COSTS = 48 };
@@ -34,6 +36,7 @@ typedef struct { int n; Cost cost[MOST_COSTS]; } Costs;
 typedef struct {
     const ModelShape *shape;
     bool rounded;                           /* precision bf16                                    */
+    bool half;                              /* the model's weights are 16-bit numbers            */
     double rows, scored, length;            /* rows of the text and of the head; of a segment    */
     double chunk, together, head_rows;      /* rows that pass a block, a backward pass, the head at a time */
     bool resident, keep_logits, keep;       /* as in StudyPlan; keep: the activations of a backward pass */

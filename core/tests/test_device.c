@@ -298,6 +298,53 @@ static void weights_come_first_on_a_device(void **state)
     tiny_close(&tiny);
 }
 
+/* Two texts, measured in turn with one network: what each gives alone.  Memory for one study and half of another's states is enough. */
+static void two_studies_share_a_network(void **state)
+{
+    (void)state;
+    Tiny tiny = tiny_open("llama3-gqa-tied");
+    Corpus text[2];
+    work_corpus(&text[0], model_shape(tiny.model)->vocabulary);
+    tiny_corpus(&text[1], &tiny, WHOLE);                /* longer segments than the lender's */
+    for (int memory = 0; memory < 2; memory++) {
+        const Kernels *k = device_on(kernels_cpu(), true, true);
+        WorkMaps maps = work_maps();
+        StudyPlan plan[2], alone[2];
+        Study *study[2];
+        Measurement own[2][2], mine[2][2];
+        WORKS(study_plan_two(plan, model_shape(tiny.model), (const Corpus *[]){ &text[0], &text[1] }, k, (int64_t)1 << 30));
+        if (!memory) WORKS(study_plan_two(plan, model_shape(tiny.model), (const Corpus *[]){ &text[0], &text[1] }, k, plan[0].least));
+        assert_true(memory || (plan[0].bytes <= plan[0].least && plan[1].bytes == 0));
+        for (int i = 0; i < 2; i++) {
+            WORKS(study_plan(&alone[i], model_shape(tiny.model), &text[i], k, (int64_t)1 << 30));
+            WORKS(study_open(&study[i], tiny.model, &text[i], k, &alone[i], 5, NULL));
+            const LayerMap map = work_map(&maps, MIXED, tiny.model);
+            own[i][0] = measured(study[i], &map);
+            WORKS(work_gradients(&own[i][1], study[i], &maps, AT_POINT));
+            study_close(&study[i]);
+        }
+        assert_true(!memory || plan[0].bytes < alone[0].bytes + alone[1].bytes);
+        for (int i = 0; i < 2; i++) WORKS(study_open(&study[i], tiny.model, &text[i], k, &plan[i], 5, NULL));
+        study_share(study[1], study[0]);
+        const int64_t before = device.halves;
+        for (int i = 1; i >= 0; i--) WORKS(work_gradients(&mine[i][1], study[i], &maps, AT_POINT));
+        for (int i = 0; i < 2; i++) {
+            const LayerMap map = work_map(&maps, MIXED, tiny.model);
+            mine[i][0] = measured(study[i], &map);
+            assert_same(&own[i][0], &mine[i][0], "shared network");
+            assert_same_forms(&own[i][1], &mine[i][1], "shared network");
+            for (int j = 0; j < 2; j++) measurement_free(&own[i][j]), measurement_free(&mine[i][j]);
+        }
+        assert_true(!memory || device.halves - before <= model_shape(tiny.model)->n_parameters + model_shape(tiny.model)->vocabulary * model_shape(tiny.model)->width);
+        study_close(&study[1]);
+        study_close(&study[0]);
+        assert_true(device.live == 0 && device.unsettled == 0);
+        work_maps_free(&maps);
+    }
+    for (int i = 0; i < 2; i++) corpus_free(&text[i]);
+    tiny_close(&tiny);
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -310,6 +357,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(rows_of_logits_change_nothing),
         cmocka_unit_test(plans_know_the_back_end),
         cmocka_unit_test(weights_come_first_on_a_device),
+        cmocka_unit_test(two_studies_share_a_network),
     };
     start_with(1, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);

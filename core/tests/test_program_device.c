@@ -45,7 +45,7 @@ static void plans_follow_the_device(void **state)
     static const struct { const char *device, *precision, *says[4]; } cases[] = {
         { "h100", "fp32", { "H100 SXM, 80 GB, fp32: 79 GiB, planned with 72 GiB\n", "text           26.0 GiB of weights", "31 boundary states", "clean logits, " } },
         { "h100", "bf16", { "planned with 72 GiB (weights have their rounded form", "text           39.0 GiB of weights", "2.9 GiB of head" } },
-        { "rtx4090", "fp32", { "RTX 4090", "a block of weights at a time, 26.0 GiB over the host's link a pass", "\nweights from the host ", "  link\n" } },
+        { "rtx4090", "fp32", { "RTX 4090", "a block of weights at a time, 13.0 GiB over the host's link a pass", "\nweights from the host ", "  link\n" } },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Ran ran = dry(cases[i].device, cases[i].precision, "seed=1");

@@ -135,8 +135,8 @@ static void predictions(void **state)
 {
     (void)state;
     const DeviceSheet *d = device_sheet("h100");
-    const Cost moved = { "moved", COST_OTHER, UNIT_FP32, 1, 0, 1e9, 0 }, multiplied = { "multiplied", COST_PRODUCT, UNIT_BF16, 1, 1e12, 1e3, 0 };
-    const Cost called = { "called", COST_OTHER, UNIT_FP32, 7, 1, 1, 0 };
+    const Cost moved = { "moved", COST_OTHER, UNIT_FP32, 1, 0, 1e9, 0, false }, multiplied = { "multiplied", COST_PRODUCT, UNIT_BF16, 1, 1e12, 1e3, 0, false };
+    const Cost called = { "called", COST_OTHER, UNIT_FP32, 7, 1, 1, 0, false };
     assert_near(roofline_seconds(&moved, d).predicted, 1e9 / 3.35e12 / .9, 1e-12);
     assert_near(roofline_seconds(&multiplied, d).predicted, 1e12 / 989e12 / .8, 1e-12);
     assert_near(roofline_seconds(&called, d).predicted, 7 * 5e-6, 1e-12);
@@ -180,14 +180,15 @@ static void losses(void **state)
     assert_int_equal(roofline_seconds(&z, fast).roof, ROOF_MEMORY);
 }
 
-/* What is not resident comes over the link once a pass, and then the link is what binds; a backward pass asks twice for every block. */
+/* What is not resident comes over the link once a pass, beside what is computed, and then the link is what binds where the text is short; a backward
+ * pass asks twice for every block. */
 static void streamed_weights(void **state)
 {
     (void)state;
     RooflineCase c = text(true, 1, 512);
     const DeviceSheet *d = device_sheet("h100");
     const double weights = 32 * 4096.0 * (2 * 4096 + 2 * 1024 + 3 * 14336);
-    Costs resident = { 0 }, streamed = { 0 }, fisher = { 0 };
+    Costs resident = { 0 }, streamed = { 0 }, fisher = { 0 }, half = { 0 }, longer = { 0 };
     roofline_blocks(&resident, &c, 0);
     c.resident = false;
     roofline_blocks(&streamed, &c, 0);
@@ -198,7 +199,19 @@ static void streamed_weights(void **state)
     assert_int_equal(roofline_seconds(&come, d).roof, ROOF_LINK);
     assert_int_equal(roofline_total(&streamed, d).roof, ROOF_LINK);
     assert_int_equal(roofline_total(&resident, d).roof, ROOF_ARITHMETIC);
-    assert_near(roofline_total(&streamed, d).bound, roofline_total(&resident, d).bound + 4 * weights / d->link + 6 * weights / d->bandwidth, 1e-12);
+    assert_near(roofline_total(&streamed, d).bound, 4 * weights / d->link, 1e-12);
+    c.half = true;
+    roofline_blocks(&half, &c, 0);
+    assert_near(named(&half, "weights from the host").link, 2 * weights, 1e-15);
+    assert_near(named(&half, "widening of weights").bytes, 6 * weights, 1e-15);
+    c = text(true, 64, 512);
+    c.chunk = 8192;
+    roofline_blocks(&longer, &c, 0);
+    const double computed = roofline_total(&longer, d).bound;
+    c.resident = false;
+    longer.n = 0;
+    roofline_blocks(&longer, &c, 0);
+    assert_near(roofline_total(&longer, d).bound, computed + 6 * weights / d->bandwidth, 1e-12);
 }
 
 static void stand_ins(void **state)

@@ -18,6 +18,12 @@ static Part part_of(const Point *p, const Study *study)
 
 static bool is_rounded(const Point *p) { return !strcmp(p->kernels->precision, "bf16"); }
 
+static bool is_half(const Point *p)
+{
+    const Dtype dtype = model_tensor(p->model, WEIGHT_GATE, 0)->dtype;
+    return dtype == DTYPE_F16 || dtype == DTYPE_BF16;
+}
+
 static double larger(double a, double b) { return a > b ? a : b; }
 
 static double rows_of_head(const Corpus *c)
@@ -34,7 +40,7 @@ static RooflineCase case_of(const Point *p, const Part *part)
     const double length = (double)c->n_inputs / c->n_segments, most = BACKWARD_SEGMENTS * length;
     const double together = larger((double)part->plan->backward.rows, length);
     return (RooflineCase){
-        .shape = model_shape(p->model), .rounded = is_rounded(p), .rows = (double)c->n_inputs, .scored = rows_of_head(c), .length = length,
+        .shape = model_shape(p->model), .rounded = is_rounded(p), .half = is_half(p), .rows = (double)c->n_inputs, .scored = rows_of_head(c), .length = length,
         .chunk = larger((double)part->plan->network.chunk_rows, length), .together = together < most ? together : most, .head_rows = p->kernels->head_rows,
         .resident = part->plan->network.resident, .keep_logits = part->plan->keep_logits, .keep = part->plan->backward.keep,
     };
@@ -112,7 +118,7 @@ static void say_plan(const Point *p, const Part *part)
     const int states = plan->boundary_stride ? (m->n_blocks - 1) / plan->boundary_stride : 0;
     printf("%-14s ", part->name);
     if (plan->network.resident) printf("%.1f GiB of weights, ", gib * block_bytes(p, weight));
-    else printf("a block of weights at a time, %.1f GiB over the host's link a pass, ", gib * block_bytes(p, 4));
+    else printf("a block of weights at a time, %.1f GiB over the host's link a pass, ", gib * block_bytes(p, is_half(p) ? 2 : 4));
     printf("%.1f GiB of head; %d boundary states, %.1f GiB; ", gib * weight * m->vocabulary * m->width, states, gib * states * state);
     if (plan->keep_logits) printf("clean logits, %.1f GiB; ", gib * 4 * scored * m->vocabulary);
     else printf("no clean logits (%.1f GiB); ", gib * 4 * scored * m->vocabulary);

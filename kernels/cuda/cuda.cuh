@@ -9,13 +9,13 @@
 /* device.cu */
 float *alloc_cuda(int64_t n);
 void release_cuda(float *p);
-void download_cuda(float *host, const float *device, int64_t n);
 void copy_cuda(float *out, const float *x, int64_t n);
 const char *failure_cuda();
 int64_t free_memory_cuda();
 
 /* transfer.cu */
 void upload_cuda(float *device, const float *host, int64_t n);
+void download_cuda(float *host, const float *device, int64_t n);
 void upload_half_cuda(float *device, const void *bits, int64_t n, int is_bf16);
 void mark_cuda();
 void ahead_cuda(int on);

@@ -83,7 +83,6 @@ void device_get(void *host, const void *device, int64_t bytes)
     CHECK(cudaStreamSynchronize(stream));
 }
 
-void download_cuda(float *host, const float *device, int64_t n) { device_get(host, device, n * (int64_t)sizeof *host); }
 
 void copy_cuda(float *out, const float *x, int64_t n)
 {

@@ -1,5 +1,5 @@
 /*
- * transfer.cu - arrays from the host: through locked memory, in 16-bit form, beside what is computed
+ * transfer.cu - arrays from and to the host: through locked memory, in 16-bit form, beside what is computed
  *
  *     float32 bits of bf16 = bits << 16;      of IEEE half: magnitude << 13, times 2^112, which moves the exponent and makes subnormals normal
  *
@@ -68,6 +68,25 @@ void upload_cuda(float *device, const float *host, int64_t n)
         fill(p->locked, from + at, each);
         device_put((unsigned char *)device + at, p->locked, each);
         CHECK(cudaEventRecord(p->used, device_stream()));
+    }
+}
+
+/* While a piece comes the one before it is emptied, so that next_piece never finds one that is still full. */
+void download_cuda(float *host, const float *device, int64_t n)
+{
+    const int64_t bytes = n * (int64_t)sizeof *host;
+    unsigned char *to = (unsigned char *)host;
+    if (bytes <= SMALL) return device_get(host, device, bytes);
+    Piece *last = NULL;
+    for (int64_t at = 0; at < bytes + PIECE; at += PIECE) {
+        const int64_t before = at - PIECE, came = bytes - before < PIECE ? bytes - before : PIECE, each = bytes - at < PIECE ? bytes - at : PIECE;
+        Piece *p = each > 0 ? next_piece() : NULL;
+        if (p) CHECK(cudaMemcpyAsync(p->locked, (const unsigned char *)device + at, (size_t)each, cudaMemcpyDeviceToHost, device_stream()));
+        if (p) CHECK(cudaEventRecord(p->used, device_stream()));
+        if (last) CHECK(cudaEventSynchronize(last->used));
+        if (device_failed()) return;
+        if (last) fill(to + before, last->locked, came);
+        last = p;
     }
 }
 
