@@ -80,6 +80,7 @@ static inline Bytes bytes_read(const char *path)
 typedef struct {
     Bytes pairs, entries, data;
     uint64_t n_pairs, n_tensors;
+    Dtype dtype;                    /* of matrices: F32, F16 or BF16 */
 } GgufWriter;
 
 static inline void gguf_put_text(Bytes *bytes, const char *text)
@@ -105,7 +106,7 @@ static inline void gguf_put_string(GgufWriter *writer, const char *key, const ch
     gguf_put_text(&writer->pairs, text);
 }
 
-/* An F32 tensor; shape in our order, rows first. */
+/* A tensor, vectors in F32; shape in our order, rows first. */
 static inline void gguf_put_tensor(GgufWriter *writer, const char *name, const float *values, int rank, const int64_t *shape)
 {
     size_t n = 1;
@@ -115,11 +116,15 @@ static inline void gguf_put_tensor(GgufWriter *writer, const char *name, const f
         bytes_u64(&writer->entries, (uint64_t)shape[i]);
         n *= (size_t)shape[i];
     }
-    bytes_u32(&writer->entries, 0);
+    const Dtype dtype = rank > 1 ? writer->dtype : DTYPE_F32;
+    unsigned char *converted = xmalloc(n * sizeof *values);
+    dtype_from_float(converted, values, (int64_t)n, dtype);
+    bytes_u32(&writer->entries, dtype == DTYPE_F32 ? 0 : dtype == DTYPE_F16 ? 1 : 30);
     bytes_pad(&writer->data, 32);
     bytes_u64(&writer->entries, writer->data.n);
-    bytes_add(&writer->data, values, n * sizeof *values);
+    bytes_add(&writer->data, converted, n * dtype_block_bytes(dtype));
     writer->n_tensors++;
+    free(converted);
 }
 
 static inline Bytes gguf_finish(GgufWriter *writer, uint32_t version)
@@ -202,9 +207,9 @@ static inline void gguf_put_shape(GgufWriter *writer, const ModelShape *s, const
 }
 
 /* Everything of an open model under an architecture's name and order of rotation; gguf_finish is the caller's. */
-static inline GgufWriter gguf_from_model(const Model *model, const char *architecture, double theta)
+static inline GgufWriter gguf_from_model_in(Dtype dtype, const Model *model, const char *architecture, double theta)
 {
-    GgufWriter writer = { 0 };
+    GgufWriter writer = { .dtype = dtype };
     const ModelShape *shape = model_shape(model);
     gguf_put_shape(&writer, shape, architecture, theta);
     for (int block = 0; block < shape->n_blocks; block++)
@@ -212,6 +217,11 @@ static inline GgufWriter gguf_from_model(const Model *model, const char *archite
             if (block == 0 || kind < WEIGHT_EMBEDDING)
                 gguf_put_weight(&writer, model, kind, block, strcmp(architecture, "llama") == 0);
     return writer;
+}
+
+static inline GgufWriter gguf_from_model(const Model *model, const char *architecture, double theta)
+{
+    return gguf_from_model_in(DTYPE_F32, model, architecture, theta);
 }
 
 #endif

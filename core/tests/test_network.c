@@ -251,6 +251,86 @@ static void adjacent_pairs_are_the_same_function(void **state)
     }
 }
 
+/* ---- 16-bit weights ---- */
+
+/* Matrices in 16 bits and pairs of adjacent rows: what goes to a device as it is and what the host puts in order make the model that reads
+ * as float32; nearly the reference's logits. */
+static void halves_are_the_same_weights(void **state)
+{
+    (void)state;
+    for (int d = 0; d < 2; d++) {
+        Tiny tiny = tiny_open("llama-v8");
+        char *folder = folder_make();
+        const Dtype dtype = d ? DTYPE_F16 : DTYPE_BF16;
+        GgufWriter writer = gguf_from_model_in(dtype, tiny.model, "llama", 1e4);
+        Model *half = model_from_writer(&writer, folder);
+        const ModelShape *s = model_shape(half);
+        for (WeightKind kind = 0; kind <= WEIGHT_HEAD; kind++) {
+            bool bf16;
+            if (kind != WEIGHT_HEAD && !model_tensor(half, kind, 0)) continue;
+            const unsigned char *bits = model_half(&bf16, half, kind, 0, 1);
+            const bool there = kind != WEIGHT_Q && kind != WEIGHT_K && (kind <= WEIGHT_DOWN || kind == WEIGHT_EMBEDDING || kind == WEIGHT_HEAD);
+            assert_true((bits != NULL) == there);
+            if (!there) continue;
+            const int64_t cols = model_tensor(half, kind == WEIGHT_HEAD && s->tied ? WEIGHT_EMBEDDING : kind, 0)->shape[1];
+            float *want = xmalloc(sizeof *want * (size_t)cols), *got = xmalloc(sizeof *got * (size_t)cols);
+            WORKS(model_read(want, half, kind, 0, 1, 1));
+            dtype_to_float(got, bits, cols, bf16 ? DTYPE_BF16 : DTYPE_F16);
+            assert_memory_equal(want, got, sizeof *got * (size_t)cols);
+            free(want);
+            free(got);
+        }
+        int n;
+        int32_t *ids = golden_ids(json_object_get(tiny_forward(&tiny, 1), "ids"), &n);
+        Pass host = pass_over(half, ids, n, "ref", true);
+        for (int resident = 0; resident < 2; resident++) {
+            Pass device = pass_over(half, ids, n, "cuda", resident);
+            for (int i = 0; i < n * s->vocabulary; i++) NEAR(device.logits[i], host.logits[i], 1e-4, "logit %d", i);
+            pass_free(&device);
+        }
+        pass_free(&host);
+        free(ids);
+        model_close(&half);
+        folder_remove(folder);
+        tiny_close(&tiny);
+    }
+}
+
+/* A row that is not finite is named as on the host, whatever the bits of the others. */
+static void halves_that_are_not_finite(void **state)
+{
+    (void)state;
+    Tiny tiny = tiny_open("llama3-gqa-tied");
+    char *folder = folder_make(), *path = xformat("%s/model.gguf", folder);
+    const ModelShape *s = model_shape(tiny.model);
+    for (int d = 0; d < 2; d++) {
+        GgufWriter writer = gguf_from_model_in(d ? DTYPE_F16 : DTYPE_BF16, tiny.model, "llama", 1e4);
+        Bytes file = gguf_finish(&writer, 3);
+        char *sentence[2];
+        const size_t end = file.n - (size_t)s->width * 4, at = end - end % 32 - 2 * (size_t)s->feed_forward * 3 - 32;      /* before the last vector: down */
+        const uint16_t bad = d ? 0x7c01 : 0x7f80;       /* NaN, infinity */
+        memcpy(file.data + at, &bad, sizeof bad);
+        bytes_write(&file, path);
+        bytes_free(&file);
+        Model *model;
+        WORKS(model_open(&model, path));
+        for (int b = 0; b < 2; b++) {
+            Network *net;
+            const NetworkPlan plan = { .resident = true };
+            assert_int_equal(network_open(&net, model, kernels_find(b ? "cuda" : "ref"), &plan, 8), ERR_FORMAT);
+            sentence[b] = xstrdup(err_last());
+        }
+        assert_string_equal(sentence[0], sentence[1]);
+        assert_non_null(strstr(sentence[0], "tensor 'blk.2.ffn_down.weight' holds a value that is not finite (row "));
+        free(sentence[0]);
+        free(sentence[1]);
+        model_close(&model);
+    }
+    free(path);
+    folder_remove(folder);
+    tiny_close(&tiny);
+}
+
 /* ---- limits ---- */
 
 /* Llama-3 8B and 70B: the products leave 32 bits far behind. */
@@ -275,6 +355,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(losses_of_tokens),
         cmocka_unit_test(targets_left_out),
         cmocka_unit_test(adjacent_pairs_are_the_same_function),
+        cmocka_unit_test(halves_are_the_same_weights),
+        cmocka_unit_test(halves_that_are_not_finite),
         cmocka_unit_test(bytes_of_large_models),
     };
     start_with(1, argv);

@@ -64,7 +64,7 @@ static void plans_follow_the_device(void **state)
     ran_free(&small);
 }
 
-/* Two texts share the memory, each with its own plan. */
+/* Two texts share the memory and the weights, each with its own states. */
 static void two_texts(void **state)
 {
     (void)state;
@@ -73,10 +73,25 @@ static void two_texts(void **state)
     Ran ran = program("run", path, "--dry-run", "--device", "rtx4090", NULL);
     assert_int_equal(ran.status, 0);
     assert_non_null(strstr(ran.out, "planned with 8192 MiB\n"));
-    const char *text = strstr(ran.out, "\ntext           0.4 GiB of weights"), *other = strstr(ran.out, "\ncoefficients   0.4 GiB of weights");
+    const char *text = strstr(ran.out, "\ntext           0.4 GiB of weights"), *other = strstr(ran.out, "\ncoefficients   the same weights and head; ");
     assert_true(text && other && text < other);
     assert_non_null(strstr(text, "clean logits, 0.1 GiB;"));                        /* 3 * 256 * 49152 * 4 bytes */
     assert_non_null(strstr(other, "clean logits, 0.8 GiB;"));                       /* 9 * 512 * 49152 * 4 bytes */
+    ran_free(&ran);
+}
+
+/* An 8B model with two texts of 35 windows of 8192 tokens: its weights, rounded ones beside them, stay on 80 GB. */
+static void large_model_stays(void **state)
+{
+    (void)state;
+    const char *path = scratch_text("large.yaml", "experiment: dynamic\nmodel: random:llama-3.1-8b\ntext: {random: {windows: 35, length: 8192}}\nlayers: \"blocks.1.*\"\n"
+                                    "coefficients: {from: random, windows: 35, context: 8192}\nchoices: [{rtn: {bits: [3, 4]}}]\nbudgets: [3.5]\nmemory: 512GiB\n");
+    Ran ran = program("run", path, "--dry-run", "--device", "h100", "--precision", "bf16", NULL);
+    if (ran.status) print_error("%s", ran.err);
+    assert_int_equal(ran.status, 0);
+    assert_non_null(strstr(ran.out, "\ntext           39.0 GiB of weights, 2.9 GiB of head; "));
+    assert_non_null(strstr(ran.out, "\ncoefficients   the same weights and head; "));
+    assert_null(strstr(ran.out, "\nweights from the host "));
     ran_free(&ran);
 }
 
@@ -141,7 +156,8 @@ static void random_models(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(plans_follow_the_device), cmocka_unit_test(two_texts), cmocka_unit_test(times_follow_the_text),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(plans_follow_the_device), cmocka_unit_test(two_texts), cmocka_unit_test(large_model_stays),
+                                        cmocka_unit_test(times_follow_the_text),
                                         cmocka_unit_test(refusals), cmocka_unit_test(random_models) };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();

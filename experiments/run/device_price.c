@@ -117,9 +117,11 @@ static void say_plan(const Point *p, const Part *part)
     const double state = 4.0 * (double)part->corpus->n_inputs * m->width, scored = rows_of_head(part->corpus);
     const int states = plan->boundary_stride ? (m->n_blocks - 1) / plan->boundary_stride : 0;
     printf("%-14s ", part->name);
-    if (plan->network.resident) printf("%.1f GiB of weights, ", gib * block_bytes(p, weight));
+    if (part->plan == &p->coefficient_plan) printf("the same weights and head; ");
+    else if (plan->network.resident) printf("%.1f GiB of weights, ", gib * block_bytes(p, weight));
     else printf("a block of weights at a time, %.1f GiB over the host's link a pass, ", gib * block_bytes(p, is_half(p) ? 2 : 4));
-    printf("%.1f GiB of head; %d boundary states, %.1f GiB; ", gib * weight * m->vocabulary * m->width, states, gib * states * state);
+    if (part->plan != &p->coefficient_plan) printf("%.1f GiB of head; ", gib * weight * m->vocabulary * m->width);
+    printf("%d boundary states, %.1f GiB; ", states, gib * states * state);
     if (plan->keep_logits) printf("clean logits, %.1f GiB; ", gib * 4 * scored * m->vocabulary);
     else printf("no clean logits (%.1f GiB); ", gib * 4 * scored * m->vocabulary);
     printf("chunks of %.0f rows\n", case_of(p, part).chunk);
