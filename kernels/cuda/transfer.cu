@@ -52,7 +52,7 @@ static Piece *next_piece()
 static void fill(unsigned char *to, const unsigned char *from, int64_t bytes)
 {
     const int64_t each = 1 << 20;
-#pragma omp parallel for schedule(static) num_threads(kernels_threads()) if (bytes > each)
+#pragma omp parallel for schedule(static) if (bytes > each)
     for (int64_t at = 0; at < bytes; at += each) memcpy(to + at, from + at, (size_t)(bytes - at < each ? bytes - at : each));
 }
 
