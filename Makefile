@@ -31,13 +31,22 @@ TESTBIN := $(TESTS:%.c=$(BUILD)/tests/%) $(patsubst %.cc,$(BUILD)/tests/%,$(wild
 # The cuda back end, twice: by nvcc for GPUs, where nvcc is there (CUDA_ARCHS="90" builds for one kind alone), and by the host's compiler
 # with the launch shim, for the tests.  core.a takes kernels_cuda from whichever it is linked with.
 comma      := ,
-CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(realpath $(shell command -v nvcc 2>/dev/null)))
-NVCC       := $(if $(CUDA_HOME),$(CUDA_HOME)/bin/nvcc)
-CUDA_ARCHS ?= 80 90 100 120
+CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(realpath $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))))
+NVCC       := $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc))
+ifneq ($(NVCC),)
+NVCC_MAJOR := $(shell $(NVCC) --version | sed -n 's/.*release \([0-9]*\).*/\1/p')
+ifeq ($(shell test 0$(NVCC_MAJOR) -ge 12 && echo new),)
+$(info nvcc $(NVCC_MAJOR) is too old for the cuda back end, which needs CUDA 12: building without it)
+NVCC       :=
+else
+NVCC_KNOWS := $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch))
+endif
+endif
+CUDA_ARCHS ?= $(filter 80 90 100 120,$(NVCC_KNOWS))
 CUDA_PTX   ?= 90
 GENCODE    := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a)$(comma)code=sm_$(a)) $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a)$(comma)code=compute_$(a))
 NVCCFLAGS  := -std=c++20 -O3 -I. -Xcompiler -Wall,-Wextra,-fno-math-errno,-fopenmp --threads 2 -lineinfo
-CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart_static -ldl -lrt -lpthread -lstdc++
+CUDA_LIBS  := $(foreach d,lib64 lib targets/x86_64-linux/lib,-L$(CUDA_HOME)/$(d) -Wl,-rpath,$(CUDA_HOME)/$(d)) -lcublasLt -lcudart_static -ldl -lrt -lpthread -lstdc++
 SHIM_FLAGS := -x c++ -std=c++20 -O2 -g -fopenmp -Wall -Wextra $(WERROR) -DLINEARITY_SHIM -I. -MMD -MP -ffp-contract=off -fno-math-errno $(shell pkg-config --cflags openblas 2>/dev/null)
 CUDA_SRC   := $(wildcard kernels/cuda/*.cu)
 SHIM_OBJ   := $(patsubst %,$(BUILD)/shim/%.o,$(CUDA_SRC) $(wildcard kernels/cuda/shim/*.cc))
@@ -112,7 +121,7 @@ mutations: $(TESTBIN)
 cuda-report: $(BUILD)/tests/kernels/tests/test_traffic
 	@test -n "$(NVCC)" || { echo "nvcc was not found"; exit 1; }
 	@mkdir -p results/cuda && $< > results/cuda/traffic.csv
-	@NVCC='$(NVCC)' NVCC_FLAGS='$(filter-out --threads 2 -lineinfo,$(NVCCFLAGS))' NVCC_ARCHS='80 90 100 120' $(foreach s,$(CUDA_SRC),$(addprefix \
+	@NVCC='$(NVCC)' NVCC_FLAGS='$(filter-out --threads 2 -lineinfo,$(NVCCFLAGS))' NVCC_ARCHS='$(CUDA_ARCHS)' $(foreach s,$(CUDA_SRC),$(addprefix \
 	  NVCC_FLAGS_,$(basename $(notdir $(s))))='$(NVCCFLAGS_$(basename $(notdir $(s))))') $(PYTHON) kernels/cuda/report.py results/cuda/report.csv \
 	  results/cuda/traffic.csv $(CUDA_SRC)
 
@@ -150,7 +159,8 @@ check-gpu: all $(GPUTESTBIN)
 bench-gpu: all
 	$(BUILD)/linearity bench --backend cuda --windows 16
 	$(BUILD)/linearity bench --backend cuda --precision bf16 --windows 16
-	$(BUILD)/linearity bench --backend cuda --precision bf16 --shape llama-3.1-8b --context 8192 --windows 1
+	$(BUILD)/linearity bench --backend cuda --precision bf16 --shape llama-3.1-8b --context 8192 --windows 1 || \
+	$(BUILD)/linearity bench --backend cuda --precision bf16 --shape llama-3.2-1b --context 8192 --windows 1
 # The same forward pass by PyTorch and transformers, where they are installed.
 bench-peers: ; @for s in smollm2-135m:512:16 llama-3.1-8b:8192:1; do $(PYTHON) experiments/bench/peers.py --shape $${s%%:*} --windows $${s##*:} \
 	--context $$(echo $$s | cut -d: -f2) || exit 1; done

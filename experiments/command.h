@@ -51,7 +51,7 @@ extern const char *const text_settings[];
 int open_corpus(Corpus *out, const char *path, const Model *model, const Options *options, const char *prefix);
 
 /* The back end that the options choose, ERR_UNSUPPORTED where it is not to be had; sets the threads too.  And the memory to plan
- * with: what is given, most of a device's, or the default. */
+ * with: what is given, or the default; on a device not more than most of what it has free. */
 int     chosen_kernels(const Kernels **out, const Options *options);
 int64_t chosen_memory(const Options *options, const Kernels *kernels);
 

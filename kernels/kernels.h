@@ -9,8 +9,8 @@
  * end (from alloc); double, int and Ragged arrays are ordinary host memory.
  *
  * Determinism: what a slot computes for one sequence depends on that sequence and the shapes alone,
- * never on the other sequences of the batch, on the number of threads, or on how a caller splits the
- * columns of a matmul at multiples of MATMUL_COLUMNS.
+ * never on the other sequences of the batch or on the number of threads; in ref and cpu neither on how a
+ * caller splits the columns of a matmul at multiples of MATMUL_COLUMNS.
  *
  * Letters: C width of the input, N width of the output, H heads, G key-value heads, D head_dim,
  * V vocabulary, T rows of a sequence.

@@ -7,6 +7,7 @@
 
 #include "core/base/err.h"
 #include "core/measure/device_noise.h"
+#include "core/measure/device_quantize.h"
 #include "core/measure/gradient_pass.h"
 
 enum { SIGMA, GROUP, RHO, ERRORS, PER_ERROR = 3 };     /* forms at the clean weights; then square, dot, t2 of each error */
@@ -35,7 +36,8 @@ static double layer_scales(GradientPass *p, const LayerGradient *g)
     const int64_t group = p->request->group < g->cols ? p->request->group : g->cols, groups = (g->cols + group - 1) / group;
     const Kernels *k = p->study->kernels;
     const bool on_device = k->group_scales != NULL;
-    if (p->request->n_errors > 0 || !on_device) k->download(p->clean_host, g->clean, g->rows * g->cols);    /* errors are made of them */
+    p->clean_is_here = !on_device;
+    if (!on_device) k->download(p->clean_host, g->clean, g->rows * g->cols);
     if (on_device) return k->group_scales(p->scale, g->clean, g->rows, g->cols, (int)group);
     float *host = xmalloc(sizeof *host * (size_t)(g->rows * groups));
     double *row_norm = xmalloc(sizeof *row_norm * (size_t)g->rows);
@@ -64,6 +66,11 @@ static int one_error(PerturbationError *got, GradientPass *p, float *out, const 
     bool made;
     TRY(device_noise(&made, out, got, p->study, entry, g->clean, draw, 1));
     if (made) return OK;
+    const LayerWeights there = { g->clean, g->rows, g->cols, g->layer };
+    TRY(device_quantize(&made, out, got, p->study->kernels, entry->perturbation, &there, entry->options, draw));
+    if (made) return OK;
+    if (!p->clean_is_here) p->study->kernels->download(p->clean_host, g->clean, g->rows * g->cols);
+    p->clean_is_here = true;
     TRY(perturbation_apply(p->error_host, got, entry->perturbation, &weights, entry->options, evidence, draw));
     p->study->kernels->upload(out, p->error_host, g->rows * g->cols);
     return OK;

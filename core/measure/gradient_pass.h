@@ -26,6 +26,7 @@ typedef struct {
     float *scale;                   /* mean squares of the groups of the layer at work, in the back end's memory; NULL before needed */
     float *error_device[MOST_ERRORS];   /* weights with an error, for the segments that pass together; NULL before needed */
     float *error_host, *clean_host;
+    bool clean_is_here;             /* clean_host holds the weights of the layer at work */
 } GradientPass;
 
 /* point: of the request, NULL at the clean weights; all must outlive the pass. */

@@ -64,6 +64,7 @@ int64_t network_bytes(const ModelShape *s, const Kernels *kernels, const Network
     int64_t floats = scratch_rows(plan, longest) * row_floats(s);
     if (!plan->headless) weights += (int64_t)s->vocabulary * s->width, floats += (int64_t)kernels->head_rows * (s->vocabulary + s->width);
     floats += (int64_t)longest * s->head_dim;                           /* rotary tables */
+    if (kernels_have_parts(kernels)) floats += scratch_rows(plan, longest) * (s->width + 2 * (int64_t)s->feed_forward) / 2;     /* 16-bit numbers inside a part */
     if (!kernels->free_memory) floats += largest_layer(s);              /* a layer on its way to the back end is the host's */
     return weights * weight + floats * (int64_t)sizeof(float);
 }

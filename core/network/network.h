@@ -74,6 +74,7 @@ int network_logits(Network *network, float *logits, const float *x, int rows);
  * stream of w, t), so more windows do not change the earlier ones, nor do they depend on where a call begins: at a
  * multiple of SAMPLE_GROUP, since so many are sampled together. */
 enum { SAMPLE_GROUP = 8 };
+int64_t network_sample_bytes(const ModelShape *shape, int length);      /* keys and values, beside network_bytes */
 int network_sample(int32_t *out, Network *network, const int32_t *first, int window, int windows, int length, uint64_t seed);
 
 /* Null runs: every product with the back end's other legitimate rounding (Kernels.matmul_halves).

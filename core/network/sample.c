@@ -39,6 +39,11 @@ static void sampler_init(Sampler *s, Network *net, int length)
     s->host = xmalloc(sizeof *s->host * SAMPLE_GROUP * (size_t)m->vocabulary);
 }
 
+int64_t network_sample_bytes(const ModelShape *m, int length)
+{
+    return 2 * (int64_t)m->n_blocks * SAMPLE_GROUP * length * m->n_kv_heads * m->head_dim * (int64_t)sizeof(float);
+}
+
 static void sampler_free(Sampler *s)
 {
     const Kernels *k = s->net->kernels;

@@ -72,8 +72,8 @@ int chosen_kernels(const Kernels **out, const Options *options)
 
 int64_t chosen_memory(const Options *options, const Kernels *kernels)
 {
-    const int64_t memory = options_integer(options, "memory");
-    return options_is_given(options, "memory") ? memory : kernels_memory(kernels, memory);
+    const int64_t memory = options_integer(options, "memory"), there = kernels_memory(kernels, memory);
+    return options_is_given(options, "memory") && memory < there ? memory : kernels->free_memory ? there : memory;
 }
 
 void show_progress(void *context, double inputs) { progress_step(context, inputs, NULL); }

@@ -78,8 +78,10 @@ static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
     if (work >= memory)
         FAIL(ERR_MEMORY, "memory is set to %s, and the calibration text alone takes %s; raise memory, or use fewer or shorter calibration.windows",
              size_text(given, memory), size_text(needed, work));
-    *keep = all < (memory - work) / 4 ? all : (memory - work) / 4;
-    *left = memory - work - *keep * (p->others.n_windows ? 2 : 1);
+    const bool beside = p->kernels->free_memory != NULL;       /* what is kept is the host's, the rest a device's */
+    const int64_t room = (beside ? options_integer(p->options, "memory") : memory - work) / 4;
+    *keep = all < room ? all : room;
+    *left = memory - work - (beside ? 0 : *keep * (p->others.n_windows ? 2 : 1));
     return OK;
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/base/err.h"
 #include "core/base/rng.h"
+#include "core/base/size.h"
 #include "core/network/network.h"
 #include "core/text/tokenizer.h"
 
@@ -41,8 +42,16 @@ int sample_text(int32_t *ids, const Model *model, const Kernels *kernels, int64_
 {
     int32_t *token = xmalloc(sizeof *token * (size_t)windows);
     NetworkPlan plan = { .resident = true, .chunk_rows = 64 };
-    if (network_bytes(model_shape(model), kernels, &plan, length) > memory) plan.resident = false;
+    const int64_t cache = network_sample_bytes(model_shape(model), length);
+    if (network_bytes(model_shape(model), kernels, &plan, length) + cache > memory) plan.resident = false;
+    const int64_t needed = network_bytes(model_shape(model), kernels, &plan, length) + cache;
+    char size[SIZE_TEXT], given[SIZE_TEXT];
     Network *net = NULL;
+    if (needed > memory && kernels->free_memory) {
+        free(token);
+        FAIL(ERR_MEMORY, "sampling windows of %d tokens takes %s, keys and values of %d windows among it, and there are %s; sample shorter windows", length,
+             size_text(size, needed), SAMPLE_GROUP, size_text(given, memory));
+    }
     int status = first_tokens(token, model, first, windows, seed, otherwise);
     if (status == OK) status = network_open(&net, model, kernels, &plan, length);
     if (status == OK) status = network_sample(ids, net, token, first, windows, length, seed);

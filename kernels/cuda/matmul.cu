@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <map>
+
 #include "kernels/cuda/cuda.cuh"
 #include "kernels/cuda/product.cuh"
 
-enum { WORKSPACE = 32 << 20, MOST_KNOWN = 4096, ADD_THREADS = 256, SLICES = 16, MOST_SLICED = 4 << 20 };
+enum { WORKSPACE = 32 << 20, ADD_THREADS = 256, SLICES = 16, MOST_SLICED = 4 << 20 };
 
 /* What the choice of an algorithm depends on. */
 typedef struct {
@@ -20,12 +22,11 @@ typedef struct {
     int rounded, rounded_out, add, biased, a_transposed, b_transposed, a_alignment, b_alignment, out_alignment;
 } Shape;
 
-typedef struct { Shape shape; cublasLtMatmulAlgo_t algorithm; } Known;
+struct InOrder { bool operator()(const Shape &a, const Shape &b) const { return memcmp(&a, &b, sizeof a) < 0; } };
 
 static cublasLtHandle_t library;
 static void *workspace;
-static Known *known;
-static int n_known;
+static std::map<Shape, cublasLtMatmulAlgo_t, InOrder> known;
 
 static void lt_check(cublasStatus_t status, const char *what, int line)
 {
@@ -39,14 +40,13 @@ static bool open_library()
     if (library) return true;
     LT(cublasLtCreate(&library));
     CHECK(cudaMallocAsync(&workspace, WORKSPACE, device_stream()));
-    known = new Known[MOST_KNOWN];
     return !device_failed();
 }
 
 static int alignment_of(const void *p)
 {
     int a = 2;
-    while (a < 256 && (reinterpret_cast<uintptr_t>(p) & (unsigned)(2 * a - 1)) == 0) a *= 2;
+    while (a < 16 && (reinterpret_cast<uintptr_t>(p) & (unsigned)(2 * a - 1)) == 0) a *= 2;
     return a;
 }
 
@@ -133,15 +133,16 @@ static void ask(cublasLtMatmulAlgo_t *out, const Product *p, const Shape *s)
 static const cublasLtMatmulAlgo_t *algorithm_for(const Product *p)
 {
     const Shape s = shape_of(p);
-    for (int i = 0; i < n_known; i++)
-        if (!memcmp(&known[i].shape, &s, sizeof s)) return &known[i].algorithm;
-    if (n_known == MOST_KNOWN) n_known = 0;
-    known[n_known].shape = s;
-    ask(&known[n_known].algorithm, p, &s);
-    return &known[n_known++].algorithm;
+    auto it = known.find(s);
+    if (it == known.end()) {
+        it = known.emplace(s, cublasLtMatmulAlgo_t()).first;
+        ask(&it->second, p, &s);
+    }
+    return &it->second;
 }
 
-static void multiply(const Product *p, const cublasLtMatmulAlgo_t *algorithm, const Descriptors *d)
+/* Whether the library took it: an algorithm for one sequence may be none for several side by side. */
+static bool multiply(const Product *p, const cublasLtMatmulAlgo_t *algorithm, const Descriptors *d)
 {
     const float one = 1, beta = p->add ? 1.0f : 0.0f;
     const double m = (double)(p->a.transposed ? p->a.cols : p->a.rows), n = (double)(p->b.transposed ? p->b.rows : p->b.cols);
@@ -150,9 +151,27 @@ static void multiply(const Product *p, const cublasLtMatmulAlgo_t *algorithm, co
     snprintf(name, sizeof name, "product %.0f x %.0f%s", k, m, p->rounded_out ? " to bf16" : p->add ? " added" : "");
     operation_work(2 * m * n * k * p->n, (m * k * in * (p->a.stride ? p->n : 1) + n * k * in * p->n + m * n * out * p->n));
     operation_begin(name);
-    LT(cublasLtMatmul(library, d->product, &one, p->a.p, d->a, p->b.p, d->b, &beta, p->out, d->out, p->out, d->out, algorithm, workspace,
-                      WORKSPACE, device_stream()));
+    const cublasStatus_t status = cublasLtMatmul(library, d->product, &one, p->a.p, d->a, p->b.p, d->b, &beta, p->out, d->out, p->out, d->out, algorithm, workspace,
+                      WORKSPACE, device_stream());
     operation_end();
+    if (p->n == 1) LT(status);
+    return status == CUBLAS_STATUS_SUCCESS;
+}
+
+/* One after the other, by the same algorithm: the same bits. */
+static void multiply_singly(const Product *p, const cublasLtMatmulAlgo_t *algorithm)
+{
+    const int in = p->rounded ? 2 : 4, out = p->rounded_out ? 2 : 4;
+    Descriptors d = describe(p, true);
+    for (int i = 0; i < p->n && !device_failed(); i++) {
+        Product one = *p;
+        one.n = 1;
+        one.a.p = (const char *)p->a.p + i * p->a.stride * in;
+        one.b.p = (const char *)p->b.p + i * p->b.stride * in;
+        one.out = (char *)p->out + i * p->stride * out;
+        multiply(&one, algorithm, &d);
+    }
+    forget(&d);
 }
 
 void product_run(const Product *p)
@@ -161,8 +180,9 @@ void product_run(const Product *p)
     const cublasLtMatmulAlgo_t *algorithm = algorithm_for(p);
     if (device_failed()) return;
     Descriptors d = describe(p, false);
-    if (!device_failed()) multiply(p, algorithm, &d);
+    const bool taken = !device_failed() && multiply(p, algorithm, &d);
     forget(&d);
+    if (!taken && !device_failed()) multiply_singly(p, algorithm);
 }
 
 /* ---- sequences ---- */

@@ -117,7 +117,8 @@ def passes(binary, aligned):
     """Whether the test ends well; its first complaint is enough to know that it does not."""
     environment = dict(os.environ, LINEARITY_KERNELS="cuda", OMP_NUM_THREADS="1", **({"LINEARITY_ALIGNED": "1"} if aligned else {}))
     with subprocess.Popen([binary], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as test:
-        timer = threading.Timer(LIMIT, test.kill)
+        late = threading.Event()
+        timer = threading.Timer(LIMIT, lambda: (late.set(), test.kill()))
         timer.start()
         for line in test.stderr:
             if line.startswith("shim: ") or "(LINEARITY_SEED=" in line or "FAILED" in line:
@@ -125,6 +126,8 @@ def passes(binary, aligned):
                 break
         status = test.wait()
         timer.cancel()
+    if late.is_set():
+        sys.exit(f"mutations.py: {binary} took more than {LIMIT} s, which tells nothing")
     return status == 0
 
 
