@@ -131,8 +131,8 @@ static const char *open_device()
     static char why[256];
     cudaError_t status = cudaGetDeviceCount(&devices);
     if (status != cudaSuccess || devices == 0)
-        return status == cudaErrorInsufficientDriver ? "the NVIDIA driver is older than this program's CUDA: update the driver, or use --backend cpu"
-                                                     : "there is no NVIDIA GPU here (or its driver does not answer): use --backend cpu";
+        return status == cudaErrorInsufficientDriver ? "there is no NVIDIA driver here, or it is older than this program's CUDA: use --backend cpu"
+                                                     : "there is no NVIDIA GPU here, or its driver does not answer: use --backend cpu";
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
     if (major < 8) {
