@@ -20,6 +20,7 @@ typedef struct {
     const Kernels *kernels;
     const Corpus *corpus;
     int repeats;
+    int large;                      /* rows and columns of the large product and copy */
     int64_t memory;
     bool quiet;
 

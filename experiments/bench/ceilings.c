@@ -96,7 +96,7 @@ static void fill(float *device, const Kernels *k, int64_t n)
 int bench_ceilings(Bench *b)
 {
     const Kernels *k = b->kernels;
-    const int n = k->finish ? 8192 : 1536;
+    const int n = b->large;
     const int64_t floats = (int64_t)n * n;
     Large l = { k, k->alloc(floats), k->alloc(floats), k->alloc(floats), n, k->finish ? 10 : 1 };
     fill(l.x, k, floats);

@@ -12,6 +12,7 @@ static const Option own[] = {
     { "shape",   OPTION_ONE_OF,  false, "smollm2-135m", 0, 0, "smollm2-135m|llama-3.2-1b|llama-3.1-8b|tiny", "", "of the model with random weights that stands in where no MODEL is given" },
     { "context", OPTION_INTEGER, false, "512",          2, 1e7,   NULL, "tokens", "length of each window of random tokens" },
     { "windows", OPTION_INTEGER, false, "4",            1, 1e6,   NULL, "windows", "windows that a pass takes" },
+    { "large",   OPTION_INTEGER, false, NULL,           16, 65536, NULL, "numbers", "rows and columns of the large product and copy that rates are held against (default 8192 on a GPU, 1536 otherwise)" },
     { "repeats", OPTION_INTEGER, false, "5",            1, 1000,  NULL, "", "times that everything is done again" },
     { "forward-only", OPTION_FLAG, false, "no",         0, 0,     NULL, "", "the forward pass alone, without a KL measurement and a Fisher pass" },
     { 0 },
@@ -35,6 +36,7 @@ static int run(const Arguments *a)
     Corpus corpus = { 0 };
     TRY(chosen_kernels(&b.kernels, o));
     b.memory = chosen_memory(o, b.kernels);
+    b.large = options_is_given(o, "large") ? (int)options_integer(o, "large") : b.kernels->finish ? 8192 : 1536;
     TRY(a->n_positional ? model_open(&model, a->positional[0]) : model_random(&model, options_text(o, "shape")));
     const int context = (int)options_integer(o, "context");
     int status = OK;

@@ -46,6 +46,23 @@ static void run_log_sum_exp() { k->log_sum_exp(doubles[0], ints[0], doubles[1], 
 static void run_kl() { k->kl_divergence(doubles[0], array((int64_t)ROWS * V), doubles[1], array((int64_t)ROWS * V), doubles[2], ROWS, V); }
 static void run_logit_difference() { k->logit_difference(array((int64_t)ROWS * V), doubles[0], array((int64_t)ROWS * V), doubles[1], ints[0], ROWS, V); }
 static void run_noise() { k->noise(array(NOISE_ROWS * C), doubles[0], doubles[1], array(NOISE_ROWS * C), NOISE_ROWS, C, 64, 0.1, 0, 1, 2); }
+static void run_hadamard() { k->hadamard(array(NOISE_ROWS * C), array(NOISE_ROWS * C), NULL, NOISE_ROWS, C, 256, 0); }
+static void run_grid_encode() { k->grid_encode(array(4096), array(8192), array(512), 4096, 256, 2); }
+static void run_relative_error() { k->relative_error(doubles[0], doubles[1], array(NOISE_ROWS * C), array(NOISE_ROWS * C), NOISE_ROWS * C); }
+static void run_group_scales() { k->group_scales(array(NOISE_ROWS * C / 64), array(NOISE_ROWS * C), NOISE_ROWS, C, 64); }
+
+static void run_uniform()
+{
+    UniformRounding how = { 4, 16, 64, 0 };
+    k->uniform(array(NOISE_ROWS * C), doubles[0], array(NOISE_ROWS * C), NOISE_ROWS, C, &how);
+}
+
+static void run_higgs()
+{
+    HiggsRounding how = { 2, 64, array(128), 256, NULL, 16, 0 };
+    k->higgs(array(16 * C), array(16 * C), 16, C, &how);
+}
+
 static void run_attention() { k->attention(array(ROWS * H * D), array(ROWS * H * D), array(ROWS * G * D), array(ROWS * G * D), &batch, &batch, H, G, D); }
 
 static void run_logit_probe()
@@ -100,6 +117,12 @@ static const Slot slots[] = {
     { "logit_probe", "fp32", run_logit_probe, 2 * logits + logits / 32 + ROWS * 12, 1.6 },      /* a row twice: its sum first */
     { "logit_difference", "fp32", run_logit_difference, 3 * logits + ROWS * 20, MOST },
     { "noise", "fp32", run_noise, 2 * NOISE_ROWS * C * 4, MOST },
+    { "hadamard", "fp32", run_hadamard, 2 * NOISE_ROWS * C * 4, MOST },
+    { "uniform", "fp32", run_uniform, 2 * NOISE_ROWS * C * 4, MOST },
+    { "relative_error", "fp32", run_relative_error, 2 * NOISE_ROWS * C * 4, MOST },
+    { "group_scales", "fp32", run_group_scales, NOISE_ROWS * C * 4 + NOISE_ROWS * C / 16, MOST },
+    { "grid_encode", "fp32", run_grid_encode, 0, 0 },
+    { "higgs", "fp32", run_higgs, 0, 0 },
     { "gradient_forms", "fp32", run_gradient_forms, (int64_t)SEQUENCES * (3 * C * C + C * C / 64) * 4, MOST },
     { "attention", "fp32", run_attention, 0, 0 },
     { "attention_backward", "fp32", run_attention_backward, 0, 0 },
