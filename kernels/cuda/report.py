@@ -2,7 +2,7 @@
 
     report.py OUT.csv TRAFFIC.csv SOURCE.cu...     (environment: NVCC, NVCC_FLAGS, NVCC_ARCHS)
 
-Registers, static shared memory and spills are ptxas' own words for each architecture; threads and dynamic shared memory are those of the
+Registers, static shared memory and spills are ptxas' own words for each architecture; threads and dynamic shared memory are the source's where it says them once, otherwise those of the
 launch that the shim saw (TRAFFIC.csv, of test_traffic), or the launch bounds where it saw none.  Occupancy follows from the limits
 of the compute capabilities in the CUDA programming guide.  Exits with 1 where a kernel spills registers.
 """
@@ -73,6 +73,14 @@ def launches(path):
         return {row["kernel"]: (int(row["threads"]), int(row["dynamic_shared"])) for row in csv.DictReader(f)}
 
 
+def of_source(source):
+    """Threads of a block where one number says them, and dynamic shared memory: 0 where a source asks for none, otherwise not known from it."""
+    with open(source) as f:
+        text = f.read()
+    threads = set(re.findall(r"\b[A-Z_]*THREADS = (\d+)", text))
+    return int(threads.pop()) if len(threads) == 1 else None, None if "DYNAMIC_SHARED" in text else 0
+
+
 def main():
     out, traffic, *sources = sys.argv[1:]
     seen, archs, spilled = launches(traffic), os.environ["NVCC_ARCHS"].split(), 0
@@ -84,9 +92,10 @@ def main():
         table = csv.writer(f, lineterminator="\n")
         table.writerow("source kernel arch registers static_shared dynamic_shared threads stack_bytes spill_bytes blocks_per_sm occupancy".split())
         for source, arch, (kernels, _) in results:
+            usual_threads, usual_dynamic = of_source(source)
             for kernel, name in zip(kernels, demangled([k[0] for k in kernels])):
                 mangled, registers, static, stack, spills = kernel
-                threads, dynamic = seen.get(plain(name), (bounds.get(mangled), None))
+                threads, dynamic = seen.get(plain(name), (bounds.get(mangled) or usual_threads, usual_dynamic))
                 blocks = blocks_per_multiprocessor(arch, registers, static + (dynamic or 0), threads) if threads and dynamic is not None else ""
                 table.writerow([os.path.basename(source), plain(name), f"sm_{arch}", registers, static, "" if dynamic is None else dynamic, threads or "",
                                 stack, spills, blocks, f"{blocks * up(threads, 32) / LIMITS[arch][0]:.3f}" if blocks != "" else ""])

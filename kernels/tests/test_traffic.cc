@@ -65,6 +65,15 @@ static void run_higgs()
 
 static void run_attention() { k->attention(array(ROWS * H * D), array(ROWS * H * D), array(ROWS * G * D), array(ROWS * G * D), &batch, &batch, H, G, D); }
 
+/* The same rows of heads twice as wide, as large models have them. */
+static void run_wide_attention() { k->attention(array(ROWS * H * D), array(ROWS * H * D), array(ROWS * G * D), array(ROWS * G * D), &batch, &batch, H / 2, G / 2, 2 * D); }
+
+static void run_wide_attention_backward()
+{
+    k->attention_backward(array(ROWS * H * D), array(ROWS * G * D), array(ROWS * G * D), array(ROWS * H * D), array(ROWS * H * D),
+                          array(ROWS * G * D), array(ROWS * G * D), &batch, H / 2, G / 2, 2 * D);
+}
+
 static void run_logit_probe()
 {
     uint32_t *sign = (uint32_t *)calloc(ROWS * V / 32, sizeof *sign);
@@ -125,8 +134,12 @@ static const Slot slots[] = {
     { "higgs", "fp32", run_higgs, 0, 0 },
     { "gradient_forms", "fp32", run_gradient_forms, (int64_t)SEQUENCES * (3 * C * C + C * C / 64) * 4, MOST },
     { "attention", "fp32", run_attention, 0, 0 },
+    { "attention", "fp32", run_wide_attention, 0, 0 },
+    { "attention", "bf16", run_wide_attention, 0, 0 },
     { "attention_backward", "fp32", run_attention_backward, 0, 0 },
     { "attention_backward", "bf16", run_attention_backward, 0, 0 },
+    { "attention_backward", "fp32", run_wide_attention_backward, 0, 0 },
+    { "attention_backward", "bf16", run_wide_attention_backward, 0, 0 },
     { "attention_part", "bf16", run_attention_part, 0, 0 },
     { "feed_forward_part", "bf16", run_feed_forward_part, 0, 0 },
 };
