@@ -48,7 +48,7 @@ GENCODE    := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a)$(comma)code=s
 NVCCFLAGS  := -std=c++20 -O3 -I. -Xcompiler -Wall,-Wextra,-fno-math-errno,-fopenmp --threads 2 -lineinfo
 CUDA_LIBS  := $(foreach d,lib64 lib targets/x86_64-linux/lib,-L$(CUDA_HOME)/$(d) -Wl,-rpath,$(CUDA_HOME)/$(d)) -lcublasLt -lcudart_static -ldl -lrt -lpthread -lstdc++
 SHIM_FLAGS := -x c++ -std=c++20 -O2 -g -fopenmp -Wall -Wextra $(WERROR) -DLINEARITY_SHIM -I. -MMD -MP -ffp-contract=off -fno-math-errno $(shell pkg-config --cflags openblas 2>/dev/null)
-CUDA_SRC   := $(wildcard kernels/cuda/*.cu)
+CUDA_SRC   := $(wildcard kernels/cuda/*.cu kernels/cuda/*/*.cu)
 SHIM_OBJ   := $(patsubst %,$(BUILD)/shim/%.o,$(CUDA_SRC) $(wildcard kernels/cuda/shim/*.cc))
 
 ifeq ($(NVCC),)

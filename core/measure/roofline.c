@@ -20,7 +20,7 @@ static const double arithmetic_share[COST_KINDS][UNITS] = {
 static const double memory_share = .85, link_share = .80;
 static const double launch_seconds = 5e-6;      /* that the host needs for one: shorter operations wait for it */
 
-/* Operations a number of what is no product, fused multiply-adds counted twice as in the rates (kernels/cuda/loss.cu, noise.cu ..). */
+/* Operations a number of what is no product, fused multiply-adds counted twice as in the rates (kernels/cuda/loss/loss.cu, weights/noise.cu ..). */
 static const double norm_flops = 8, log_sum_flops = 50, kl_flops = 90, probe_flops = 80, noise_flops = 120, form_flops = 4;
 
 const char *const roof_name[ROOFS] = { "arithmetic", "memory", "link", "launch" };

@@ -19,63 +19,63 @@ LIMIT = 120                                     # seconds that a test may take
 Mutation = collections.namedtuple("Mutation", "name file text replacement sources test")
 MUTATIONS = [
     Mutation("reduction: the sums before may still be read", "device.cuh",
-             "    __syncthreads();                        /* the sum before this one has been read */\n", "", ["norm.cu"], "elementwise_backward"),
+             "    __syncthreads();                        /* the sum before this one has been read */\n", "", ["rows/norm.cu"], "elementwise_backward"),
     Mutation("reduction: sums read before they are written", "device.cuh",
              "    if (threadIdx.x % WARP == 0) part[warp] = x;\n    __syncthreads();\n",
-             "    if (threadIdx.x % WARP == 0) part[warp] = x;\n    __syncwarp();\n", ["norm.cu"], "elementwise_backward"),
+             "    if (threadIdx.x % WARP == 0) part[warp] = x;\n    __syncwarp();\n", ["rows/norm.cu"], "elementwise_backward"),
     Mutation("reduction: the last warp left out", "device.cuh",
              "for (int w = 0; w < THREADS / WARP; w++) {\n        T each", "for (int w = 0; w < THREADS / WARP - 1; w++) {\n        T each",
-             ["norm.cu"], "elementwise_backward"),
-    Mutation("norm: a mean over one number more", "norm.cu",
+             ["rows/norm.cu"], "elementwise_backward"),
+    Mutation("norm: a mean over one number more", "rows/norm.cu",
              "float scale = (float)(1 / sqrt(row_sum<THREADS>(squares) / C + epsilon));",
              "float scale = (float)(1 / sqrt(row_sum<THREADS>(squares) / (C + 1) + epsilon));", [], "elementwise"),
-    Mutation("elementwise: a vector across the end of an array", "four.cuh",
+    Mutation("elementwise: a vector across the end of an array", "rows/four.cuh",
              "    if (f.vector && i + 4 <= n) {\n        store4(x, i,", "    if (f.vector && i < n) {\n        store4(x, i,",
-             ["elementwise.cu"], "elementwise aligned"),
-    Mutation("elementwise: vectors where nothing is aligned", "elementwise.cu",
+             ["rows/elementwise.cu"], "elementwise aligned"),
+    Mutation("elementwise: vectors where nothing is aligned", "rows/elementwise.cu",
              "{ aligned ? 1 : THREADS, aligned }", "{ 1, true }", [], "elementwise"),
-    Mutation("attention: keys over values that are being read", "attention.cu",
+    Mutation("attention: keys over values that are being read", "attention/attention.cu",
              "        __syncthreads();                    /* the values before have been read */\n", "", [], "products"),
-    Mutation("attention: values over keys that are being read", "attention.cu",
+    Mutation("attention: values over keys that are being read", "attention/attention.cu",
              "        __syncthreads();                    /* the keys have been read */\n", "        __syncwarp();\n", [], "products"),
-    Mutation("attention: one key too many is seen", "attention.cu",
+    Mutation("attention: one key too many is seen", "attention/attention.cu",
              "if (s + across + ACROSS * j >= seen[i])", "if (s + across + ACROSS * j > seen[i])", [], "products"),
-    Mutation("attention backward: tiles over what is being read", "attention_backward.cu",
+    Mutation("attention backward: tiles over what is being read", "attention/attention_backward.cu",
              "        __syncthreads();                    /* the tiles before have been read */\n", "", [], "attention_backward"),
-    Mutation("attention backward: the keys before may still be read", "attention_backward.cu",
+    Mutation("attention backward: the keys before may still be read", "attention/attention_backward.cu",
              "    __syncthreads();                        /* the keys before have been read */\n", "", [], "attention_backward"),
-    Mutation("attention bf16: an unfinished copy", "attention_bf16.cu", "        wait_copies<0>();\n", "        wait_copies<1>();\n", [], "attention_bf16"),
-    Mutation("attention bf16: no barrier behind a copy", "attention_bf16.cu",
+    Mutation("attention bf16: an unfinished copy", "attention/attention_bf16.cu", "        wait_copies<0>();\n", "        wait_copies<1>();\n", [], "attention_bf16"),
+    Mutation("attention bf16: no barrier behind a copy", "attention/attention_bf16.cu",
              "        else __syncthreads();                           /* this tile has come", "        else __syncwarp();                           /* this tile has come",
              [], "attention_bf16"),
-    Mutation("attention bf16: q overwritten while it is read", "attention_bf16.cu",
+    Mutation("attention bf16: q overwritten while it is read", "attention/attention_bf16.cu",
              "    __syncwarp();                                       /* q has been read */\n", "", [], "attention_bf16"),
-    Mutation("attention backward bf16: an unfinished copy", "attention_backward_bf16.cu",
+    Mutation("attention backward bf16: an unfinished copy", "attention/attention_backward_bf16.cu",
              "        wait_copies<0>();\n        __syncthreads();                    /* these queries",
              "        wait_copies<1>();\n        __syncthreads();                    /* these queries", [], "attention_backward_bf16"),
-    Mutation("attention backward bf16: keys over the queries that are being read", "attention_backward_bf16.cu",
+    Mutation("attention backward bf16: keys over the queries that are being read", "attention/attention_backward_bf16.cu",
              "    hold<DIM>(dout, shared, 2 * TILE + warp * WARP_ROWS * STRIDE);\n    __syncthreads();\n",
              "    hold<DIM>(dout, shared, 2 * TILE + warp * WARP_ROWS * STRIDE);\n", [], "attention_backward_bf16"),
-    Mutation("attention backward bf16: the statistics of another sequence", "attention_backward_bf16.cu",
+    Mutation("attention backward bf16: the statistics of another sequence", "attention/attention_backward_bf16.cu",
              "(((int64_t)(blockIdx.z * H + head) * padded + query) * 4", "(((int64_t)head * padded + query) * 4", [], "attention_backward_bf16"),
-    Mutation("attention backward bf16: a key sees itself not", "attention_backward_bf16.cu",
+    Mutation("attention backward bf16: a key sees itself not", "attention/attention_backward_bf16.cu",
              "row + 8 * half > query + 8 * n + column + i)", "row + 8 * half >= query + 8 * n + column + i)", [], "attention_backward_bf16"),
     Mutation("upload: a half's sign in the wrong place", "transfer.cu", "(half & 0x8000) << 16)", "(half & 0x8000) << 15)", [], "upload"),
     Mutation("upload: the last numbers of a piece", "transfer.cu", "blocks_of(each, THREADS * EACH)", "(unsigned)(each / (THREADS * EACH))", [], "upload"),
     Mutation("download: the last piece stays", "transfer.cu", "at < bytes + PIECE; at += PIECE", "at < bytes; at += PIECE", [], "upload"),
-    Mutation("loss: float for double", "loss.cu",
+    Mutation("loss: float for double", "loss/loss.cu",
              "other_log_sum = B[blockIdx.x], sum = 0;", "other_log_sum = B[blockIdx.x];\n    float sum = 0;", [], "losses"),
-    Mutation("loss: a logit past the end of its row", "loss.cu", "if (i + j * f.stride < V) sum", "if (i + j * f.stride <= V) sum", [], "losses"),
-    Mutation("loss: of equal logits the last", "loss.cu", "b.at < a.at) ? b : a", "b.at > a.at) ? b : a", [], "losses"),
-    Mutation("loss: the maximum is read before it is there", "loss.cu",
+    Mutation("loss: a logit past the end of its row", "loss/loss.cu", "if (i + j * f.stride < V) sum", "if (i + j * f.stride <= V) sum", [], "losses"),
+    Mutation("loss: of equal logits the last", "loss/loss.cu", "b.at < a.at) ? b : a", "b.at > a.at) ? b : a", [], "losses"),
+    Mutation("loss: the maximum is read before it is there", "loss/loss.cu",
              "        at[threadIdx.x / WARP] = mine.at;\n    }\n    __syncthreads();\n", "        at[threadIdx.x / WARP] = mine.at;\n    }\n", [], "losses"),
-    Mutation("product: rows of the output as wide as they are written", "matmul.cu", "product.ld = p->out_stride,", "product.ld = p->N,", [], "products"),
-    Mutation("product: the halves forget the first", "matmul.cu", "second = { false, false, half > 0,", "second = { false, false, false,", [], "products"),
-    Mutation("product: sequences side by side as wide as they are written", "matmul.cu", "product.stride = length * p->out_stride;",
+    Mutation("product: rows of the output as wide as they are written", "product/matmul.cu", "product.ld = p->out_stride,", "product.ld = p->N,", [], "products"),
+    Mutation("product: the halves forget the first", "product/matmul.cu", "second = { false, false, half > 0,", "second = { false, false, false,", [], "products"),
+    Mutation("product: sequences side by side as wide as they are written", "product/matmul.cu", "product.stride = length * p->out_stride;",
              "product.stride = length * p->N;", [], "products"),
-    Mutation("gradients: sequences are not added up", "matmul.cu", "        add = true;\n", "", [], "gradients"),
-    Mutation("forms: the scale of the next group", "forms.cu", "+ c / (unsigned)s.group]", "+ (c + 1) / (unsigned)s.group]", [], "forms"),
-    Mutation("forms: the matrix of another sequence", "forms.cu", "+ b * input->stride[matrix] +", "+", [], "forms"),
+    Mutation("gradients: sequences are not added up", "product/matmul.cu", "        add = true;\n", "", [], "gradients"),
+    Mutation("forms: the scale of the next group", "loss/forms.cu", "+ c / (unsigned)s.group]", "+ (c + 1) / (unsigned)s.group]", [], "forms"),
+    Mutation("forms: the matrix of another sequence", "loss/forms.cu", "+ b * input->stride[matrix] +", "+", [], "forms"),
 ]
 
 
@@ -91,7 +91,7 @@ def mutate(number, mutation):
     if source.count(mutation.text) != 1:
         sys.exit(f"mutations.py: {mutation.name}: the text occurs {source.count(mutation.text)} times in {mutation.file}, not once")
     folder = f"{os.environ['MUTATIONS_BUILD']}/{number}"
-    os.makedirs(f"{folder}/{ROOT}", exist_ok=True)
+    os.makedirs(os.path.dirname(f"{folder}/{ROOT}{mutation.file}"), exist_ok=True)
     with open(f"{folder}/{ROOT}{mutation.file}", "w") as f:
         f.write(source.replace(mutation.text, mutation.replacement))
     return folder
@@ -102,7 +102,7 @@ def build(folder, mutation):
     objects = []
     for source in mutation.sources or [mutation.file]:
         mutated = f"{folder}/{ROOT}{source}"
-        objects.append(f"{folder}/{source}.o")
+        objects.append(f"{folder}/{source.replace('/', '-')}.o")
         subprocess.run([*os.environ["MUTATIONS_CXX"].split(), f"-I{folder}", "-I.", "-c", "-o", objects[-1],
                         mutated if os.path.exists(mutated) else ROOT + source], check=True)
     name = split(mutation.test)[0]

@@ -3,7 +3,7 @@
  *
  * Always the cuda back end's, whatever LINEARITY_KERNELS says: no other one has it.
  */
-#include "kernels/cuda/probe.h"
+#include "kernels/cuda/probe/probe.h"
 #include "kernels/tests/check.h"
 
 static const int lengths[] = { 1, 31, 32, 33, 64, 127, 128, 129, 255, 257, 300 };

@@ -1,7 +1,7 @@
 /*
  * test_elementwise_bf16.c - what the cuda back end does in bf16 between products, against double arithmetic on the same rounded inputs
  */
-#include "kernels/cuda/probe_elementwise.h"
+#include "kernels/cuda/probe/probe_elementwise.h"
 #include "kernels/tests/check.h"
 
 static const int64_t sizes[] = { 0, 1, 2, 7, 8, 9, 255, 256, 257, 2047, 2049, 16385 };

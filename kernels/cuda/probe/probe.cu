@@ -2,7 +2,7 @@
  * probe.cu - what the tests call of functions that are no slots: host arrays in, host arrays out
  */
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/cuda/probe.h"
+#include "kernels/cuda/probe/probe.h"
 
 static bf16 *taken(const uint16_t *host, int64_t n)
 {

@@ -13,7 +13,7 @@
  * FLOPs: 18 D for every query, head and key seen, 8 D of them to make P and dP again.  Bytes: each input and output about once, and
  * keys and values (queries and dout) once more for every block that goes through them, mostly from the cache.
  */
-#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention/attention.cuh"
 
 /* Of each row of queries, [rows of the batch][H]: the largest score (as scores are taken relative to it), 1 / sum, the mean of dP. */
 struct RowStatistics { Global<float> reference, inverse, mean; };

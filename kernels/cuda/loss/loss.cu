@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cuda/four.cuh"
+#include "kernels/cuda/rows/four.cuh"
 #include "kernels/cuda/cuda.cuh"
 
 constexpr int THREADS = 256, STEP = 4 * THREADS;

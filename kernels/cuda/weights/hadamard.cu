@@ -10,7 +10,7 @@
  * result is the host's to the last bit: 10 of them at g = 1024 take less time than 8 bytes do on an H100.
  */
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/cuda/quantize.cuh"
+#include "kernels/cuda/weights/quantize.cuh"
 
 enum { THREADS = 256, PART = 8192, SCRATCH_NUMBERS = 1 << 24 };
 

@@ -14,7 +14,7 @@
  * at an expected 75 to 85 % of the issue slots.  Memory is 4p + 4 bytes a vector, 4.8e10 in all: 0.015 s.  n = 4096 takes 16 times that.
  */
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/cuda/quantize.cuh"
+#include "kernels/cuda/weights/quantize.cuh"
 
 enum { THREADS = 256, VECTORS = 4 };
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/cuda/probe_elementwise.h"
+#include "kernels/cuda/probe/probe_elementwise.h"
 
 enum { SPARE = 16, FILLED = 0x4141 };       /* numbers beside an array, which no operation may touch, and what they are as bf16 */
 

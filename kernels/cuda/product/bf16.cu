@@ -9,7 +9,7 @@
 #include <map>
 
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/cuda/product.cuh"
+#include "kernels/cuda/product/product.cuh"
 
 /* ---- rounded weights ---- */
 

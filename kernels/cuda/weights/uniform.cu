@@ -9,7 +9,7 @@
  * division: at 8e9 weights 1.2e11 of an H100's 1.7e13 a second, less than the 20 ms of the memory.
  */
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/cuda/quantize.cuh"
+#include "kernels/cuda/weights/quantize.cuh"
 
 enum { THREADS = 256, GROUPS = 8, MOST_BLOCKS = 8192 };         /* groups of a block at a time, a warp each */
 

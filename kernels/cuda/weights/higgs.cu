@@ -14,7 +14,7 @@
  * Shared memory: 8 bytes a number, 2 a code, 8 a scale, and at most 16 KiB of the grid: 13 KiB at g = 1024, p = 2, n = 256, 96 KiB at most.
  */
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/cuda/quantize.cuh"
+#include "kernels/cuda/weights/quantize.cuh"
 
 enum { THREADS = 256, VECTORS = 4, PARTIAL_SUMS = 16, MOST_BLOCKS = 4096 };
 

@@ -8,7 +8,7 @@
  * 4096) are read again.  Where there are many rows a block takes several, one after the other, and keeps the gains, which would be a third
  * of the traffic.  Sums in double: two operations of it a number cost less than its memory even where double runs at a 64th of the speed.
  */
-#include "kernels/cuda/four.cuh"
+#include "kernels/cuda/rows/four.cuh"
 #include "kernels/cuda/cuda.cuh"
 
 constexpr int MANY_ROWS = 4096, ROWS_EACH = 4, WARPS = 4, LONG = 512;

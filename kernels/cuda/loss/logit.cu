@@ -9,7 +9,7 @@
  * and the shared memory of a multiprocessor: it is read twice (12 bytes a logit), the second time backwards, since its end is still in
  * the cache then, and the exponentials are made twice, which costs nothing beside that.
  */
-#include "kernels/cuda/four.cuh"
+#include "kernels/cuda/rows/four.cuh"
 #include "kernels/cuda/cuda.cuh"
 
 constexpr int THREADS = 512, STEP = 4 * THREADS;

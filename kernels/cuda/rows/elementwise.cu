@@ -9,7 +9,7 @@
  * A thread moves four numbers of each array as 16 bytes (bf16: eight).  The table of angles would cost half as much as a head itself, so a
  * thread keeps its four angles and turns up to HEADS heads of a row by them.  Arithmetic is float32 with the exact exponential.
  */
-#include "kernels/cuda/four.cuh"
+#include "kernels/cuda/rows/four.cuh"
 #include "kernels/cuda/cuda.cuh"
 
 enum { THREADS = 256, HEADS = 8, MOST_D = 128 };

@@ -20,7 +20,7 @@
 #include <float.h>
 
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/cuda/tensor.cuh"
+#include "kernels/cuda/attention/tensor.cuh"
 
 enum { ROWS = 128, KEYS = 64, WARPS = 4, THREADS = WARPS * WARP, WARP_ROWS = ROWS / WARPS };
 static const float LAG = 8;

@@ -11,7 +11,7 @@
  * longer groups the rest is read twice, the second time from the cache).  The matrix as one group takes two kernels.  The number of
  * blocks depends on the shape alone, so the sums of t^2 and kappa are one tree on every device.
  */
-#include "kernels/cuda/random.cuh"
+#include "kernels/cuda/weights/random.cuh"
 #include "kernels/cuda/cuda.cuh"
 
 static const int THREADS = 256, WARPS = THREADS / WARP, MOST_BLOCKS = 2048, BLOCK_ITEMS = 4;

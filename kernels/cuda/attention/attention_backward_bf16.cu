@@ -21,7 +21,7 @@
 #include <float.h>
 
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/cuda/tensor.cuh"
+#include "kernels/cuda/attention/tensor.cuh"
 
 enum {
     WARP_ROWS = 16,

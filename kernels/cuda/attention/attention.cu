@@ -8,7 +8,7 @@
  * FLOPs: 4 D for every query, head and key seen.  Bytes: q and out once; k and v once for each block that sees them.  Keys and values
  * share one tile of shared memory, so that two blocks or more fit a multiprocessor and one computes while the other loads.
  */
-#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention/attention.cuh"
 
 /* The tile's scores become weights in shared memory; what was summed before it is brought to the new largest score. */
 template <int D, int M, int N, int DOWN>
