@@ -104,7 +104,7 @@ $(BUILD)/tests/linearity: $(MAIN) $(BUILD)/core.a $(BUILD)/shim.a ; @mkdir -p $(
 	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lstdc++
 
 # All tests; those of the kernels on the cuda back end too, with threads in order, and drawn at random with aligned outputs.
-KERNEL_TESTS := $(filter $(BUILD)/tests/kernels/tests/test_%,$(filter-out %/test_check %/test_shim %/test_traffic,$(TESTBIN)))
+KERNEL_TESTS := $(filter $(BUILD)/tests/kernels/tests/test_%,$(filter-out %/test_check %/test_shim %/test_traffic %/test_failure,$(TESTBIN)))
 unit: $(BUILD)/tests/linearity $(TESTBIN)
 	@failed=0; for t in $(sort $(TESTBIN)); do echo "== $$t"; $$t || failed=1; done; \
 	for t in $(sort $(KERNEL_TESTS)); do echo "== $$t, cuda through the launch shim"; LINEARITY_KERNELS=cuda $$t || failed=1; \
