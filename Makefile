@@ -103,14 +103,16 @@ export LINEARITY_BINARY := $(BUILD)/tests/linearity
 $(BUILD)/tests/linearity: $(MAIN) $(BUILD)/core.a $(BUILD)/shim.a ; @mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS) -lstdc++
 
-# All tests; those of the kernels on the cuda back end too, with threads in order, and drawn at random with aligned outputs.
+# All tests, as many at a time as there are processors; those of the kernels on the cuda back end too, with threads in order, and drawn at
+# random with aligned outputs.
 KERNEL_TESTS := $(filter $(BUILD)/tests/kernels/tests/test_%,$(filter-out %/test_check %/test_shim %/test_traffic %/test_failure,$(TESTBIN)))
 unit: $(BUILD)/tests/linearity $(TESTBIN)
-	@failed=0; for t in $(sort $(TESTBIN)); do echo "== $$t"; $$t || failed=1; done; \
-	for t in $(sort $(KERNEL_TESTS)); do echo "== $$t, cuda through the launch shim"; LINEARITY_KERNELS=cuda $$t || failed=1; \
-	done; for t in $(filter-out %/test_products %/test_forms %/test_noise,$(sort $(KERNEL_TESTS))); do echo "== $$t, cuda, random order of threads, aligned outputs"; \
-	  LINEARITY_KERNELS=cuda LINEARITY_ALIGNED=1 LINEARITY_SHIM_ORDER=random LINEARITY_SEED=2 $$t >$(BUILD)/random.log 2>&1 || { cat $(BUILD)/random.log; failed=1; }; done; \
-	$(MAKE) -s mutations || failed=1; exit $$failed
+	@rm -f $(BUILD)/failed; export LINEARITY_FAILED=$(BUILD)/failed; \
+	{ for t in $(sort $(TESTBIN)); do echo plain $$t; done; for t in $(sort $(KERNEL_TESTS)); do echo cuda $$t; done; \
+	  for t in $(filter-out %/test_products %/test_forms %/test_noise,$(sort $(KERNEL_TESTS))); do echo random $$t; done; } | \
+	  xargs -P $$(nproc) -L 1 core/tests/run_test.sh || [ -e $(BUILD)/failed ] || echo 'not all tests were run' > $(BUILD)/failed; \
+	$(MAKE) -s mutations || echo mutations >> $(BUILD)/failed; \
+	if [ -e $(BUILD)/failed ]; then echo; sed 's/^/FAILED: /' $(BUILD)/failed; exit 1; fi
 
 # The tests must fail where a kernel is wrong.
 mutations: $(TESTBIN)
