@@ -23,6 +23,9 @@ static const Kernels *bf16(void)
     return k;
 }
 
+/* A tiny model in both precisions. */
+typedef struct { Tiny tiny; Corpus corpus; Study *rounded, *exact; } Both;
+
 static Study *study_in(const Model *model, const Corpus *corpus, const Kernels *k)
 {
     Study *study;
@@ -32,28 +35,39 @@ static Study *study_in(const Model *model, const Corpus *corpus, const Kernels *
     return study;
 }
 
+static void both_open(Both *b, int i, int context)
+{
+    b->tiny = tiny_open(names[i]);
+    tiny_corpus(&b->corpus, &b->tiny, context);
+    b->rounded = study_in(b->tiny.model, &b->corpus, bf16());
+    b->exact = study_of(b->tiny.model, &b->corpus, "cpu");
+}
+
+static void both_close(Both *b)
+{
+    study_close(&b->rounded);
+    study_close(&b->exact);
+    corpus_free(&b->corpus);
+    tiny_close(&b->tiny);
+}
+
 /* Rounding of 2^-9 in every input of a product, some ten products deep: per token a few hundredths of a nat, less in the mean. */
 static void losses_are_near(void **state)
 {
     (void)state;
     for (int i = 0; i < MODELS; i++) {
-        Tiny tiny = tiny_open(names[i]);
-        Corpus corpus;
-        tiny_corpus(&corpus, &tiny, WHOLE);
-        Study *rounded = study_in(tiny.model, &corpus, bf16()), *exact = study_of(tiny.model, &corpus, "cpu");
+        Both both;
+        both_open(&both, i, WHOLE);
         Measurement a, b;
-        WORKS(study_clean(&a, rounded));
-        WORKS(study_clean(&b, exact));
+        WORKS(study_clean(&a, both.rounded));
+        WORKS(study_clean(&b, both.exact));
         for (int w = 0; w < a.n_windows; w++) {
             NEAR(a.nll[w], b.nll[w], 5e-3, "%s, window %d", names[i], w);
             assert_true(a.nll[w] != b.nll[w]);          /* it is another precision */
         }
         measurement_free(&a);
         measurement_free(&b);
-        study_close(&rounded);
-        study_close(&exact);
-        corpus_free(&corpus);
-        tiny_close(&tiny);
+        both_close(&both);
     }
 }
 
@@ -79,19 +93,14 @@ static void nothing_changed_is_exactly_zero(void **state)
 {
     (void)state;
     for (int i = 0; i < MODELS; i++) {
-        Tiny tiny = tiny_open(names[i]);
-        Corpus corpus;
-        tiny_corpus(&corpus, &tiny, 24);
-        Study *study = study_in(tiny.model, &corpus, bf16());
-        assert_true(kl_of(study, tiny.model, "0", false) == 0);
-        const double floor = kl_of(study, tiny.model, "0", true), some = kl_of(study, tiny.model, "0.01", false);
+        Both both;
+        both_open(&both, i, 24);
+        const Model *model = both.tiny.model;
+        assert_true(kl_of(both.rounded, model, "0", false) == 0);
+        const double floor = kl_of(both.rounded, model, "0", true), some = kl_of(both.rounded, model, "0.01", false);
         assert_true(floor > 0 && floor < 1e-4 * some + 2e-5);
-        Study *exact = study_of(tiny.model, &corpus, "cpu");
-        NEAR(some, kl_of(exact, tiny.model, "0.01", false), .02 * some, "%s: KL under noise", names[i]);
-        study_close(&exact);
-        study_close(&study);
-        corpus_free(&corpus);
-        tiny_close(&tiny);
+        NEAR(some, kl_of(both.exact, model, "0.01", false), .02 * some, "%s: KL under noise", names[i]);
+        both_close(&both);
     }
 }
 
@@ -110,19 +119,14 @@ static void coefficients_are_near(void **state)
 {
     (void)state;
     for (int i = 0; i < MODELS; i++) {
-        Tiny tiny = tiny_open(names[i]);
-        Corpus corpus;
-        tiny_corpus(&corpus, &tiny, WHOLE);
-        Study *rounded = study_in(tiny.model, &corpus, bf16()), *exact = study_of(tiny.model, &corpus, "cpu");
-        Measurement a = forms_on(rounded, tiny.model, &corpus), b = forms_on(exact, tiny.model, &corpus);
+        Both both;
+        both_open(&both, i, WHOLE);
+        Measurement a = forms_on(both.rounded, both.tiny.model, &both.corpus), b = forms_on(both.exact, both.tiny.model, &both.corpus);
         for (int j = 0; j < 2 * a.n_layers * a.n_windows; j++)      /* sigma and group; rho is a square of a sum that cancels */
             NEAR(a.form[j], b.form[j], .03 * b.form[j], "%s, form %d", names[i], j);
         measurement_free(&a);
         measurement_free(&b);
-        study_close(&rounded);
-        study_close(&exact);
-        corpus_free(&corpus);
-        tiny_close(&tiny);
+        both_close(&both);
     }
 }
 

@@ -24,7 +24,7 @@ void point_close(Point *p)
     options_free(p->options);
 }
 
-/* The back end that is here, or in a dry run what stands for it on another device: at most its own memory is to be had there. */
+/* The back end that is here, or in a dry run what stands for it on another device. */
 static int point_kernels(Point *p, bool dry)
 {
     const Options *o = p->options;
@@ -32,15 +32,11 @@ static int point_kernels(Point *p, bool dry)
         const int status = chosen_kernels(&p->kernels, o);
         if (status == ERR_UNSUPPORTED && dry && !strcmp(options_text(o, "backend"), "cuda"))
             return err_set(status, "%s (a dry run takes --device h100, or another, for a GPU that is not here)", err_last());
-        TRY(status);
-        p->memory = chosen_memory(o, p->kernels);
-        return OK;
+        return status;
     }
     if (!dry) FAIL(ERR_ARGUMENT, "%s: 'device' prices a run on a GPU that is not here, so it goes with --dry-run", p->run.config->path);
     p->device = device_sheet(options_text(o, "device"));
     p->kernels = device_stand_in(p->device, options_text(o, "precision"));
-    const int64_t given = chosen_memory(o, p->kernels), all = kernels_memory(p->kernels, 0);
-    p->memory = given < all ? given : all;
     return OK;
 }
 
@@ -49,6 +45,7 @@ int point_open(Point *p, const Config *config, const SweepPoint *point, struct T
     *p = (Point){ .run = { .config = config } };
     TRY(config_options_at(&p->options, config, point));
     TRY(point_kernels(p, dry));
+    p->memory = chosen_memory(p->options, p->kernels);
     TRY(model_open(&p->model, options_text(p->options, "model")));
     p->run = (Run){ .config = config, .options = p->options, .point = point, .tables = tables, .quiet = quiet };
     return run_layers(&p->run.layer, &p->run.n_layers, p->model, p->options);
@@ -63,8 +60,8 @@ static bool any_sequential(const Config *config)
     return false;
 }
 
-/* Of the memory, what the calibration works with (another one where inputs are to be those of the model quantized so far) and, up
- * to a fourth of the rest, what it keeps. */
+/* Of the memory, what the calibration works with (another one where inputs are to be those of the model quantized so far) and what it
+ * keeps: up to a fourth of the rest, or, where the rest is a device's, of what the host may use. */
 static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
 {
     const int64_t memory = p->memory, all = calibration_evidence_bytes(model_shape(p->model));

@@ -86,7 +86,6 @@ void device_get(void *host, const void *device, int64_t bytes)
     CHECK(cudaStreamSynchronize(stream));
 }
 
-
 void copy_cuda(float *out, const float *x, int64_t n)
 {
     if (n > 0 && !device_failed()) CHECK(cudaMemcpyAsync(out, x, (size_t)n * sizeof *out, cudaMemcpyDeviceToDevice, stream));
@@ -122,9 +121,9 @@ void *scratch_bytes(int64_t bytes)
     return r->p + r->used - bytes;
 }
 
-/* Compute capability 8.0: bf16 on tensor cores and asynchronous copies. */
 static char device_name[300];
 
+/* Compute capability 8.0: bf16 on tensor cores and asynchronous copies. */
 static const char *open_device()
 {
     int devices = 0, major = 0, minor = 0;

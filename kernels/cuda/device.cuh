@@ -94,7 +94,7 @@ void  scratch_reset();
 void *scratch_bytes(int64_t bytes);
 template <class T> static inline T *scratch(int64_t n) { return static_cast<T *>(scratch_bytes(n * (int64_t)sizeof(T))); }
 
-/* Host arrays to and from the device, in the order of the stream; scratch_fetch waits for what it brings. */
+/* Host arrays to and from the device, in the order of the stream; device_get waits for what it brings. */
 void device_put(void *device, const void *host, int64_t bytes);
 void device_get(void *host, const void *device, int64_t bytes);
 

@@ -16,7 +16,8 @@
 #include "kernels/cuda/shim/runtime.h"
 #include "kernels/kernels.h"
 
-enum { SEQUENCES = 4, LENGTH = 64, ROWS = SEQUENCES * LENGTH, C = 512, F = 1536, V = 4096, H = 8, G = 2, D = 64, NOISE_ROWS = 128 };
+enum { SEQUENCES = 4, LENGTH = 64, ROWS = SEQUENCES * LENGTH, C = 512, F = 1536, V = 4096, H = 8, G = 2, D = 64, NOISE_ROWS = 128,
+       TALL = 4096, WIDE = 256 };                 /* rows enough that a block keeps the gains of a norm for several */
 static const double MOST = 1.2;
 
 static const Kernels *k;
@@ -39,8 +40,8 @@ static float *array(int64_t n)
 static void run_add() { k->add(array(ROWS * F), array(ROWS * F), ROWS * F); }
 static void run_swiglu() { k->swiglu(array(ROWS * F), array(ROWS * F), array(ROWS * F), ROWS * F); }
 static void run_swiglu_backward() { k->swiglu_backward(array(ROWS * F), array(ROWS * F), array(ROWS * F), array(ROWS * F), array(ROWS * F), ROWS * F); }
-static void run_rms_norm() { k->rms_norm(array(ROWS * C), array(ROWS * C), array(C), ROWS, C, 1e-5f); }
-static void run_rms_norm_backward() { k->rms_norm_backward(array(ROWS * C), array(ROWS * C), array(ROWS * C), array(C), ROWS, C, 1e-5f); }
+static void run_rms_norm() { k->rms_norm(array(TALL * WIDE), array(TALL * WIDE), array(WIDE), TALL, WIDE, 1e-5f); }
+static void run_rms_norm_backward() { k->rms_norm_backward(array(TALL * WIDE), array(TALL * WIDE), array(TALL * WIDE), array(WIDE), TALL, WIDE, 1e-5f); }
 static void run_rotate() { k->rotate(array(ROWS * H * D), array(LENGTH * D / 2), array(LENGTH * D / 2), &batch, NULL, H, D); }
 static void run_log_sum_exp() { k->log_sum_exp(doubles[0], ints[0], doubles[1], array((int64_t)ROWS * V), ints[1], ROWS, V); }
 static void run_kl() { k->kl_divergence(doubles[0], array((int64_t)ROWS * V), doubles[1], array((int64_t)ROWS * V), doubles[2], ROWS, V); }
@@ -118,8 +119,8 @@ static const Slot slots[] = {
     { "add", "fp32", run_add, 3 * ROWS * F * 4, MOST },
     { "swiglu", "fp32", run_swiglu, 3 * ROWS * F * 4, MOST },
     { "swiglu_backward", "fp32", run_swiglu_backward, 5 * ROWS * F * 4, MOST },
-    { "rms_norm", "fp32", run_rms_norm, (2 * ROWS * C + C) * 4, 1.6 },
-    { "rms_norm_backward", "fp32", run_rms_norm_backward, (3 * ROWS * C + C) * 4, 1.4 },
+    { "rms_norm", "fp32", run_rms_norm, (2 * TALL * WIDE + WIDE) * 4, MOST },
+    { "rms_norm_backward", "fp32", run_rms_norm_backward, (3 * TALL * WIDE + WIDE) * 4, MOST },
     { "rotate", "fp32", run_rotate, (2 * ROWS * H * D + LENGTH * D) * 4, MOST },
     { "log_sum_exp", "fp32", run_log_sum_exp, logits + ROWS * 24, MOST },
     { "kl_divergence", "fp32", run_kl, 2 * logits + ROWS * 24, MOST },
@@ -185,7 +186,7 @@ static int run(const Slot *s)
     shim_count(0);
     if (!k->failure()) return report(s);
     fprintf(stderr, "%s: %s\n", s->name, k->failure());
-    return !strstr(k->failure(), "is not there yet");
+    return 1;
 }
 
 int main()
