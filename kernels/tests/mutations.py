@@ -74,6 +74,9 @@ MUTATIONS = [
     Mutation("product: sequences side by side as wide as they are written", "product/matmul.cu", "product.stride = length * p->out_stride;",
              "product.stride = length * p->N;", [], "products"),
     Mutation("gradients: sequences are not added up", "product/matmul.cu", "        add = true;\n", "", [], "gradients"),
+    Mutation("gradients: a slice of a long sum left out", "product/matmul.cu", "for (int s = 0; s < n; s++) sum += (float)part",
+             "for (int s = 1; s < n; s++) sum += (float)part", [], "gradients"),
+    Mutation("forms: a shorter group's mean over a whole one", "loss/group_scales.cu", "squares / (double)n)", "squares / (double)group)", [], "forms"),
     Mutation("forms: the scale of the next group", "loss/forms.cu", "+ c / (unsigned)s.group]", "+ (c + 1) / (unsigned)s.group]", [], "forms"),
     Mutation("forms: the matrix of another sequence", "loss/forms.cu", "+ b * input->stride[matrix] +", "+", [], "forms"),
 ]
