@@ -267,7 +267,7 @@ int calibration_evidence(Evidence *out, Calibration *c, int layer)
     const Layer *l = model_layer(c->model, layer);
     const InputKind kind = input_of(l->type);
     TRY(c->sequential ? sequential_evidence(c, l->block, kind) : block_evidence(c, l->block));
-    *out = (Evidence){ c->block[l->block][kind].hessian, c->block[l->block][kind].mean };
+    *out = (Evidence){ .hessian = c->block[l->block][kind].hessian, .input_mean = c->block[l->block][kind].mean };
     return OK;
 }
 

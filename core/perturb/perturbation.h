@@ -16,6 +16,7 @@
 
 #include "core/base/options.h"
 #include "core/quantize/packed.h"
+#include "core/quantize/sparse.h"
 #include "kernels/kernels.h"
 
 typedef struct {
@@ -30,11 +31,15 @@ typedef struct { uint64_t seed; int draw, sequence; } Draw;
 /* Bits per weight, in all and of the codes alone; NaN for noise, which has no rate. */
 typedef struct { double t2, kappa, bits, code_bits; } PerturbationError;
 
-/* What a perturbation may ask for beyond the weights, collected once for all that ask (core/measure/calibration.h). */
-enum { NEEDS_INPUTS = 1 };
+/* What a perturbation may ask for beyond the weights, collected once for all that ask (core/measure/calibration.h); what it did not ask
+ * for is NULL. */
+enum { NEEDS_INPUTS = 1, NEEDS_GRADIENT = 2, NEEDS_FISHER = 4, NEEDS_MASK = 8 };
 typedef struct {
-    const float *hessian;           /* [cols][cols] H = 2 X X' / n over the n inputs x [cols] of a calibration text */
-    const double *input_mean;       /* [cols] mean |x_j| */
+    const float *hessian;           /* INPUTS: [cols][cols] H = 2 X X' / n over the n inputs x [cols] of a calibration text */
+    const double *input_mean;       /* INPUTS: [cols] mean |x_j| */
+    const float *gradient;          /* GRADIENT: [rows][cols] sum over the windows of that text of |dL/dW|, L the mean NLL of a window */
+    const float *fisher;            /* FISHER: [rows][cols] sum of (dL/dW)^2 */
+    const KeptWeights *kept;        /* MASK: the weights of this layer that are kept out of the quantized form */
 } Evidence;
 
 /* Noise as a back end can make it, see Kernels.noise: W^ = float32(W + sigma z), sigma = t rms of the `group` weights of a row, or of

@@ -16,7 +16,7 @@ static void check_golden(const GoldenCase *c, const char *name, const char *bits
     int64_t rows, cols;
     float *expected = gptq_tensor(name, &rows, &cols), *out = xmalloc(sizeof *out * (size_t)(rows * cols));
     PerturbationError error;
-    const Evidence evidence = { c->hessian, c->mean };
+    const Evidence evidence = { .hessian = c->hessian, .input_mean = c->mean };
     assert_int_equal(quantize_with("awq", out, &error, c->w, rows, cols, &evidence, "bits", bits, "group", group, "scale_bits", "64", key, value, NULL), OK);
     assert_same_weights(out, expected, c->w, rows * cols);
     free(expected), free(out);
@@ -51,7 +51,7 @@ static void made_up_free(Case *c) { free(c->w), free(c->h), free(c->out), free(c
 static double awq_error(Case *c, const char *scales, const char *clipping)
 {
     PerturbationError error;
-    const Evidence evidence = { c->h, c->mean };
+    const Evidence evidence = { .hessian = c->h, .input_mean = c->mean };
     assert_int_equal(quantize_with("awq", c->out, &error, c->w, c->rows, c->cols, &evidence, "bits", "3", "group", "32", "scales", scales,
                                    "clipping", clipping, NULL), OK);
     return output_error(c->out, c->w, c->rows, c->cols, c->h);
@@ -97,7 +97,7 @@ static void test_bits_per_weight(void **state)
     (void)state;
     Case c = made_up(20, 150, 1);
     PerturbationError error;
-    const Evidence evidence = { c.h, c.mean };
+    const Evidence evidence = { .hessian = c.h, .input_mean = c.mean };
     assert_int_equal(quantize_with("awq", c.out, &error, c.w, 20, 150, &evidence, "bits", "3", NULL), OK);
     assert_true(fabs(error.bits - (3 + 3 * (16 + 3) / 150.0 + 16 / 20.0)) < 1e-12 && error.code_bits == 3);
     assert_int_equal(quantize_with("awq", c.out, &error, c.w, 20, 150, &evidence, "bits", "3", "scales", "no", NULL), OK);
@@ -147,7 +147,7 @@ static void test_refusals(void **state)
     float w[8] = { 1, 2, -1, 3, 0.5f, 1, 2, 2 }, out[8], h[4] = { 2, 1, 1, 2 };
     double mean[2] = { 1, 2 };
     PerturbationError error = { .t2 = -1 };
-    const Evidence evidence = { h, mean }, no_mean = { h, NULL }, no_hessian = { NULL, mean };
+    const Evidence evidence = { .hessian = h, .input_mean = mean }, no_mean = { .hessian = h }, no_hessian = { .input_mean = mean };
     assert_int_equal(quantize_with("awq", out, &error, w, 4, 2, NULL, NULL), ERR_ARGUMENT);
     assert_non_null(strstr(err_last(), "awq needs the inputs"));
     assert_int_equal(quantize_with("awq", out, &error, w, 4, 2, &no_mean, NULL), ERR_ARGUMENT);

@@ -24,7 +24,7 @@ static void check_golden(const char *matrix, const char *bits)
     assert_true(w && h && expected);
     float *out = xmalloc((size_t)(rows * cols) * sizeof *out);
     PerturbationError error;
-    const Evidence evidence = { h, NULL };
+    const Evidence evidence = { .hessian = h };
     assert_int_equal(quantize_with("gptq", out, &error, w, rows, cols, &evidence, "bits", bits, "group", "0", "scale_bits", "64", NULL), OK);
     assert_same_weights(out, expected, w, rows * cols);
     const double t2 = golden_t2(matrix, name), trace = golden_value(matrix, name, "trace_EHE");
@@ -47,7 +47,7 @@ static void check_own(const GoldenCase *c, const float *hessian, const char *nam
     int64_t rows, cols;
     float *expected = gptq_tensor(name, &rows, &cols), *out = xmalloc(sizeof *out * (size_t)(rows * cols));
     PerturbationError error;
-    const Evidence evidence = { hessian, NULL };
+    const Evidence evidence = { .hessian = hessian };
     assert_int_equal(quantize_with("gptq", out, &error, c->w, rows, cols, &evidence, "bits", bits, "group", group, "scale_bits", "64", key, value, NULL), OK);
     assert_same_weights(out, expected, c->w, rows * cols);
     free(expected), free(out);
@@ -76,7 +76,7 @@ static void test_inputs_never_there(void **state)
     /* On a grid of the original row they are rounded as RTN rounds them. */
     float *out = xmalloc(sizeof *out * (size_t)(c.rows * c.cols)), *rounded = xmalloc(sizeof *out * (size_t)(c.rows * c.cols));
     PerturbationError error;
-    const Evidence evidence = { c.hessian, NULL };
+    const Evidence evidence = { .hessian = c.hessian };
     assert_int_equal(quantize_with("gptq", out, &error, c.w, c.rows, c.cols, &evidence, "group", "0", NULL), OK);
     assert_int_equal(quantize_with("rtn", rounded, &error, c.w, c.rows, c.cols, NULL, "group", "0", NULL), OK);
     for (int64_t r = 0; r < c.rows; r++)
@@ -99,7 +99,7 @@ static void test_unrelated_inputs_are_rtn(void **state)
     enum { ROWS = 70, COLS = 200 };
     float *h = xcalloc(COLS * COLS, sizeof *h), *w = normals(ROWS * COLS, 2);
     float *out = xmalloc(sizeof *out * ROWS * COLS), *rounded = xmalloc(sizeof *out * ROWS * COLS);
-    const Evidence evidence = { h, NULL };
+    const Evidence evidence = { .hessian = h };
     const char *const groups[] = { "0", "64", "150" }, *const orders[] = { "no", "yes" };
     for (int equal = 0; equal < 2; equal++)
         for (int g = 0; g < 3; g++)
@@ -121,7 +121,7 @@ static void test_threads_change_nothing(void **state)
     double *mean = xmalloc(sizeof *mean * COLS);
     float *h = made_up_hessian(mean, COLS, COLS, 3), *w = normals(ROWS * COLS, 2);
     float *out = xmalloc(sizeof *out * ROWS * COLS), *first = xmalloc(sizeof *out * ROWS * COLS);
-    const Evidence evidence = { h, NULL };
+    const Evidence evidence = { .hessian = h };
     const char *const orders[] = { "no", "yes" };
     const int before = omp_get_max_threads();
     for (int o = 0; o < 2; o++)
@@ -142,7 +142,7 @@ static void test_refusals(void **state)
     (void)state;
     float w[8] = { 1, 2, -1, 3, 0.5f, 1, 2, 2 }, out[8], h[4] = { 2, 1, 1, 2 };
     PerturbationError error = { .t2 = -1 };
-    const Evidence evidence = { h, NULL }, nothing = { NULL, NULL };
+    const Evidence evidence = { .hessian = h }, nothing = { .hessian = NULL };
     assert_int_equal(quantize_with("gptq", out, &error, w, 4, 2, NULL, NULL), ERR_ARGUMENT);
     assert_non_null(strstr(err_last(), "gptq needs the inputs"));
     assert_int_equal(quantize_with("gptq", out, &error, w, 4, 2, &nothing, NULL), ERR_ARGUMENT);

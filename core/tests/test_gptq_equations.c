@@ -88,7 +88,7 @@ static void test_fewer_inputs_than_columns(void **state)
     double mean[COLS];
     float *h = made_up_hessian(mean, COLS, 5, 1), *w = normals(ROWS * COLS, 2), out[ROWS * COLS], rounded[ROWS * COLS];
     PerturbationError error;
-    const Evidence evidence = { h, mean };
+    const Evidence evidence = { .hessian = h, .input_mean = mean };
     /* Rank 5, and as rounding to float32 leaves it 3e-9 of damping is not enough at once. */
     const char *const percdamp[] = { "0.01", "0.000000003" };
     assert_int_equal(quantize_with("rtn", rounded, &error, w, ROWS, COLS, NULL, NULL), OK);
@@ -154,7 +154,7 @@ static void test_blocks_change_nothing(void **state)
     double *mean = xmalloc(sizeof *mean * COLS), *u = xmalloc(sizeof *u * COLS * COLS);
     float *h = made_up_hessian(mean, COLS, 2 * COLS, 3), *w = normals(ROWS * COLS, 2);
     float *out = xmalloc(sizeof *out * ROWS * COLS), *expected = xmalloc(sizeof *out * ROWS * COLS);
-    const Evidence evidence = { h, NULL };
+    const Evidence evidence = { .hessian = h };
     const int groups[] = { 1 << 20, 300, 200, 129, 128, 100, 64, 7, 5 };
     plain_factor(u, h, COLS, 0.01);
     for (size_t k = 0; k < sizeof groups / sizeof *groups; k++) {
@@ -174,7 +174,7 @@ static void test_clip_search(void **state)
     (void)state;
     enum { ROWS = 1000, COLS = 37 };
     float *h = xcalloc(COLS * COLS, sizeof *h), *w = normals(ROWS * COLS, 2), *out = xmalloc(sizeof *out * ROWS * COLS);
-    const Evidence evidence = { h, NULL };
+    const Evidence evidence = { .hessian = h };
     PerturbationError error;
     for (int r = 0; r < ROWS; r++)
         for (int j = 0; j < COLS; j++) w[r * COLS + j] *= (float)exp(0.02 * (r - ROWS / 2));

@@ -28,7 +28,7 @@ static void check_golden(const GoldenCase *c, const char *grid_name, const char 
     snprintf(name, sizeof name, "gptq_higgs.%s.%s", grid_name, group);
     float *expected = gptq_tensor(name, &rows, &cols), *out = xmalloc(sizeof *out * (size_t)(rows * cols));
     const LayerWeights layer = { c->w, rows, cols, 3 }, shape = { NULL, rows, cols, 3 };
-    const Evidence evidence = { c->hessian, NULL };
+    const Evidence evidence = { .hessian = c->hessian };
     Packed packed = { 0 };
     Higgs higgs;
     assert_int_equal(higgs_read_with(&higgs, grid, options, cols), OK);
@@ -74,7 +74,7 @@ static void test_unrelated_inputs_are_higgs(void **state)
     Case c = made_up();
     const char *const hadamards[] = { "0", "16" };
     const char *const signs[] = { "no", "yes" };
-    const Evidence evidence = { c.h, NULL };
+    const Evidence evidence = { .hessian = c.h };
     memset(c.h, 0, sizeof *c.h * COLS * COLS);
     for (int64_t j = 0; j < COLS; j++) c.h[j * COLS + j] = 3;
     for (int g = 0; g < 4; g++)
@@ -95,7 +95,7 @@ static void test_less_output_error(void **state)
 {
     (void)state;
     Case c = made_up();
-    const Evidence evidence = { c.h, NULL };
+    const Evidence evidence = { .hessian = c.h };
     const char *const hadamards[] = { "0", "256" }, *const signs[] = { "no", "yes" };
     for (int g = 0; g < 4; g++)
         for (int h = 0; h < 2; h++)
@@ -115,7 +115,7 @@ static void test_threads_change_nothing(void **state)
 {
     (void)state;
     Case c = made_up();
-    const Evidence evidence = { c.h, NULL };
+    const Evidence evidence = { .hessian = c.h };
     const int before = omp_get_max_threads();
     for (int threads = 1; threads <= 5; threads += 2) {
         omp_set_num_threads(threads);
@@ -130,7 +130,7 @@ static void test_degenerate_groups(void **state)
 {
     (void)state;
     Case c = made_up();
-    const Evidence evidence = { c.h, NULL };
+    const Evidence evidence = { .hessian = c.h };
     memset(c.w, 0, sizeof *c.w * COLS);                                     /* a row, and a group of every row */
     for (int r = 0; r < ROWS; r++) memset(c.w + r * COLS + 64, 0, sizeof *c.w * 64);
     assert_int_equal(quantize_with("gptq-higgs", c.out, &c.error, c.w, ROWS, COLS, &evidence, NULL), OK);
@@ -149,7 +149,7 @@ static void test_refusals(void **state)
 {
     (void)state;
     Case c = made_up();
-    const Evidence evidence = { c.h, NULL }, nothing = { NULL, NULL };
+    const Evidence evidence = { .hessian = c.h }, nothing = { .hessian = NULL };
     c.error.t2 = -1;
     assert_int_equal(quantize_with("gptq-higgs", c.out, &c.error, c.w, ROWS, COLS, NULL, NULL), ERR_ARGUMENT);
     assert_non_null(strstr(err_last(), "gptq-higgs needs the inputs"));
