@@ -152,12 +152,13 @@ grids: all
 	  printf "p%dn%d: mse %s +- %s, %.4f of the committed one, %s s\n", $$1, $$2, $$3, $$4, ratio, $$5 } END { exit bad > 0 }' \
 	  core/grid/data/grids.csv $(BUILD)/grids/grids.csv
 
-# On a GPU: the kernels' tests, the goldens, the default model against the CPU, compute-sanitizer; then the benchmark.
+# On a GPU: the kernels' tests, the goldens, the default model against the CPU; the benchmark; compute-sanitizer.
 GPUTESTBIN := $(patsubst %.c,$(BUILD)/gpu-tests/%,$(filter-out kernels/tests/test_check.c,$(wildcard kernels/tests/test_*.c)) \
               $(addprefix core/tests/test_,network.c sample.c measure.c backward.c gradients.c determinism.c bf16.c))
 check-gpu: all $(GPUTESTBIN)
 	kernels/cuda/check_gpu.sh $(BUILD) $(MODEL)
 	$(MAKE) bench-gpu
+	kernels/cuda/sanitize_gpu.sh $(BUILD) $(SANITIZER_SECONDS)
 bench-gpu: all
 	$(BUILD)/linearity bench --backend cuda --windows 16
 	$(BUILD)/linearity bench --backend cuda --precision bf16 --windows 16
