@@ -50,6 +50,7 @@ typedef struct {
 
 /* What the windows of protocol choices stand for. */
 typedef struct {
+    const char *format;             /* "HellaSwag" ..: as task_file.h names them; static */
     int n_items;
     int *first;                     /* [n_items + 1] windows first[i] .. first[i + 1] - 1 are the choices of item i */
     int *label;                     /* [n_items] which of them is right, from 0       */

@@ -66,6 +66,7 @@ static int read_items(TaskItems *out, const Job *job)
 static void task_init(CorpusTask *task, const TaskItems *items, int skip)
 {
     int windows = 0;
+    task->format = items->format;
     task->n_items = items->n - skip;
     task->first = xmalloc(sizeof *task->first * (size_t)(task->n_items + 1));
     task->label = xmalloc(sizeof *task->label * (size_t)task->n_items);

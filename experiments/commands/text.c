@@ -28,12 +28,12 @@ static const char *named(Settings *s, const char *name)
 
 static const char *text_of(Settings *s, const char *name)
 {
-    return options_is_set(s->options, named(s, name)) ? options_text(s->options, s->name) : NULL;
+    return options_has(s->options, named(s, name)) && options_is_set(s->options, s->name) ? options_text(s->options, s->name) : NULL;
 }
 
 static int64_t integer_of(Settings *s, const char *name)
 {
-    return options_is_set(s->options, named(s, name)) ? options_integer(s->options, s->name) : 0;
+    return options_has(s->options, named(s, name)) && options_is_set(s->options, s->name) ? options_integer(s->options, s->name) : 0;
 }
 
 /* The default of the table, or the model's own limit where that is smaller; for questions always that. */
@@ -48,8 +48,14 @@ static int context_of(Settings *s, const char *protocol, int limit)
 int open_corpus(Corpus *out, const char *path, const Model *model, const Options *options, const char *prefix)
 {
     Settings s = { options, prefix, "" };
+    return open_corpus_as(out, text_of(&s, "protocol"), path, model, options, prefix);
+}
+
+int open_corpus_as(Corpus *out, const char *protocol, const char *path, const Model *model, const Options *options, const char *prefix)
+{
+    Settings s = { options, prefix, "" };
     CorpusOptions c = {
-        .protocol = text_of(&s, "protocol"), .windows = (int)integer_of(&s, "windows"), .skip = (int)integer_of(&s, "skip"), .separator = text_of(&s, "separator"),
+        .protocol = protocol, .windows = (int)integer_of(&s, "windows"), .skip = (int)integer_of(&s, "skip"), .separator = text_of(&s, "separator"),
         .seed = (uint64_t)integer_of(&s, "seed"), .bos = bos_rule(text_of(&s, "bos")),
         .model_context = model_shape(model)->context, .vocabulary = model_shape(model)->vocabulary,
     };
