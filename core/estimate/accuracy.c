@@ -34,12 +34,14 @@ void answers_free(Answers *answers)
     *answers = (Answers){ 0 };
 }
 
+double accuracy_se(double p, int n) { return n > 1 ? sqrt(p * (1 - p) / (n - 1)) : NAN; }
+
 Share accuracy(const bool *right, int n)
 {
     int hits = 0;
     for (int i = 0; i < n; i++) hits += right[i];
     const double p = (double)hits / n;
-    return (Share){ p, n > 1 ? sqrt(p * (1 - p) / (n - 1)) : NAN };
+    return (Share){ p, accuracy_se(p, n) };
 }
 
 double accuracy_of_chance(const CorpusTask *task)

@@ -34,8 +34,9 @@ typedef struct {
 void answers_init(Answers *out, const CorpusTask *task, const double *nll, const int64_t *tokens);
 void answers_free(Answers *answers);
 
-/* The share of true ones among right[n]. */
+/* The share of true ones among right[n]; the standard error of a share p of n. */
 Share accuracy(const bool *right, int n);
+double accuracy_se(double p, int n);
 
 /* What guessing would reach: the mean of 1 / choices. */
 double accuracy_of_chance(const CorpusTask *task);
