@@ -56,6 +56,7 @@ static void test_help_of_commands(void **state)
                          " --bos --separator --json");
     assert_help("ppl", text);
     assert_help("kl", text);
+    assert_help("tasks", "MODEL FILE [OTHER] --context --windows --skip --bos auto|yes|no --json HellaSwag MMLU acc_norm loglikelihood acc_below_error");
     assert_help("info", "MODEL --json");
     assert_help("tokenize", "FILE --bos --json");
     assert_help("allocate", "TABLE.csv|RUN.h5 --budget --size --model --together --pin --forbid --exclude --distinct --best --frontier --csv --verify layer weights choice"
