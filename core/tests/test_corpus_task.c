@@ -102,6 +102,9 @@ static void test_limits(void **state)
     expect_window(&corpus, 0, "y? n", "? no");
     expect_window(&corpus, 1, "^ab ", "ab c");
     corpus_free(&corpus);
+    corpus = opened(path, plain, (CorpusOptions){ .protocol = "answers", .context = 1 });
+    expect_window(&corpus, 0, "n", "o");
+    corpus_free(&corpus);
     corpus = opened(empty, plain, (CorpusOptions){ .protocol = "choices" });
     assert_int_equal(corpus.bos, 0);
     expect_window(&corpus, 0, "^ ", " a");

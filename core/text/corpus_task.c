@@ -36,18 +36,17 @@ static int encode_choice(Encoded *out, const Job *job, const TaskChoice *choice,
     return status;
 }
 
-/* As one window that fits the context: what is too long loses its beginning. */
-static int cut_choice(Cut *cut, const Job *job, const TaskItem *item, int c, int first_scored, int window)
+/* As one window that fits the context: what is too long loses its beginning.  whole: every token is scored, and not the choice's alone. */
+static int cut_choice(Cut *cut, const Job *job, const TaskItem *item, int c, bool whole, int window)
 {
     Encoded e = { 0 };
     int status = encode_choice(&e, job, &item->choice[c], item->line);
     const int64_t over = e.ids.n - 1 > job->context ? e.ids.n - 1 - job->context : 0;
-    if (first_scored == 0) first_scored = e.scored;
-    if (status == OK && over && e.scored <= over)
+    if (status == OK && !whole && e.scored <= over)
         status = err_set(ERR_ARGUMENT, "%s:%d: the choice '%.40s ..' alone has %lld tokens, more than the context of %d", job->path, item->line,
                          item->choice[c].text, (long long)(e.ids.n - e.scored), job->context);
     if (status == OK) {
-        cut_segment(cut, window, e.ids.id + over, (int)(e.ids.n - over), first_scored > over ? first_scored - (int)over : 1);
+        cut_segment(cut, window, e.ids.id + over, (int)(e.ids.n - over), whole ? 1 : e.scored - (int)over);
         cut->shortened += over > 0;
     }
     ids_free(&e.ids);
@@ -92,7 +91,7 @@ int cut_choices(Cut *cut, const Job *job)
         const TaskItem *item = &items.item[job->skip + i];
         if (item->n < 2)
             status = err_set(ERR_FORMAT, "%s:%d: %s has answers and nothing to choose from; take it as text with protocol answers", job->path, item->line, items.format);
-        for (int c = 0; c < item->n && status == OK; c++) status = cut_choice(cut, job, item, c, 0, cut->task->first[i] + c);
+        for (int c = 0; c < item->n && status == OK; c++) status = cut_choice(cut, job, item, c, false, cut->task->first[i] + c);
     }
     task_items_free(&items);
     return status;
@@ -103,7 +102,7 @@ int cut_answers(Cut *cut, const Job *job)
     TaskItems items;
     TRY(read_items(&items, job));
     int status = OK;
-    for (int i = job->skip; i < items.n && status == OK; i++) status = cut_choice(cut, job, &items.item[i], items.item[i].label, 1, i - job->skip);
+    for (int i = job->skip; i < items.n && status == OK; i++) status = cut_choice(cut, job, &items.item[i], items.item[i].label, true, i - job->skip);
     task_items_free(&items);
     return status;
 }
