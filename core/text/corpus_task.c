@@ -14,8 +14,9 @@ typedef struct { Ids ids; int scored; } Encoded;
 
 /* The tokens of the context, then those of context and choice together beyond that number, as lm-evaluation-harness has it: white space
  * at the end of a context counts with the choice, and a context without tokens is BOS, or EOS where there is none. */
-static int encode_choice(Encoded *out, const Job *job, const TaskChoice *choice, int line)
+static int encode_choice(Encoded *out, const Job *job, const TaskItem *item, int c)
 {
+    const TaskChoice *choice = &item->choice[c];
     const size_t n = strlen(choice->context) - python_white_end(choice->context);
     char *text = xformat("%s%s", choice->context, choice->text);
     Ids whole = { 0 };
@@ -23,10 +24,10 @@ static int encode_choice(Encoded *out, const Job *job, const TaskChoice *choice,
     if (status == OK) status = corpus_encode(&whole, job, text, strlen(text), job->bos, true);
     const int64_t before = out->ids.n;
     if (status == OK && whole.n <= before)
-        status = err_set(ERR_FORMAT, "%s:%d: the choice '%.40s' adds no token to its context, so there is nothing to score", job->path, line, choice->text);
+        status = err_set(ERR_FORMAT, "%s:%d: choice %d adds no token to its context, so there is nothing to score", job->path, item->line, c + 1);
     if (status == OK && before == 0) {
         const int32_t first = job->bos_id >= 0 ? job->bos_id : tokenizer_eos(job->tokenizer);
-        if (first < 0) status = err_set(ERR_ARGUMENT, "%s:%d: the context is empty, and the tokenizer has no BOS or EOS token to stand for it", job->path, line);
+        if (first < 0) status = err_set(ERR_ARGUMENT, "%s:%d: the context is empty, and the tokenizer has no BOS or EOS token to stand for it", job->path, item->line);
         ids_push(&out->ids, first);
     }
     out->scored = (int)out->ids.n;
@@ -40,11 +41,10 @@ static int encode_choice(Encoded *out, const Job *job, const TaskChoice *choice,
 static int cut_choice(Cut *cut, const Job *job, const TaskItem *item, int c, bool whole, int window)
 {
     Encoded e = { 0 };
-    int status = encode_choice(&e, job, &item->choice[c], item->line);
+    int status = encode_choice(&e, job, item, c);
     const int64_t over = e.ids.n - 1 > job->context ? e.ids.n - 1 - job->context : 0;
     if (status == OK && !whole && e.scored <= over)
-        status = err_set(ERR_ARGUMENT, "%s:%d: the choice '%.40s ..' alone has %lld tokens, more than the context of %d", job->path, item->line,
-                         item->choice[c].text, (long long)(e.ids.n - e.scored), job->context);
+        status = err_set(ERR_ARGUMENT, "%s:%d: choice %d alone has %lld tokens, more than the context of %d", job->path, item->line, c + 1, (long long)(e.ids.n - e.scored), job->context);
     if (status == OK) {
         cut_segment(cut, window, e.ids.id + over, (int)(e.ids.n - over), whole ? 1 : e.scored - (int)over);
         cut->shortened += over > 0;
