@@ -233,14 +233,18 @@ static const Option own[] = {
 static const char *const settings[] = { "text.bos", NULL };
 
 static const char details[] =
-    "FILE: questions with choices, one a line, {\"context\", \"choices\", \"label\"} or as published: HellaSwag, ARC, PIQA, WinoGrande (.jsonl), MMLU (.csv).\n"
-    "A choice counts as chosen where log p(choice | context) is the largest (accuracy), or that by its length in characters (by length; the same for\n"
-    "MMLU and WinoGrande, whose choices are equally long): acc and acc_norm of lm-evaluation-harness, 0-shot, with its prompts.  It puts no BOS in front\n"
-    "unless told to: --bos no where the tokenizer adds one.  OTHER: another file of the same model, quantized or not, on the same items; errors of the\n"
-    "change are paired.  Long contexts cost what they have, once for each choice.\n\n"
-    "--json: task, format, items, tokens (scored), bos, shortened, chance, acc, acc_se, acc_norm, acc_norm_se, loglikelihood (mean of the right choices, nats),\n"
-    "  loglikelihood_se, rows [{loglikelihood [of each choice], tokens [..], label}], seconds; with OTHER also acc_other, acc_norm_other, loglikelihood_other, _se of\n"
-    "  each, acc_change, acc_change_se, acc_gained, acc_lost, acc_below_error, acc_p (the same of acc_norm), kl, kl_se (nats/token), and loglikelihood_other of rows\n";
+    "FILE: questions with choices, one a line, {\"context\", \"choices\", \"label\"} or as published: HellaSwag, ARC, PIQA,\n"
+    "WinoGrande (.jsonl), MMLU (.csv).  A choice counts as chosen where log p(choice | context) is the largest\n"
+    "(accuracy), or that by its length in characters (by length; the same for MMLU and WinoGrande, whose choices are\n"
+    "equally long): acc and acc_norm of lm-evaluation-harness, 0-shot, with its prompts.  It puts no BOS in front\n"
+    "unless told to: --bos no where the tokenizer adds one.  OTHER: another file of the same model, quantized or not,\n"
+    "on the same items; errors of the change are paired, and a change not larger than its error is called so.\n\n"
+    "--json: task, format, items, tokens (scored), bos, shortened, chance, acc, acc_se, acc_norm, acc_norm_se,\n"
+    "  loglikelihood (mean of the right choices, nats), loglikelihood_se, seconds,\n"
+    "  rows [{loglikelihood [of each choice], tokens [..], label}]\n"
+    "  with OTHER also acc_other, acc_norm_other, loglikelihood_other and _se of each; acc_change, acc_change_se,\n"
+    "  acc_gained, acc_lost, acc_below_error, acc_p (sign test) and the same of acc_norm; kl, kl_se (nats/token);\n"
+    "  loglikelihood_other in rows\n";
 
 const Command command_tasks = {
     .name = "tasks", .arguments = "MODEL FILE [OTHER]", .summary = "multiple-choice questions: accuracy, and the change of it in another file of the model",
