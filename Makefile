@@ -3,7 +3,7 @@
 # make model        fetch the default model into models/ (92 MB, checked by SHA-256)
 # make quickstart   set-up, build, model, the main job on it, pictures: under 12 minutes on two cores
 # make test         set-up, build, all tests: under 6 minutes on two cores
-# make check-real   the long checks on the default model: about a minute and a half; DATA=DIR adds those on real text
+# make check-real   the long checks on the default model: about a minute and a half; DATA=DIR adds those on real text and tasks (some minutes)
 # make check-data DATA=DIR   the checks that need a folder of texts, tokenizers and trained models
 # make check-gpu    the checks and the benchmark that need an NVIDIA GPU; bench-gpu: the benchmark alone; bench-peers: PyTorch's
 # make mutations    do the tests notice wrong kernels?  MUTATIONS="words of their names" for some

@@ -37,7 +37,7 @@ typedef struct {
 } Command;
 
 extern const Command command_run, command_alpha, command_ppl, command_kl, command_info, command_tokenize, command_allocate,
-                     command_export, command_compare, command_plot, command_quantize, command_grid, command_recipe, command_bench;
+                     command_export, command_compare, command_plot, command_quantize, command_grid, command_recipe, command_bench, command_tasks;
 
 /* Fills *out from argv (without the program's name and the command).  ERR_ARGUMENT with one sentence;
  * *help = 1 where --help was asked for. */
@@ -46,9 +46,10 @@ void arguments_free(Arguments *arguments);
 char *command_help(const Command *command);
 
 /* What every command that reads a model and a text does with the settings of `text_settings`; prefix is
- * "" where options are the command line's and "text." or "calibration." where they are a config's. */
+ * "" where options are the command line's and "text." or "calibration." where they are a config's; open_corpus_as: by this protocol. */
 extern const char *const text_settings[];
 int open_corpus(Corpus *out, const char *path, const Model *model, const Options *options, const char *prefix);
+int open_corpus_as(Corpus *out, const char *protocol, const char *path, const Model *model, const Options *options, const char *prefix);
 
 /* The back end that the options choose, ERR_UNSUPPORTED where it is not to be had; sets the threads too.  And the memory to plan
  * with: what is given, or the default; on a device not more than most of what it has free. */

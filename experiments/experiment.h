@@ -74,10 +74,15 @@ void set_estimate(Table *table, int64_t row, const char *name, Mean mean);
 char *with_error(double value, double se);
 
 /* Losses of a model by window, [n_windows]; clean: NLL of the clean model. */
-typedef struct { int n_windows; const int64_t *tokens; const double *kl, *nll, *clean; double floor_kl; } Losses;
+typedef struct { const Corpus *corpus; int n_windows; const int64_t *tokens; const double *kl, *nll, *clean; double floor_kl; } Losses;
 
-/* Sets the estimates kl, delta_nll and ppl, and near_floor; returns delta-NLL. */
+/* Sets the estimates kl, delta_nll and ppl, and near_floor; returns delta-NLL.  Where the corpus is a task, the table gets the columns of
+ * accuracies too, and the standard errors are over items. */
 Mean set_model_losses(Table *table, int64_t row, const Losses *losses);
+
+/* Lines of the summary about the accuracies in a table, a row called by its text `name`, and of the clean model; none where the run's text
+ * is no task. */
+void run_say_accuracies(Run *run, const Table *table, const char *name);
 
 /* Adds the rows of a table to the run's table of that name, with the swept keys as further columns;
  * takes the table. */

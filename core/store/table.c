@@ -39,16 +39,6 @@ void table_free(Table *table)
     free(table);
 }
 
-int table_add_column(Table *table, ColumnType type, const char *name, const char *unit, const char *meaning)
-{
-    assert(table->n_rows == 0 && "columns come before rows");
-    assert(!table_column(table, name) && "a column's name is its own");
-    int index = table->n_columns++;
-    table->column = xrealloc(table->column, (unsigned long)table->n_columns * sizeof *table->column);
-    table->column[index] = (Column){ .name = xstrdup(name), .unit = xstrdup(unit), .meaning = xstrdup(meaning), .type = type };
-    return index;
-}
-
 static void column_reserve(Column *column, int64_t capacity)
 {
     unsigned long n = (unsigned long)capacity;
@@ -59,6 +49,27 @@ static void column_reserve(Column *column, int64_t capacity)
     }
 }
 
+static void cell_init(Column *column, int64_t row)
+{
+    switch (column->type) {
+    case COLUMN_INTEGER: column->integer[row] = 0;       break;
+    case COLUMN_NUMBER:  column->number[row] = NAN;      break;
+    case COLUMN_TEXT:    column->text[row] = xstrdup(""); break;
+    }
+}
+
+int table_add_column(Table *table, ColumnType type, const char *name, const char *unit, const char *meaning)
+{
+    assert(!table_column(table, name) && "a column's name is its own");
+    int index = table->n_columns++;
+    table->column = xrealloc(table->column, (unsigned long)table->n_columns * sizeof *table->column);
+    Column *column = &table->column[index];
+    *column = (Column){ .name = xstrdup(name), .unit = xstrdup(unit), .meaning = xstrdup(meaning), .type = type };
+    if (table->n_rows) column_reserve(column, table->capacity);
+    for (int64_t row = 0; row < table->n_rows; row++) cell_init(column, row);
+    return index;
+}
+
 int64_t table_add_row(Table *table)
 {
     if (table->n_rows == table->capacity || table->n_rows == 0) {
@@ -66,14 +77,7 @@ int64_t table_add_row(Table *table)
         for (int c = 0; c < table->n_columns; c++) column_reserve(&table->column[c], table->capacity);
     }
     int64_t row = table->n_rows++;
-    for (int c = 0; c < table->n_columns; c++) {
-        Column *column = &table->column[c];
-        switch (column->type) {
-        case COLUMN_INTEGER: column->integer[row] = 0;       break;
-        case COLUMN_NUMBER:  column->number[row] = NAN;      break;
-        case COLUMN_TEXT:    column->text[row] = xstrdup(""); break;
-        }
-    }
+    for (int c = 0; c < table->n_columns; c++) cell_init(&table->column[c], row);
     return row;
 }
 

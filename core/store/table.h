@@ -34,7 +34,7 @@ Table *table_new(const char *name, const char *meaning);
 Table *table_copy(const Table *table);
 void   table_free(Table *table);
 
-/* Adds a column (before any row); returns its index.  All strings are copied. */
+/* Adds a column, in rows that are there already empty; returns its index.  All strings are copied. */
 int table_add_column(Table *table, ColumnType type, const char *name, const char *unit, const char *meaning);
 
 /* Adds an empty row (0, NaN, "") and returns its index. */

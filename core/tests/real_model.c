@@ -1,8 +1,8 @@
 /*
  * real_model.c - the checks on the default model that take minutes: `make check-real`
  *
- * Perplexity of WikiText-2 against PyTorch's value; equal bytes for one and two threads and for two
- * memory settings, sampling included.
+ * Perplexity of WikiText-2 and the log-likelihoods of 600 multiple-choice items against PyTorch's; equal bytes for one and two threads
+ * and for two memory settings, sampling included.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,11 +24,14 @@ static const char *real_model(void)
     return NULL;
 }
 
-static const char *real_text(const char *name)
+/* DATA/NAME, or the whole test is skipped aloud. */
+static const char *real_data(const char *name)
 {
-    static char path[512];
+    static char paths[2][512];
+    static int next;
+    char *path = paths[next++ % 2];
     const char *data = getenv("LINEARITY_DATA");
-    snprintf(path, sizeof path, "%s/data/text/%s", data ? data : "", name);
+    snprintf(path, sizeof paths[0], "%s/%s", data ? data : "", name);
     if (data && *data && file_there(path)) return path;
     printf("SKIPPED: needs %s; say where: make check-real DATA=DIR\n", name);
     skip();
@@ -51,7 +54,7 @@ static json_t *ppl_of(const char *text, const char *protocol, const char *window
 /* Every window of the golden file within 1e-5 nats of transformers' float32. */
 static void compare_windows(const json_t *golden, const char *protocol, const char *bos)
 {
-    json_t *result = ppl_of(real_text("wiki.test.raw"), protocol, "4", bos);
+    json_t *result = ppl_of(real_data("data/text/wiki.test.raw"), protocol, "4", bos);
     const json_t *got = json_object_get(result, "window_nll"), *want = json_object_get(json_object_get(golden, protocol), "nll_mean");
     assert_int_equal(json_array_size(got), 4);
     assert_int_equal(json_array_size(want), 4);
@@ -79,11 +82,63 @@ static void test_wikitext(void **state)
 {
     (void)state;
     real_model();
-    json_t *result = ppl_of(real_text("wiki.test.raw"), "hf", "16", "no");
+    json_t *result = ppl_of(real_data("data/text/wiki.test.raw"), "hf", "16", "no");
     printf("NLL %.6f (PyTorch 3.58359), %.0f tokens/s\n", number(result, "nll"), number(result, "tokens_per_second"));
     assert_true(fabs(number(result, "nll") - 3.58359) <= 2e-5);
     assert_int_equal((int)number(result, "tokens"), 16 * 511);
     json_decref(result);
+}
+
+/* ---- tasks: goldens/tasks.json has what transformers says of the first 200 items of each ---- */
+
+static double element(const json_t *row, const char *key, size_t i) { return json_number_value(json_array_get(json_object_get(row, key), i)); }
+
+/* The largest distance between log-likelihoods of choices; tokens must be equal. */
+static double compare_rows(const json_t *got, const json_t *want)
+{
+    double largest = 0;
+    assert_int_equal(json_array_size(got), json_array_size(want));
+    for (size_t i = 0; i < json_array_size(want); i++) {
+        const json_t *a = json_array_get(got, i), *b = json_array_get(want, i);
+        const size_t choices = json_array_size(json_object_get(b, "loglikelihood"));
+        assert_int_equal(json_array_size(json_object_get(a, "loglikelihood")), choices);
+        for (size_t c = 0; c < choices; c++) {
+            const double error = fabs(element(a, "loglikelihood", c) - element(b, "loglikelihood", c));
+            assert_true(element(a, "tokens", c) == element(b, "tokens", c));
+            assert_true(error <= 1e-3);
+            largest = fmax(largest, error);
+        }
+    }
+    return largest;
+}
+
+static void compare_task(const json_t *golden, const char *task)
+{
+    char *name = xformat("data/tasks/%s.jsonl", task);
+    Ran ran = program("tasks", real_model(), real_data(name), "--windows", "200", "--bos", "no", "--json", "--quiet", NULL);
+    if (ran.status) print_error("%s", ran.err);
+    assert_int_equal(ran.status, 0);
+    json_t *result = json_loads(ran.out, 0, NULL);
+    const json_t *want = json_object_get(golden, task);
+    const double largest = compare_rows(json_object_get(result, "rows"), json_object_get(want, "rows"));
+    printf("%s: acc %.3f, acc_norm %.3f (transformers: %.3f, %.3f); log-likelihoods within %.1e nats; %.0f s\n", task, number(result, "acc"),
+           number(result, "acc_norm"), number(want, "acc"), number(want, "acc_norm"), largest, number(result, "seconds"));
+    assert_true(fabs(number(result, "acc") - number(want, "acc")) <= 1e-12 && fabs(number(result, "acc_norm") - number(want, "acc_norm")) <= 1e-12);
+    json_decref(result);
+    ran_free(&ran);
+    free(name);
+}
+
+static void test_tasks(void **state)
+{
+    (void)state;
+    real_model();
+    json_t *golden = json_load_file(real_data("goldens/tasks.json"), 0, NULL);
+    assert_non_null(golden);
+    compare_task(golden, "arc-easy");
+    compare_task(golden, "piqa");
+    compare_task(golden, "hellaswag");
+    json_decref(golden);
 }
 
 static const char config[] =
@@ -122,7 +177,8 @@ static void test_same_bytes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_golden_windows), cmocka_unit_test(test_wikitext), cmocka_unit_test(test_same_bytes) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_golden_windows), cmocka_unit_test(test_wikitext), cmocka_unit_test(test_tasks),
+                                        cmocka_unit_test(test_same_bytes) };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();
     return failed;

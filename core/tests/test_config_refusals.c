@@ -39,7 +39,7 @@ static void test_refused(void **state)
         { "noise: {group: [32, 64]}\n", "@:1:16: 'noise.group' must be one value, not a list; to try several, name it under 'sweep'" },
         { "model: {path: x}\n", "@:1:8: 'model' must be one value, not a mapping" },
         { "noise: 3\n", "@:1:8: 'noise' is a group of keys (law, scale, group, t2, draws, fresh), not one value" },
-        { "text: wiki.txt\n", "@:1:7: 'text' is a group of keys (file, protocol, context, windows, bos, separator, seed, sample, random), not one value" },
+        { "text: wiki.txt\n", "@:1:7: 'text' is a group of keys (file, protocol, context, windows, skip, bos, separator, seed, sample, random), not one value" },
         { "noise: [law]\n", "@:1:8: 'noise' is a group of keys (law, scale, group, t2, draws, fresh), not a list" },
         { "model:\n", "@:1:7: 'model' has no value" },
         { "model: ~\n", "@:1:8: 'model' has no value" },

@@ -18,7 +18,7 @@ static void test_refused_options(void **state)
     Tokenizer *plain = byte_tokenizer(false);
 #define OPTIONS(...) plain, (CorpusOptions){ __VA_ARGS__ }, ERR_ARGUMENT
     refuse("a.txt", OPTIONS(.protocol = "lama.cpp"), "unknown protocol 'lama.cpp'; did you mean 'llama.cpp'?");
-    refuse("a.txt", OPTIONS(.protocol = "wikitext"), "unknown protocol 'wikitext'; there are hf, llama.cpp, documents and gptq");
+    refuse("a.txt", OPTIONS(.protocol = "wikitext"), "unknown protocol 'wikitext'; there are hf, llama.cpp, documents, gptq, choices and answers");
     refuse("a.ids", OPTIONS(.protocol = "hf"), "a.ids: protocol hf needs text; the lines of an .ids file are windows already (protocol documents)");
     refuse("a.txt", OPTIONS(.context = 513, .model_context = 512), "context 513 is longer than the model's 512");
     refuse("a.txt", OPTIONS(.context = 1), "context 1 leaves nothing to score; protocol hf needs at least 2");

@@ -32,6 +32,14 @@ static void make_empty_ids(void) { text("empty.ids", "\n\n"); }
 static void make_jsonl(void) { text("bad.jsonl", "{\"text\": \"the wind\"}\n{\"text\": the wind}\n"); }
 static void make_content(void) { text("content.jsonl", "{\"text\": \"the wind\"}\n{\"content\": \"the water\"}\n"); }
 static void make_short(void) { text("short.jsonl", "{\"text\": \"in\"}\n{\"text\": \"the wind\"}\n"); }
+static void make_tasks(void)
+{
+    text("task.jsonl", "{\"context\": \"the wind\", \"choices\": [\" in\", \" water\"], \"label\": 1}\n");
+    text("test.jsonl", "{\"context\": \"the wind\", \"choices\": [\" in\", \" water\"], \"label\": \"\"}\n");
+    text("math.jsonl", "{\"question\": \"the wind\", \"answer\": \"1\"}\n");
+    text("goal.jsonl", "{\"goal\": \"the wind\", \"sol1\": \"1\", \"sol2\": \"2\"}\n");
+    text("head.csv", "question,a,b,c,d,answer\nq,a,b,c,d,A\n");
+}
 static void make_folder(void) { mkdir(scratch_path("folder"), 0777); }
 
 static void make_gzip(void)
@@ -57,6 +65,19 @@ static const BadInput texts[] = {
     { "context longer than the model's", 1, { "ppl", "@m", "@words.txt", "--context", "1000" }, { "context 1000 is longer than the model's 512" }, make_words },
     { "context too short to score", 1, { "ppl", "@m", "@words.txt", "--context", "2", "--protocol", "llama.cpp" }, { "leaves nothing to score", "llama.cpp" }, make_words },
     { "tokenizer of another model", 1, { "ppl", "@small", "@words.txt", "--context", "4" }, { "words.txt", "vocabulary has 8", "another model's" }, make_words },
+    { "task without a protocol", 1, { "ppl", "@m", "@task.jsonl" }, { "task.jsonl:1", "no \"text\"", "protocol choices or answers" }, make_tasks },
+    { "text for a task", 1, { "tasks", "@m", "@words.txt" }, { "words.txt", "are .jsonl", "or .csv" }, make_words },
+    { "documents for a task", 1, { "tasks", "@m", "@content.jsonl" }, { "content.jsonl:1", "no task is known", "a line may look like" }, make_content },
+    { "ids for a task", 1, { "tasks", "@m", "@good.ids" }, { "good.ids: protocol choices needs text" }, make_ids },
+    { "task without answers", 1, { "tasks", "@m", "@test.jsonl" }, { "test.jsonl:1", "published without answers" }, make_tasks },
+    { "nothing to choose", 1, { "tasks", "@m", "@math.jsonl" }, { "math.jsonl:1: GSM8K", "protocol answers" }, make_tasks },
+    { "a field of a task missing", 1, { "tasks", "@m", "@goal.jsonl" }, { "goal.jsonl:1", "nearest is PIQA", "needs \"label\" too" }, make_tasks },
+    { "CSV with a header", 1, { "tasks", "@m", "@head.csv" }, { "head.csv:1", "not A, B, C or D", "no header line" }, make_tasks },
+    { "all items skipped", 1, { "tasks", "@m", "@task.jsonl", "--skip", "1" }, { "task.jsonl: there are 1 items", "to be skipped" }, make_tasks },
+    { "all windows skipped", 1, { "ppl", "@m", "@words.txt", "--context", "4", "--skip", "100" }, { "words.txt: there are", "the first 100 of them" }, make_words },
+    { "choice longer than the context", 1, { "tasks", "@m", "@task.jsonl", "--context", "1" }, { "task.jsonl:1", "alone has", "more than the context of 1" }, make_tasks },
+    { "context longer than the model's, of choices", 1, { "tasks", "@m", "@task.jsonl", "--context", "1000" }, { "context 1000 is longer than the model's 512" }, make_tasks },
+    { "protocol of a task command", 2, { "tasks", "@m", "@task.jsonl", "--protocol", "hf" }, { "tasks has no option --protocol" }, make_tasks },
     { "BOS where there is none", 1, { "ppl", "@m", "@words.txt", "--context", "4", "--bos", "yes" }, { "BOS", "set bos to no" }, make_words },
     { "BOS to tokenize with", 1, { "tokenize", "@m", "@words.txt", "--bos", "yes" }, { "no begin-of-sequence token", "leave it at auto" }, make_words },
     { "gptq on plain text", 1, { "ppl", "@m", "@words.txt", "--protocol", "gptq" }, { "gptq draws documents", ".jsonl" }, make_words },

@@ -9,7 +9,7 @@
 
 #include "core/tests/program.h"
 
-static const char *const commands[] = { "run", "alpha", "ppl", "kl", "info", "tokenize", "allocate", "quantize", "grid", "export", "compare", "plot" };
+static const char *const commands[] = { "run", "alpha", "ppl", "kl", "tasks", "info", "tokenize", "allocate", "quantize", "grid", "export", "compare", "plot" };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void assert_mentions(const char *text, const char *words)
@@ -50,12 +50,13 @@ static void test_help_of_the_program(void **state)
 static void test_help_of_commands(void **state)
 {
     (void)state;
-    static const char text[] = "TEXT --protocol hf|llama.cpp|documents|gptq --context --windows --bos auto|yes|no --separator --seed --json";
+    static const char text[] = "TEXT --protocol hf|llama.cpp|documents|gptq|choices|answers --context --windows --skip --bos auto|yes|no --separator --seed --json";
     assert_help("run", "CONFIG.yaml --set --dry-run resumes sensitivity predict text.sample.windows noise.t2 budgets choices sweep output check.layers");
     assert_help("alpha", "MODEL [TEXT] --estimator fisher|inject|paper --group --windows --regret --robust --t2 --draws --length --seed --out --protocol --context"
                          " --bos --separator --json");
     assert_help("ppl", text);
     assert_help("kl", text);
+    assert_help("tasks", "MODEL FILE [OTHER] --context --windows --skip --bos auto|yes|no --json HellaSwag MMLU acc_norm loglikelihood acc_below_error");
     assert_help("info", "MODEL --json");
     assert_help("tokenize", "FILE --bos --json");
     assert_help("allocate", "TABLE.csv|RUN.h5 --budget --size --model --together --pin --forbid --exclude --distinct --best --frontier --csv --verify layer weights choice"

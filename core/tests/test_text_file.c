@@ -136,7 +136,7 @@ static void refuse_jsonl(const char *text, const char *sentence)
 static void test_bad_jsonl(void **state)
 {
     (void)state;
-    const char *no_text = ":2: no \"text\" that is a string; each line must look like {\"text\": \"...\"}";
+    const char *no_text = ":2: no \"text\" that is a string; each line must look like {\"text\": \"...\"} (questions and choices: protocol choices or answers)";
     refuse_jsonl("{\"text\": \"a\"}\n{\"txt\": \"a\"}\n", no_text);
     refuse_jsonl("{\"text\": \"a\"}\n{\"text\": 3}\n", no_text);
     refuse_jsonl("\n[\"text\"]\n", no_text);

@@ -7,34 +7,19 @@
 
 #include "core/base/err.h"
 #include "core/base/rng.h"
-#include "core/text/corpus_cut.h"
 #include "core/text/corpus_gptq.h"
-#include "core/text/text_file.h"
+#include "core/text/corpus_job.h"
 
 enum { DEFAULT_CONTEXT = 512, GPTQ_WINDOWS = 256 };
-
-typedef struct Protocol Protocol;
-
-/* What to read and how to cut it, all defaults settled. */
-typedef struct {
-    const Protocol *protocol;
-    const char *path, *separator;
-    TextKind kind;
-    const Tokenizer *tokenizer;
-    int context, vocabulary, windows;
-    bool bos;
-    int32_t bos_id;                 /* -1 where there is none */
-    uint64_t seed;
-} Job;
 
 struct Protocol {
     const char *name;
     int shortest;                   /* context that leaves something to score */
     int (*cut)(Cut *cut, const Job *job);
+    bool task;                      /* reads questions with choices; windows are as long as they are, and counted in items */
 };
 
-/* Appends the ids of one text, BOS first where with_bos says so, and checks them against the model. */
-static int encode(Ids *ids, const Job *job, const char *text, size_t n, bool with_bos, bool parse_special)
+int corpus_encode(Ids *ids, const Job *job, const char *text, size_t n, bool with_bos, bool parse_special)
 {
     int64_t first = ids->n;
     if (with_bos) ids_push(ids, job->bos_id);
@@ -75,7 +60,7 @@ static int cut_hf(Cut *cut, const Job *job)
     Text text;
     TRY(read_whole(&text, job));
     Ids ids = { 0 };
-    int windows = 0, status = encode(&ids, job, text.bytes, text.n, job->bos, true);
+    int windows = 0, status = corpus_encode(&ids, job, text.bytes, text.n, job->bos, true);
     if (status == OK) status = count_windows(&windows, job, ids.n);
     if (status == OK) cut_windows(cut, ids.id, windows, job->context);
     ids_free(&ids);
@@ -90,7 +75,7 @@ static int cut_llama_cpp(Cut *cut, const Job *job)
     size_t n = text.n;
     if (job->kind == TEXT_PLAIN && n && text.bytes[n - 1] == '\n') n--;
     Ids ids = { 0 };
-    int windows = 0, status = encode(&ids, job, text.bytes, n, false, false);
+    int windows = 0, status = corpus_encode(&ids, job, text.bytes, n, false, false);
     if (status == OK) status = count_windows(&windows, job, ids.n);
     if (status == OK) cut_half_windows(cut, ids.id, windows, job->context, job->bos ? job->bos_id : -1);
     ids_free(&ids);
@@ -117,7 +102,7 @@ static int encode_documents(IdLists *lists, const Job *job, const Documents *doc
     for (int i = 0; i < documents->n && !(job->windows > 0 && lists->n == job->windows); i++) {
         Span span = documents->span[i];
         int64_t first = lists->ids.n;
-        TRY(encode(&lists->ids, job, documents->text.bytes + span.start, span.n, job->bos, true));
+        TRY(corpus_encode(&lists->ids, job, documents->text.bytes + span.start, span.n, job->bos, true));
         if (lists->ids.n - first >= 2) id_lists_end(lists);
         else lists->ids.n = first;
     }
@@ -166,7 +151,7 @@ static int lazy_length(int64_t *out, void *data, int i)
     LazyDocuments *lazy = data;
     Span span = lazy->documents.span[i];
     if (!lazy->known[i])
-        TRY(encode(&lazy->ids[i], lazy->job, lazy->documents.text.bytes + span.start, span.n, lazy->job->bos, true));
+        TRY(corpus_encode(&lazy->ids[i], lazy->job, lazy->documents.text.bytes + span.start, span.n, lazy->job->bos, true));
     lazy->known[i] = true;
     *out = lazy->ids[i].n;
     return OK;
@@ -178,7 +163,7 @@ static int cut_gptq(Cut *cut, const Job *job)
         FAIL(ERR_ARGUMENT, "%s: protocol gptq draws documents; give a .jsonl or .jsonl.gz file, one document a line", job->path);
     LazyDocuments lazy = { .job = job };
     TRY(documents_read_jsonl(&lazy.documents, job->path));
-    int n = lazy.documents.n, windows = job->windows > 0 ? job->windows : GPTQ_WINDOWS;
+    int n = lazy.documents.n, windows = job->windows > 0 ? job->windows : GPTQ_WINDOWS + job->skip;
     lazy.ids = xcalloc((size_t)n, sizeof *lazy.ids);
     lazy.known = xcalloc((size_t)n, sizeof *lazy.known);
     Draw *draw = xmalloc((size_t)windows * sizeof *draw);
@@ -194,7 +179,8 @@ static int cut_gptq(Cut *cut, const Job *job)
 }
 
 static const Protocol PROTOCOLS[] = {
-    { "hf", 2, cut_hf }, { "llama.cpp", 3, cut_llama_cpp }, { "documents", 1, cut_documents }, { "gptq", 2, cut_gptq },
+    { "hf", 2, cut_hf, false }, { "llama.cpp", 3, cut_llama_cpp, false }, { "documents", 1, cut_documents, false }, { "gptq", 2, cut_gptq, false },
+    { "choices", 1, cut_choices, true }, { "answers", 1, cut_answers, true },
 };
 enum { N_PROTOCOLS = sizeof PROTOCOLS / sizeof *PROTOCOLS };
 
@@ -208,7 +194,7 @@ static int choose_protocol(Job *job, const char *name)
     }
     const char *near = err_nearest(name, names, N_PROTOCOLS);
     if (!job->protocol && near) FAIL(ERR_ARGUMENT, "unknown protocol '%s'; did you mean '%s'?", name, near);
-    if (!job->protocol) FAIL(ERR_ARGUMENT, "unknown protocol '%s'; there are hf, llama.cpp, documents and gptq", name);
+    if (!job->protocol) FAIL(ERR_ARGUMENT, "unknown protocol '%s'; there are hf, llama.cpp, documents, gptq, choices and answers", name);
     if (job->kind == TEXT_IDS && job->protocol->cut != cut_documents)
         FAIL(ERR_ARGUMENT, "%s: protocol %s needs text; the lines of an .ids file are windows already (protocol documents)", job->path, name);
     return OK;
@@ -216,7 +202,7 @@ static int choose_protocol(Job *job, const char *name)
 
 static int choose_context(Job *job, int context, int limit)
 {
-    if (context == 0) context = limit > 0 && limit < DEFAULT_CONTEXT ? limit : DEFAULT_CONTEXT;
+    if (context == 0) context = limit > 0 && (job->protocol->task || limit < DEFAULT_CONTEXT) ? limit : DEFAULT_CONTEXT;
     if (limit > 0 && context > limit) FAIL(ERR_ARGUMENT, "context %d is longer than the model's %d", context, limit);
     if (context < job->protocol->shortest)
         FAIL(ERR_ARGUMENT, "context %d leaves nothing to score; protocol %s needs at least %d", context, job->protocol->name, job->protocol->shortest);
@@ -238,9 +224,10 @@ static int choose_bos(Job *job, BosRule rule)
 static int plan(Job *job, const char *path, const Tokenizer *tokenizer, const CorpusOptions *options)
 {
     *job = (Job){ .path = path, .kind = text_kind(path), .tokenizer = tokenizer, .vocabulary = options->vocabulary,
-                  .windows = options->windows, .seed = options->seed,
+                  .windows = options->windows > 0 ? options->windows + options->skip : 0, .skip = options->skip, .seed = options->seed,
                   .separator = options->separator ? options->separator : "<|endoftext|>" };
     if (options->windows < 0) FAIL(ERR_ARGUMENT, "%d windows; give a positive number, or 0 for all", options->windows);
+    if (options->skip < 0 || options->windows > INT_MAX - options->skip) FAIL(ERR_ARGUMENT, "skip %d; give 0 or a positive number", options->skip);
     if (!*job->separator) FAIL(ERR_ARGUMENT, "the separator of documents is empty");
     if (job->kind != TEXT_IDS && !tokenizer)
         FAIL(ERR_ARGUMENT, "%s: the model has no tokenizer to read text with; give token ids in an .ids file", path);
@@ -249,12 +236,21 @@ static int plan(Job *job, const char *path, const Tokenizer *tokenizer, const Co
     return choose_bos(job, options->bos);
 }
 
+static int skip_windows(Cut *cut, const Job *job)
+{
+    const int n = cut->segment[cut->n_segments - 1].window + 1;
+    if (n <= job->skip) FAIL(ERR_ARGUMENT, "%s: there are %d windows, and the first %d of them are to be skipped", job->path, n, job->skip);
+    if (job->skip > 0) cut_drop(cut, job->skip);
+    return OK;
+}
+
 int corpus_open(Corpus *out, const char *path, const Tokenizer *tokenizer, const CorpusOptions *options)
 {
     Job job;
     TRY(plan(&job, path, tokenizer, options));
     Cut cut = { 0 };
     int status = job.protocol->cut(&cut, &job);
+    if (status == OK && !job.protocol->task) status = skip_windows(&cut, &job);
     if (status == OK) cut_finish(out, &cut, job.protocol->name, job.context, job.bos, job.bos_id);
     cut_free(&cut);
     return status;
@@ -290,5 +286,6 @@ void corpus_free(Corpus *corpus)
     free(corpus->segment);
     free(corpus->tokens);
     free(corpus->storage);
+    corpus_task_free(corpus->task);
     *corpus = (Corpus){ 0 };
 }

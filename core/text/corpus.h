@@ -21,6 +21,14 @@
  *   gptq       C4 as GPTQ-style scripts draw it: `windows` (256) draws of a JSONL document (again
  *              while it is not longer than the context) and of a start, Python's random.seed(seed);
  *              documents as they are, each with BOS in front where the tokenizer adds it
+ *   choices    questions with choices (task_file.h has the formats): a window is one choice behind its context,
+ *              tokens = encode(context + choice), of which those beyond the number of encode(context) are the
+ *              choice's and scored, so that - NLL x tokens of a window is the log-likelihood of the choice as
+ *              lm-evaluation-harness has it; what is longer than the context loses its beginning.  The choices
+ *              of one item are windows side by side (`task` tells which), and `windows` and `skip` count items
+ *   answers    the same files as text: a window is an item with its right (or only) answer, every token scored
+ * A window of choices is no independent sample: those of one item share its question, so that errors over such
+ * windows are somewhat too small where the question matters; accuracies (core/estimate/accuracy.h) are over items.
  * Special-token text becomes its id in all but llama.cpp, as transformers has it.  The documents of a
  * JSONL file are joined with an empty line ("\n\n") under hf and llama.cpp.  BOS_AUTO does as the
  * tokenizer does with text, and leaves the lines of an .ids file alone.
@@ -40,13 +48,24 @@ typedef struct {
     const int32_t *inputs, *targets;
 } Segment;
 
+/* What the windows of protocol choices stand for. */
+typedef struct {
+    const char *format;             /* "HellaSwag" ..: as task_file.h names them; static */
+    int n_items;
+    int *first;                     /* [n_items + 1] windows first[i] .. first[i + 1] - 1 are the choices of item i */
+    int *label;                     /* [n_items] which of them is right, from 0       */
+    int *length;                    /* [n_windows] of the choice in characters, without the blank before it */
+} CorpusTask;
+
 typedef struct {
     int n_segments, n_windows;
     Segment *segment;               /* [n_segments], grouped by window                */
     int64_t *tokens;                /* [n_windows] scored targets of each window      */
     int64_t n_scored, n_inputs;     /* sums                                           */
     int longest;                    /* longest segment                                */
-    char protocol[16];              /* "hf", "llama.cpp", "documents", "gptq", "sampled", "random" */
+    CorpusTask *task;               /* protocol choices; NULL: another one            */
+    int shortened;                  /* windows of choices or answers that lost their beginning */
+    char protocol[16];              /* "hf", "llama.cpp", "documents", "gptq", "choices", "answers", "sampled", "random" */
     int context;
     int bos;                        /* 1 where BOS tokens were put in, otherwise 0    */
     char first_token[16];           /* "ordinary", "bos" or "mixed": what windows start with; part of a coefficient's definition */
@@ -57,11 +76,12 @@ typedef struct {
 typedef enum { BOS_AUTO, BOS_YES, BOS_NO } BosRule;
 
 typedef struct {
-    const char *protocol;           /* one of the four names, or NULL: hf, and documents for .ids     */
-    int context;                    /* tokens; 0: 512, or model_context where that is smaller         */
+    const char *protocol;           /* one of the six names, or NULL : hf, and documents for .ids     */
+    int context;                    /* tokens; 0: 512, or model_context where that is smaller; choices and answers: model_context */
     int model_context;              /* the model's own limit; larger contexts are refused; 0: none    */
     int vocabulary;                 /* of the model: ids outside it are refused; 0: none are           */
-    int windows;                    /* at most the first N windows; 0: all (gptq: N draws, 256)        */
+    int windows;                    /* at most the first N windows; 0: all (gptq: N draws, 256); choices and answers: items */
+    int skip;                       /* leave out so many before those                                   */
     BosRule bos;
     const char *separator;          /* documents: NULL means <|endoftext|>                             */
     uint64_t seed;                  /* gptq draws, random ids                                          */

@@ -42,6 +42,24 @@ void cut_document(Cut *cut, int window, const int32_t *ids, int64_t n, int conte
     }
 }
 
+static void ids_drop(Ids *ids, int64_t n)
+{
+    ids->n -= n;
+    memmove(ids->id, ids->id + n, (size_t)ids->n * sizeof *ids->id);
+}
+
+void cut_drop(Cut *cut, int n)
+{
+    int segments = 0;
+    int64_t inputs = 0;
+    while (cut->segment[segments].window < n) inputs += cut->segment[segments++].length;
+    cut->n_segments -= segments;
+    memmove(cut->segment, cut->segment + segments, (size_t)cut->n_segments * sizeof *cut->segment);
+    for (int s = 0; s < cut->n_segments; s++) cut->segment[s].window -= n;
+    ids_drop(&cut->inputs, inputs);
+    ids_drop(&cut->targets, inputs);
+}
+
 static void place_segments(Corpus *corpus, Cut *cut)
 {
     int64_t n = cut->inputs.n;
@@ -57,7 +75,10 @@ static void place_segments(Corpus *corpus, Cut *cut)
         corpus->segment[s].targets = inputs + n;
         inputs += corpus->segment[s].length;
     }
+    corpus->task = cut->task;
+    corpus->shortened = cut->shortened;
     cut->segment = NULL;
+    cut->task = NULL;
     cut_free(cut);
 }
 
@@ -119,5 +140,15 @@ void cut_free(Cut *cut)
     ids_free(&cut->inputs);
     ids_free(&cut->targets);
     free(cut->segment);
+    corpus_task_free(cut->task);
     *cut = (Cut){ 0 };
+}
+
+void corpus_task_free(CorpusTask *task)
+{
+    if (!task) return;
+    free(task->first);
+    free(task->label);
+    free(task->length);
+    free(task);
 }

@@ -16,6 +16,8 @@ typedef struct {
     Ids inputs, targets;            /* of all segments, one after the other */
     int n_segments;
     Segment *segment;               /* inputs and targets not set yet       */
+    CorpusTask *task;               /* protocol choices, otherwise NULL     */
+    int shortened;                  /* windows cut to fit the context       */
 } Cut;
 
 /* Adds ids[0 .. n) as n - 1 inputs; those before first_target are not scored as targets.  n >= 2,
@@ -33,10 +35,15 @@ void cut_half_windows(Cut *cut, const int32_t *ids, int n_windows, int context, 
  * next.  n >= 2. */
 void cut_document(Cut *cut, int window, const int32_t *ids, int64_t n, int context);
 
+/* Takes the first n windows away; more than n are there. */
+void cut_drop(Cut *cut, int n);
+
 /* Moves what was cut to *out with sums and hash.  bos: were BOS tokens put in; bos_id: what windows
  * may start with, negative where there is none. */
 void cut_finish(Corpus *out, Cut *cut, const char *protocol, int context, bool bos, int32_t bos_id);
 
 void cut_free(Cut *cut);
+
+void corpus_task_free(CorpusTask *task);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,6 +9,7 @@
 #include <zlib.h>
 
 #include "core/base/err.h"
+#include "core/text/json_lines.h"
 
 enum { LARGEST = INT32_MAX };       /* bytes of text, or token ids: 2 GiB */
 static const char WHITE[] = " \t\n\v\f\r";
@@ -96,51 +96,30 @@ static void push_span(Documents *documents, size_t start, size_t n)
     documents->span[count] = (Span){ start, n };
 }
 
-/* Without what jansson quotes from the line: the column says where, and the bytes may be anything. */
-static int refuse_json(const json_error_t *error, const char *path, int number)
-{
-    const char *quoted = strstr(error->text, " near ");
-    int n = (int)(quoted ? (size_t)(quoted - error->text) : strlen(error->text));
-    FAIL(ERR_FORMAT, "%s:%d: invalid JSON at column %d: %.*s", path, number, error->column, n, error->text);
-}
+/* Documents being read, and the place to name. */
+typedef struct { Documents *documents; const char *path; } JsonlReader;
 
 /* Puts the "text" of the JSON line in the line's own place: decoded, it is never longer than that. */
-static int decode_line(Documents *documents, Span line, const char *path, int number)
+static int decode_line(void *context, json_t *line, Span span, int number)
 {
-    char *bytes = documents->text.bytes + line.start;
-    json_error_t error;
-    json_t *object = json_loadb(bytes, line.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-    if (!object) return refuse_json(&error, path, number);
-    json_t *text = json_object_get(object, "text");
-    bool found = json_is_string(text);
-    if (found) {
-        size_t n = json_string_length(text);
-        assert(n <= line.n);
-        memcpy(bytes, json_string_value(text), n);
-        push_span(documents, line.start, n);
-    }
-    json_decref(object);
-    if (!found) FAIL(ERR_FORMAT, "%s:%d: no \"text\" that is a string; each line must look like {\"text\": \"...\"}", path, number);
+    const JsonlReader *reader = context;
+    const json_t *text = json_object_get(line, "text");
+    if (!json_is_string(text))
+        FAIL(ERR_FORMAT, "%s:%d: no \"text\" that is a string; each line must look like {\"text\": \"...\"} (questions and choices: protocol choices or answers)",
+             reader->path, number);
+    size_t n = json_string_length(text);
+    assert(n <= span.n);
+    memcpy(reader->documents->text.bytes + span.start, json_string_value(text), n);
+    push_span(reader->documents, span.start, n);
     return OK;
-}
-
-static bool all_white(const char *bytes, size_t n)
-{
-    while (n && is_white(bytes[n - 1])) n--;
-    return n == 0;
 }
 
 int documents_read_jsonl(Documents *out, const char *path)
 {
     Documents documents = { 0 };
     TRY(text_read(&documents.text, path));
-    int status = OK, number = 1;
-    for (size_t at = 0; at < documents.text.n && status == OK; number++) {
-        const char *line = documents.text.bytes + at, *end = memchr(line, '\n', documents.text.n - at);
-        size_t n = end ? (size_t)(end - line) : documents.text.n - at;
-        if (!all_white(line, n)) status = decode_line(&documents, (Span){ at, n }, path, number);
-        at += n + 1;
-    }
+    JsonlReader reader = { &documents, path };
+    int status = json_lines(&documents.text, path, true, decode_line, &reader);
     if (status == OK) *out = documents;
     else documents_free(&documents);
     return status;

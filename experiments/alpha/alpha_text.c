@@ -14,9 +14,9 @@ enum { FISHER_WINDOWS = 128, OTHER_WINDOWS = 16 };      /* sampled at most, wher
 /* Options that only one kind of text looks at. */
 static int refuse_ignored(const Options *options, const char *path)
 {
-    static const char *const of_a_file[] = { "protocol", "context", "bos", "separator" };
+    static const char *const of_a_file[] = { "protocol", "context", "skip", "bos", "separator" };
     if (path && options_is_given(options, "length")) FAIL(ERR_ARGUMENT, "--length is of sampled text; the windows of %s have --context", path);
-    for (int i = 0; i < 4 && !path; i++)
+    for (size_t i = 0; i < sizeof of_a_file / sizeof *of_a_file && !path; i++)
         if (options_is_given(options, of_a_file[i])) FAIL(ERR_ARGUMENT, "--%s is of a TEXT, and there is none; sampled text has --length and --windows", of_a_file[i]);
     return OK;
 }

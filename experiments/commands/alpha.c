@@ -24,7 +24,7 @@ static const Option own[] = {
     { 0 },
 };
 
-static const char *const settings[] = { "text.protocol", "text.context", "text.bos", "text.separator", NULL };
+static const char *const settings[] = { "text.protocol", "text.context", "text.skip", "text.bos", "text.separator", NULL };
 
 /* ---- options ---- */
 

@@ -33,7 +33,7 @@ static const Option own[] = {
     { 0 },
 };
 
-static const char *const settings[] = { "text.protocol", "text.bos", "text.separator", NULL };
+static const char *const settings[] = { "text.protocol", "text.skip", "text.bos", "text.separator", NULL };
 
 typedef struct { bool chosen; double t2, bits, code_bits, seconds; } LayerResult;
 
@@ -58,7 +58,7 @@ typedef struct {
 
 static int check_calibration(const Options *options, const Perturbation *method)
 {
-    static const char *const of_text[] = { "protocol", "bos", "separator", "context", "windows" };
+    static const char *const of_text[] = { "protocol", "skip", "bos", "separator", "context", "windows" };
     if (options_is_set(options, "calibration")) return OK;
     if (method->needs) FAIL(ERR_ARGUMENT, "--method %s looks at the inputs of the layers: say with --calibration TEXT which text they come from", method->name);
     for (size_t i = 0; i < sizeof of_text / sizeof *of_text; i++)

@@ -10,7 +10,7 @@
 #include "core/text/text_file.h"
 #include "experiments/command.h"
 
-const char *const text_settings[] = { "text.protocol", "text.context", "text.windows", "text.bos", "text.separator", "text.seed", NULL };
+const char *const text_settings[] = { "text.protocol", "text.context", "text.windows", "text.skip", "text.bos", "text.separator", "text.seed", NULL };
 
 static BosRule bos_rule(const char *word)
 {
@@ -28,30 +28,38 @@ static const char *named(Settings *s, const char *name)
 
 static const char *text_of(Settings *s, const char *name)
 {
-    return options_is_set(s->options, named(s, name)) ? options_text(s->options, s->name) : NULL;
+    return options_has(s->options, named(s, name)) && options_is_set(s->options, s->name) ? options_text(s->options, s->name) : NULL;
 }
 
 static int64_t integer_of(Settings *s, const char *name)
 {
-    return options_is_set(s->options, named(s, name)) ? options_integer(s->options, s->name) : 0;
+    return options_has(s->options, named(s, name)) && options_is_set(s->options, s->name) ? options_integer(s->options, s->name) : 0;
 }
 
-/* The default of the table, or the model's own limit where that is smaller. */
-static int context_of(Settings *s, int limit)
+/* The default of the table, or the model's own limit where that is smaller; for questions always that. */
+static int context_of(Settings *s, const char *protocol, int limit)
 {
+    const bool whole = protocol && (!strcmp(protocol, "choices") || !strcmp(protocol, "answers"));
     const int context = (int)integer_of(s, "context");
+    if (whole && !options_is_given(s->options, s->name)) return 0;
     return !options_is_given(s->options, s->name) && limit > 0 && context > limit ? limit : context;
 }
 
 int open_corpus(Corpus *out, const char *path, const Model *model, const Options *options, const char *prefix)
 {
     Settings s = { options, prefix, "" };
+    return open_corpus_as(out, text_of(&s, "protocol"), path, model, options, prefix);
+}
+
+int open_corpus_as(Corpus *out, const char *protocol, const char *path, const Model *model, const Options *options, const char *prefix)
+{
+    Settings s = { options, prefix, "" };
     CorpusOptions c = {
-        .protocol = text_of(&s, "protocol"), .windows = (int)integer_of(&s, "windows"), .separator = text_of(&s, "separator"),
+        .protocol = protocol, .windows = (int)integer_of(&s, "windows"), .skip = (int)integer_of(&s, "skip"), .separator = text_of(&s, "separator"),
         .seed = (uint64_t)integer_of(&s, "seed"), .bos = bos_rule(text_of(&s, "bos")),
-        .context = context_of(&s, model_shape(model)->context),
         .model_context = model_shape(model)->context, .vocabulary = model_shape(model)->vocabulary,
     };
+    c.context = context_of(&s, c.protocol, model_shape(model)->context);
     if (text_kind(path) == TEXT_IDS && c.bos == BOS_AUTO) return corpus_open(out, path, NULL, &c);
     Tokenizer *tokenizer = NULL;
     int status = tokenizer_open(&tokenizer, model_path(model));

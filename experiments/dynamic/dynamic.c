@@ -181,8 +181,8 @@ static int run(Run *run)
     TRY(dynamic_init(&d, run));
     int status = measure_all(&d);
     if (status == OK) {
-        dynamic_tables(&d);
         dynamic_say(&d);
+        dynamic_tables(&d);
     }
     dynamic_free(&d);
     return status;

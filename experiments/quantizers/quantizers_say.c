@@ -46,6 +46,7 @@ static void say_predictors(Quantizers *q)
 void quantizers_say(Quantizers *q)
 {
     for (int64_t row = 0; row < q->whole->n_rows; row++) say_choice(q, row);
+    run_say_accuracies(q->run, q->whole, "choice");
     say_predictors(q);
     run_say_first_token(q->run);
     if (q->n_windows < 2) run_say(q->run, "One window of text: nothing here has an error or an interval.");

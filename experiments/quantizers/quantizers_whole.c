@@ -104,7 +104,7 @@ static void add_whole(Quantizers *q, int c, const Measurement *m, const Measurem
     table_set_text(t, row, "method", quantizers_choice(q, c)->perturbation->name);
     const struct { const char *name; const double *x; } average_of[] = { { "bits", m->bits }, { "code_bits", m->code_bits }, { "t2", m->t2 }, { "kappa", m->kappa } };
     for (int i = 0; i < 4; i++) table_set_number(t, row, average_of[i].name, average(q, average_of[i].x));
-    const Mean delta = set_model_losses(t, row, &(Losses){ q->n_windows, q->tokens, m->kl, m->nll, q->clean, q->floor_kl });
+    const Mean delta = set_model_losses(t, row, &(Losses){ study_corpus(q->run->study), q->n_windows, q->tokens, m->kl, m->nll, q->clean, q->floor_kl });
     set_estimate(t, row, "ppl_ratio", (Mean){ exp(delta.value), exp(delta.value) * delta.se });
     set_prediction(q, t, row, m, mirrored);
 }

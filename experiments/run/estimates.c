@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/estimate/accuracy.h"
 #include "core/estimate/fit.h"
-#include "experiments/experiment.h"
+#include "experiments/run/run.h"
 
 void add_estimate(Table *t, const char *name, const char *unit, const char *meaning)
 {
@@ -33,7 +34,17 @@ char *with_error(double value, double se)
 static Mean mean_over(const Losses *l, const double *by_window)
 {
     Mean mean;
-    weighted_mean(&mean.value, &mean.se, by_window, l->tokens, l->n_windows);
+    const CorpusTask *task = l->corpus->task;
+    if (!task) {
+        weighted_mean(&mean.value, &mean.se, by_window, l->tokens, l->n_windows);
+        return mean;
+    }
+    double *x = xmalloc(sizeof *x * (size_t)task->n_items);
+    int64_t *tokens = xmalloc(sizeof *tokens * (size_t)task->n_items);
+    item_means(x, tokens, task, by_window, l->tokens);
+    weighted_mean(&mean.value, &mean.se, x, tokens, task->n_items);
+    free(x);
+    free(tokens);
     return mean;
 }
 
@@ -46,5 +57,6 @@ Mean set_model_losses(Table *t, int64_t row, const Losses *l)
     set_estimate(t, row, "delta_nll", delta);
     set_estimate(t, row, "ppl", (Mean){ exp(nll.value), exp(nll.value) * nll.se });
     table_set_integer(t, row, "near_floor", !(kl.value > FLOOR_FACTOR * l->floor_kl));
+    if (l->corpus->task) set_accuracies(t, row, l);
     return delta;
 }

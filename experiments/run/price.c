@@ -111,6 +111,8 @@ void price_say(const Point *p, const Price *price)
     printf("measurements   %d, of which %d are in the store\n", price->n, price->known);
     if (price->backward) printf("               (%d of them windows of backward passes, each for all layers at once)\n", price->backward);
     printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
+    if (p->corpus.task) printf("               (%d items; format: %s)\n", p->corpus.task->n_items, p->corpus.task->format);
+    if (p->corpus.shortened) printf("               (%d windows lose their beginning: longer than %d tokens)\n", p->corpus.shortened, p->corpus.context);
     if (p->others.n_windows) printf("coefficients   from %s, %d windows, %lld tokens scored\n", p->others.protocol, p->others.n_windows, (long long)p->others.n_scored);
     printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
     if (price->later) printf("               (at most %d measurements that follow from the results; some may be in the store)\n", price->later);

@@ -48,6 +48,9 @@ Seconds device_gradients(const Point *point, const Study *study, const GradientR
 Seconds device_later(const Point *point, double passes, double backward_passes);
 void    device_say(const Point *point, const Price *price);
 
+/* Sets the accuracies of a model on a task and their changes from the clean one, in columns that it adds where they are not there. */
+void set_accuracies(Table *table, int64_t row, const Losses *losses);
+
 typedef struct Tables { int n; Table **table; } Tables;
 
 /* Keeps the tables and their settings; those of other settings go. */

@@ -25,8 +25,17 @@ static Table *copy_columns(const Table *from, const SweepPoint *point)
     return t;
 }
 
+/* A point of a sweep may have columns that the first had not: accuracies, where its text is a task. */
+static void append_columns(Table *to, const Table *from)
+{
+    for (int c = 0; c < from->n_columns; c++)
+        if (!table_column(to, from->column[c].name))
+            table_add_column(to, from->column[c].type, from->column[c].name, from->column[c].unit, from->column[c].meaning);
+}
+
 static void append_rows(Table *to, const Table *from, const SweepPoint *point)
 {
+    append_columns(to, from);
     for (int64_t r = 0; r < from->n_rows; r++) {
         int64_t row = table_add_row(to);
         for (int c = 0; c < from->n_columns; c++) {

@@ -1,0 +1,243 @@
+/* test_program_tasks.c - questions with choices through the program: log-likelihoods, accuracies, and both of quantized models */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/tests/program_models.h"
+#include "core/tests/program_rows.h"
+#include "core/tests/program_tokenizer.h"
+
+enum { ITEMS = 30, CHOICES = 3 };
+
+static const char *context(int item)
+{
+    static const char *const word[] = { "the wind", "a tale of water.", "in the inn, 12 win", "was it told\n" };
+    static char text[64];
+    snprintf(text, sizeof text, "%s %d", word[item % 4], item);
+    return text;
+}
+
+/* About equally many tokens, or the shortest would always win with a model of random weights. */
+static const char *choice(int item, int c)
+{
+    static char text[64];
+    snprintf(text, sizeof text, " %c%c%s%c %d", 'b' + (5 * item + 7 * c) % 23, 'a' + (11 * item + 3 * c) % 26, c == 1 ? "in" : "n", 'c' + (item * c) % 20, (item + 3 * c) % 10);
+    return text;
+}
+
+static int label_of(int item) { return (item * item + item / 3) % CHOICES; }
+
+/* scratch/m: a tiny model with a tokenizer; scratch/task.jsonl. */
+static int make(void **state)
+{
+    (void)state;
+    model_copy("m", TINY);
+    tokenizer_write("m", false);
+    json_t *line;
+    char *text = xstrdup("");
+    for (int i = 0; i < ITEMS; i++) {
+        line = json_pack("{s:s,s:[],s:i}", "context", context(i), "choices", "label", label_of(i));
+        for (int c = 0; c < CHOICES; c++) json_array_append_new(json_object_get(line, "choices"), json_string(choice(i, c)));
+        char *one = json_dumps(line, JSON_COMPACT), *longer = xformat("%s%s\n", text, one);
+        free(one);
+        free(text);
+        text = longer;
+        json_decref(line);
+    }
+    scratch_text("task.jsonl", text);
+    free(text);
+    return 0;
+}
+
+static int clean(void **state)
+{
+    (void)state;
+    scratch_remove();
+    return 0;
+}
+
+/* What a command prints with --json, and others (ended by NULL). */
+static json_t *printed(const char *command, const char *model, const char *file, const char *a, const char *b, const char *c)
+{
+    Ran ran = program(command, model, file, "--json", "--quiet", a, b, c, NULL);
+    if (ran.status) print_error("%s", ran.err);
+    assert_int_equal(ran.status, 0);
+    assert_null(strstr(ran.out, "nan"));
+    json_t *root = json_loads(ran.out, 0, NULL);
+    assert_non_null(root);
+    ran_free(&ran);
+    return root;
+}
+
+static double value(const json_t *object, const char *key)
+{
+    const json_t *x = json_object_get(object, key);
+    assert_true(json_is_number(x));
+    return json_number_value(x);
+}
+
+/* Writes the ids of a text as a line, returns how many there are. */
+static int put_ids(FILE *out, const char *text)
+{
+    json_t *root = printed("tokenize", scratch_path("m"), scratch_text("piece.txt", text), NULL, NULL, NULL);
+    const json_t *ids = json_object_get(root, "ids");
+    const int n = (int)json_array_size(ids);
+    for (int i = 0; i < n; i++) fprintf(out, "%lld ", (long long)json_integer_value(json_array_get(ids, (size_t)i)));
+    fputc('\n', out);
+    json_decref(root);
+    return n;
+}
+
+/* log p(choice | context) = log p(context choice) - log p(context), each a text of its own for `ppl`. */
+static void test_log_likelihoods(void **state)
+{
+    (void)state;
+    enum { SOME = 3 };
+    int n[SOME * (CHOICES + 1)], k = 0;
+    FILE *out = fopen(scratch_path("pieces.ids"), "w");
+    for (int i = 0; i < SOME; i++) {
+        n[k++] = put_ids(out, context(i));
+        for (int c = 0; c < CHOICES; c++) {
+            char *whole = xformat("%s%s", context(i), choice(i, c));
+            n[k++] = put_ids(out, whole);
+            free(whole);
+        }
+    }
+    fclose(out);
+    json_t *pieces = printed("ppl", scratch_path("m"), scratch_path("pieces.ids"), NULL, NULL, NULL), *task = printed("tasks", scratch_path("m"), scratch_path("task.jsonl"), "--windows", "3", NULL);
+    const json_t *nll = json_object_get(pieces, "window_nll"), *rows = json_object_get(task, "rows");
+    assert_int_equal(json_array_size(rows), SOME);
+    for (int i = 0; i < SOME; i++)
+        for (int c = 0; c < CHOICES; c++) {
+            const int before = i * (CHOICES + 1), at = before + 1 + c;
+            const double all = json_number_value(json_array_get(nll, (size_t)at)) * (n[at] - 1), first = json_number_value(json_array_get(nll, (size_t)before)) * (n[before] - 1);
+            const json_t *row = json_array_get(rows, (size_t)i);
+            const double got = json_number_value(json_array_get(json_object_get(row, "loglikelihood"), (size_t)c));
+            assert_int_equal(json_integer_value(json_array_get(json_object_get(row, "tokens"), (size_t)c)), n[at] - n[before]);
+            assert_true(fabs(got - (first - all)) <= 1e-4);
+            assert_true(value(row, "label") == label_of(i));
+        }
+    json_decref(pieces);
+    json_decref(task);
+}
+
+/* The largest of a row's log-likelihoods, divided by length or not. */
+static int best_of(const json_t *row, const char *key, int item, bool by_length)
+{
+    int best = 0;
+    double most = -INFINITY;
+    for (int c = 0; c < CHOICES; c++) {
+        const double x = json_number_value(json_array_get(json_object_get(row, key), (size_t)c)) / (by_length ? (double)strlen(choice(item, c)) - 1 : 1);
+        if (x > most) most = x, best = c;
+    }
+    return best;
+}
+
+/* Shares and changes from the rows that are printed beside them; a quantized model against its original. */
+static void test_accuracies(void **state)
+{
+    (void)state;
+    Ran ran = program("quantize", scratch_path("m"), "--method", "rtn", "--set", "bits=2", "--set", "group=16", "--out", scratch_path("q"), "--quiet", NULL);
+    assert_int_equal(ran.status, 0);
+    ran_free(&ran);
+    json_t *r = printed("tasks", scratch_path("m"), scratch_path("task.jsonl"), scratch_path("q"), NULL, NULL);
+    const json_t *rows = json_object_get(r, "rows");
+    const char *const rule[] = { "acc", "acc_norm" };
+    for (int norm = 0; norm < 2; norm++) {
+        int right = 0, right_other = 0, gained = 0, lost = 0;
+        for (int i = 0; i < ITEMS; i++) {
+            const json_t *row = json_array_get(rows, (size_t)i);
+            const bool a = best_of(row, "loglikelihood", i, norm) == label_of(i), b = best_of(row, "loglikelihood_other", i, norm) == label_of(i);
+            right += a, right_other += b, gained += b && !a, lost += a && !b;
+        }
+        char key[8][64];
+        static const char *const ending[] = { "", "_se", "_other", "_change", "_gained", "_lost", "_change_se", "_below_error" };
+        for (int k = 0; k < 8; k++) snprintf(key[k], sizeof key[k], "%s%s", rule[norm], ending[k]);
+        const double p = (double)right / ITEMS;
+        assert_true(near(value(r, key[0]), p, 1e-12) && near(value(r, key[1]), sqrt(p * (1 - p) / (ITEMS - 1)), 1e-12));
+        assert_true(near(value(r, key[2]), (double)right_other / ITEMS, 1e-12) && near(value(r, key[3]), (double)(right_other - right) / ITEMS, 1e-12));
+        assert_true(value(r, key[4]) == gained && value(r, key[5]) == lost && gained + lost > 0);
+        assert_int_equal(json_is_true(json_object_get(r, key[7])), fabs(value(r, key[3])) <= value(r, key[6]) * (1 + 1e-9));
+    }
+    assert_true(near(value(r, "chance"), 1. / 3, 1e-12) && value(r, "items") == ITEMS && value(r, "kl") > 0 && value(r, "shortened") == 0);
+    assert_string_equal(json_string_value(json_object_get(r, "format")), "context and choices");
+    json_decref(r);
+}
+
+static const char config[] =
+    "experiment: %s\n"
+    "model: %s\n"
+    "text: {file: %s, protocol: choices, skip: 6}\n"
+    "calibration: {file: %s, protocol: answers, windows: 6}\n"
+    "choices:\n"
+    "  - rtn: {bits: [2, 8], group: 16}\n"
+    "  - gptq: {bits: 2, group: 16}\n"
+    "dynamic: {windows: 4, rules: types}\n"
+    "bootstrap: 200\n";
+
+static char *config_for(const char *experiment)
+{
+    return xformat(config, experiment, scratch_path("m"), scratch_path("task.jsonl"), scratch_path("task.jsonl"));
+}
+
+/* A table of whole models has what the command says of the quantized model as a file. */
+static void test_quantizers_on_a_task(void **state)
+{
+    (void)state;
+    char *yaml = config_for("quantizers"), *said = run_said("tasks.yaml", yaml, "tasks.h5", NULL);
+    json_t *rows = rows_of("tasks.h5", "quantizers"), *r = printed("tasks", scratch_path("m"), scratch_path("task.jsonl"), scratch_path("q"), "--skip", "6");
+    assert_int_equal(json_array_size(rows), 3);
+    const char *const same[] = { "acc_change", "acc_change_se", "acc_gained", "acc_lost", "acc_p", "acc_norm_change", "acc_norm_p", "kl", "kl_se" };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) assert_true(fabs(number(rows, 0, same[i]) - value(r, same[i])) <= 1e-6);
+    assert_true(near(number(rows, 0, "acc"), value(r, "acc_other"), 1e-12) && near(number(rows, 0, "acc_norm_se"), value(r, "acc_norm_other_se"), 1e-12));
+    assert_true(number(rows, 1, "acc_below_error") == 1 && near(number(rows, 1, "acc"), value(r, "acc"), .1));     /* eight bits hardly change an answer */
+    assert_non_null(strstr(said, "items rightly"));
+    assert_non_null(strstr(said, "below its error"));
+    json_decref(rows);
+    json_decref(r);
+    free(said);
+    free(yaml);
+}
+
+/* One point of a sweep on a task, the other on its text: the table has the columns, empty where there is no task. */
+static void test_sweep_of_protocols(void **state)
+{
+    (void)state;
+    char *yaml = config_for("quantizers"), *swept = xformat("%ssweep: {text.protocol: [answers, choices]}\n", yaml);
+    free(run_said("sweep.yaml", swept, "sweep.h5", NULL));
+    json_t *rows = rows_of("sweep.h5", "quantizers");
+    assert_int_equal(json_array_size(rows), 6);
+    for (size_t i = 0; i < 6; i++) {
+        const bool task = !strcmp(word(rows, i, "text.protocol"), "choices");
+        assert_int_equal(task, i >= 3);
+        assert_int_equal(isfinite(number(rows, i, "acc")), task);
+        assert_true(number(rows, i, "kl") > 0);
+    }
+    json_decref(rows);
+    free(swept);
+    free(yaml);
+}
+
+static void test_dynamic_on_a_task(void **state)
+{
+    (void)state;
+    const char *const settings[] = { "budgets=[4.5]", NULL };
+    char *yaml = config_for("dynamic"), *said = run_said("dynamic.yaml", yaml, "dynamic.h5", settings);
+    json_t *rows = rows_of("dynamic.h5", "models");
+    for (size_t i = 0; i < json_array_size(rows); i++) assert_true(number(rows, i, "acc") >= 0 && number(rows, i, "acc") <= 1 && number(rows, i, "acc_norm_change") >= -1);
+    assert_non_null(strstr(said, "guessing 33.3 %"));
+    json_decref(rows);
+    free(said);
+    free(yaml);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_likelihoods), cmocka_unit_test(test_accuracies), cmocka_unit_test(test_quantizers_on_a_task), cmocka_unit_test(test_sweep_of_protocols),
+        cmocka_unit_test(test_dynamic_on_a_task),
+    };
+    return cmocka_run_group_tests(tests, make, clean);
+}
