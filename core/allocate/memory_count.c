@@ -38,13 +38,11 @@ static void counts_new(BlockCounts *out, int n_blocks, const int *width, int n_w
         out->width[k] = width[k];
     }
     out->block = xcalloc((size_t)(n_blocks * n_widths), sizeof *out->block);
-    out->more = xcalloc((size_t)n_widths, sizeof *out->more);
 }
 
 void block_counts_free(BlockCounts *counts)
 {
     free(counts->block);
-    free(counts->more);
     *counts = (BlockCounts){ 0 };
 }
 
@@ -59,8 +57,8 @@ void block_counts_of_shape(BlockCounts *out, const ModelShape *shape, const int 
             add_layer(&one, rows, cols, width[k], 0, 0);
             add_layer(&widest, rows, cols, width[k], 0, INFINITY);
         }
+        one.more = widest.zeros - one.zeros;
         for (int b = 0; b < shape->n_blocks; b++) out->block[b * n_widths + k] = one;
-        out->more[k] = shape->n_blocks * (widest.zeros - one.zeros);
     }
 }
 

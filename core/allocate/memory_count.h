@@ -28,13 +28,13 @@
 
 enum { MOST_WIDTHS = 8, HALF_FLOATS = 16 };
 
-typedef struct { int64_t codes, scales, zeros; } BlockBytes;
+/* more: what zero points could take beyond `zeros`; 0 where the weights were read. */
+typedef struct { int64_t codes, scales, zeros, more; } BlockBytes;
 
 typedef struct {
     int n_blocks, n_widths;
-    int width[MOST_WIDTHS];         /* [n_widths] bits of a code, falling: 16 or 2 .. 8           */
-    BlockBytes *block;              /* [n_blocks][n_widths]                                        */
-    int64_t *more;                  /* [n_widths] what all blocks together could take beyond that; 0 where the weights were read */
+    int width[MOST_WIDTHS];         /* [n_widths] bits of a code, falling: 16 or 2 .. 8 */
+    BlockBytes *block;              /* [n_blocks][n_widths]                              */
 } BlockCounts;
 
 /* Of this shape, rows taken to have both signs; or of this model, whose weights are read (ERR_FORMAT where they are not finite).  Each

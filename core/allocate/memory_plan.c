@@ -56,6 +56,7 @@ static void add_up(MemoryPlan *plan, const BlockCounts *counts)
         plan->blocks.codes += one->codes;
         plan->blocks.scales += one->scales;
         plan->blocks.zeros += one->zeros;
+        plan->blocks.more += one->more;
     }
     plan->total = plan->fixed + plan->slack + plan->blocks.codes + plan->blocks.scales + plan->blocks.zeros;
 }
