@@ -20,7 +20,7 @@ static const Option own[] = {
     { "step",       OPTION_INTEGER, false, NULL,   1, 1e7,       NULL, "tokens", "of one forward step, whose activations must fit (default: a whole context)" },
     { "kv-bits",    OPTION_ONE_OF,  false, "16",   0, 0,         "4|8|16|32", "bits", "of a number of the KV cache" },
     { "other-bits", OPTION_ONE_OF,  false, "16",   0, 0,         "16|32", "bits", "of a number of embedding, head, norms and biases" },
-    { "bits",       OPTION_INTEGER, true,  "16,8,4,2", 2, 16,    NULL, "bits", "widths of the blocks, falling; two neighbours are used" },
+    { "bits",       OPTION_INTEGER, true,  "16,8,4,2", 2, 16,    NULL, "bits", "widths of the blocks, one --bits each, falling; two neighbours are used" },
     { "slack",      OPTION_NUMBER,  false, "0.05", 0, 0.9,       NULL, "", "share of the memory that is left to allocators and the like" },
     { "exact",      OPTION_FLAG,    false, "no",   0, 0,         NULL, "", "read all weights and count the bits of zero points, where the shape alone cannot tell" },
     { 0 },
