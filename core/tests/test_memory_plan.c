@@ -243,6 +243,37 @@ static void test_packed_bytes(void **state)
     check_packed(TINY, all, 8, true);
 }
 
+/* Sizes that fill no whole byte: each buffer of each layer is rounded up by itself. */
+static void test_odd_sizes(void **state)
+{
+    (void)state;
+    static const int widths[] = { 7, 5, 3, 2 };
+    const ModelShape shape = { "llama", 1, 7, 3, 1, 3, 11, 13, 64, 1e-5f, true, NULL, 0 };
+    BlockCounts counts;
+    block_counts_of_shape(&counts, &shape, widths, 4);
+    for (int k = 0; k < 4; k++) {
+        int64_t bytes = 0;
+        for (WeightKind type = 0; type <= WEIGHT_DOWN; type++) {
+            int64_t rows, cols;
+            float w[128];
+            char text[8];
+            Packed packed = { 0 };
+            model_weight_size(&rows, &cols, type, &shape);
+            rng_normals(w, rows * cols, 3, rng_stream(RNG_TEST, 2, (int)type, 0), 0);
+            for (int64_t r = 0; r < rows; r++) w[r * cols] = -1, w[r * cols + 1] = 1;
+            snprintf(text, sizeof text, "%d", widths[k]);
+            Options *options = settings("rtn", "bits", text, "group", "0", NULL);
+            assert_int_equal(perturbation_find("rtn")->encode(&packed, &(LayerWeights){ w, rows, cols, 0 }, options, NULL, (Draw){ 0 }), OK);
+            bytes += packed_bytes(&packed);
+            assert_true(8 * packed_bytes(&packed) > packed_bits(&packed));
+            options_free(options);
+            packed_free(&packed);
+        }
+        assert_true(block_bytes(&counts, 0, k) == bytes);
+    }
+    block_counts_free(&counts);
+}
+
 /* One row on one side of zero: the zero points of its whole matrix take 8 bits, or 16, and not b. */
 static void test_row_on_one_side(void **state)
 {
@@ -385,7 +416,7 @@ static int remove_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exhaustive), cmocka_unit_test(test_more_bytes_at_fewer_bits), cmocka_unit_test(test_packed_bytes),
+        cmocka_unit_test(test_exhaustive), cmocka_unit_test(test_more_bytes_at_fewer_bits), cmocka_unit_test(test_packed_bytes), cmocka_unit_test(test_odd_sizes),
         cmocka_unit_test(test_row_on_one_side), cmocka_unit_test(test_scale_too_large), cmocka_unit_test(test_published_sizes),
         cmocka_unit_test(test_what_every_plan_needs), cmocka_unit_test(test_longest_context),
     };

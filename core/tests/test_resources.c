@@ -87,6 +87,8 @@ static void test_container(void **state)
     put("box", "proc/meminfo", meminfo);
     put("box", "sys/fs/cgroup/memory.max", "1000000000\n");
     put("box", "sys/fs/cgroup/memory.current", "250000000\n");
+    put("box", "sys/fs/memory.max", "7\n");                                 /* what ../ would lead to */
+    put("box", "sys/fs/memory.current", "1\n");
     for (int i = 0; i < 3; i++) {
         put("box", "proc/self/cgroup", groups[i]);
         assert_memory("box", 750000000, "limit of the control group / (memory.max)");
@@ -100,7 +102,7 @@ static void test_version_1(void **state)
 {
     (void)state;
     put("one", "proc/meminfo", meminfo);
-    put("one", "proc/self/cgroup", "9:name=systemd:/\n5:memory_like:/wrong\n4:cpu,memory:/job\n3:cpuset:/wrong\n0::/\n");
+    put("one", "proc/self/cgroup", "9:name=systemd:/\n6:mem:/wrong\n5:memory_like:/wrong\n4:cpu,memory:/job\n3:cpuset:/wrong\n0::/\n");
     put("one", "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
     put("one", "sys/fs/cgroup/memory/memory.usage_in_bytes", "4000000000\n");
     put("one", "sys/fs/cgroup/memory/wrong/memory.limit_in_bytes", "5\n");
