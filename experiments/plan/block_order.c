@@ -200,23 +200,13 @@ static int sum_coefficients(BlockOrder *out, const Source *s)
 
 /* ---- files ---- */
 
-static int table_of(Table **out, const char *path, const char *name, bool in_store)
-{
-    if (!in_store) return table_read_csv(out, path);
-    Store *store = NULL;
-    TRY(store_open(&store, path, true));
-    const int status = store_get_table(out, store, name);
-    store_close(&store);
-    return status;
-}
-
 int block_order_read(BlockOrder *out, const char *path, const char *rule, int n_blocks)
 {
     Table *table = NULL;
     const bool ours = rule && !strcmp(rule, "ours"), in_store = store_is_file(path);
     const char *name = ours ? "coefficients" : "importance";
     *out = (BlockOrder){ .n_blocks = n_blocks };
-    TRY(table_of(&table, path, name, in_store));
+    TRY(in_store ? store_read_table(&table, path, name) : table_read_csv(&table, path));
     const Source source = { table, path, in_store };
     int status = ours ? sum_coefficients(out, &source) : read_ranks(out, &source, rule);
     if (status == OK) out->source = in_store ? xformat("table %s of %s", name, path) : xstrdup(path);

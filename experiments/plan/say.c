@@ -127,10 +127,47 @@ static void say_granted(const Planned *p)
     free(bytes);
 }
 
+/* " --layers 'blocks.[0-3].*' ..": a glob for each ten blocks. */
+static void say_globs(const MemoryPlan *plan, int width)
+{
+    for (int ten = 0; ten < plan->n_blocks; ten += 10) {
+        char digits[11];
+        int n = 0;
+        for (int b = ten; b < ten + 10 && b < plan->n_blocks; b++)
+            if (plan->width[b] == width) digits[n++] = (char)('0' + b - ten);
+        digits[n] = '\0';
+        if (n == 0) continue;
+        printf(" --layers 'blocks.");
+        if (ten) printf("%d", ten / 10);
+        printf(n == 1 ? "%s.*'" : "[%s].*'", digits);
+    }
+}
+
+/* A directory for each width: what the last one leaves is quantized by the next. */
+static void say_quantize(const Planned *p)
+{
+    const MemoryPlan *plan = &p->plan;
+    char *from = xstrdup(model_path(p->model));
+    for (int k = plan->high; k <= plan->low; k++) {
+        const int bits = p->counts.width[k], n = k == plan->high ? plan->n_high : plan->n_blocks - plan->n_high;
+        if (n == 0 || bits == HALF_FLOATS) continue;
+        char *to = k == plan->low || plan->n_high == plan->n_blocks ? xstrdup("OUT") : xformat("OUT-%d", bits);
+        printf("  linearity quantize %s --method rtn --set bits=%d --set group=0", from, bits);
+        say_globs(plan, k);
+        printf(" --out %s\n", to);
+        free(from);
+        from = to;
+    }
+    free(from);
+}
+
 static void say_next(const Planned *p)
 {
     if (p->plan.blocks.scales == 0) return;                 /* all blocks as they are */
-    printf("\nTo make it: the same with --json > plan.json, then\n  linearity recipe plan.json --format compressed-tensors --model %s\n", model_path(p->model));
+    printf("\nTo make it, decoded again for programs that know no such form:\n");
+    say_quantize(p);
+    printf("or stored as counted here, by another program: the same with --json > plan.json, and\n"
+           "  linearity recipe plan.json --format compressed-tensors --model %s\n", model_path(p->model));
 }
 
 void plan_say(const Planned *p)
