@@ -178,7 +178,7 @@ static char *manual(void)
         "  bits                       per weight of the blocks, scales and zero points counted\n"
         "  choice_ms, whole_ms        milliseconds of the choice alone, and from reading the stored importance on\n"
         "  parts [{bits, layers, choices}]      layers and choices as a config has them, a part for each width\n"
-        "  allocations [{budget, bits, rule, choices {LAYER: CHOICE}}]      what linearity recipe reads; those of 16 bits are left out\n");
+        "  allocations [{budget, bits, rule, choices {LAYER: CHOICE}}]   what linearity recipe reads; without those of 16 bits\n");
 }
 
 const Command command_plan = {
