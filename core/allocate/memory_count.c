@@ -77,7 +77,8 @@ static bool zero_points(double low[MOST_WIDTHS], double high[MOST_WIDTHS], const
 {
     int too_large = 0;
     for (int k = 0; k < MOST_WIDTHS; k++) low[k] = high[k] = 0;
-#pragma omp parallel for schedule(static) reduction(min : low[:MOST_WIDTHS]) reduction(max : high[:MOST_WIDTHS]) reduction(+ : too_large) if (rows * cols >= PARALLEL_WEIGHTS)
+#pragma omp parallel for schedule(static) reduction(min : low[:MOST_WIDTHS]) reduction(max : high[:MOST_WIDTHS]) reduction(+ : too_large)         \
+    if (rows * cols >= PARALLEL_WEIGHTS)
     for (int64_t r = 0; r < rows; r++) {
         const float *row = w + r * cols;
         double ends[2] = { row[0], row[0] };

@@ -22,7 +22,8 @@ static int check_counts(const BlockCounts *counts)
         for (int k = 1; k < counts->n_widths; k++)
             if (block_bytes(counts, b, k) > block_bytes(counts, b, k - 1))
                 FAIL(ERR_ARGUMENT, "block %d takes %lld bytes at %d bits and %lld at %d, since its rows are so short: leave out %d bits", b,
-                     (long long)block_bytes(counts, b, k), counts->width[k], (long long)block_bytes(counts, b, k - 1), counts->width[k - 1], counts->width[k]);
+                     (long long)block_bytes(counts, b, k), counts->width[k], (long long)block_bytes(counts, b, k - 1), counts->width[k - 1],
+                     counts->width[k]);
     return OK;
 }
 

@@ -13,8 +13,10 @@
 
 static const Option own[] = {
     { "importance", OPTION_TEXT,    false, NULL,   0, 0,         NULL, "", "RUN.h5 with a table importance, or a CSV with its columns block, rule, importance, rank" },
-    { "rule",       OPTION_TEXT,    false, NULL,   0, 0,         NULL, "", "which importance, where there are several; ours: sums of the table coefficients; depth: none, the first block matters most (default without --importance)" },
-    { "memory",     OPTION_TEXT,    false, "auto", 0, 0,         NULL, "", "usable bytes: 8GiB, 512MiB ..; auto: what is free now on the host, or with --backend cuda on the GPU" },
+    { "rule",       OPTION_TEXT,    false, NULL,   0, 0,         NULL, "", "which importance, where there are several; ours: sums of the table coefficients; "
+                                                                           "depth: none, the first block matters most (default without --importance)" },
+    { "memory",     OPTION_TEXT,    false, "auto", 0, 0,         NULL, "", "usable bytes: 8GiB, 512MiB ..; auto: what is free now on the host, or with "
+                                                                           "--backend cuda on the GPU" },
     { "context",    OPTION_INTEGER, false, "4096", 1, 1e7,       NULL, "tokens", "of a sequence, which the KV cache must hold" },
     { "sequences",  OPTION_INTEGER, false, "1",    1, 1e6,       NULL, "sequences", "at a time" },
     { "step",       OPTION_INTEGER, false, NULL,   1, 1e7,       NULL, "tokens", "of one forward step, whose activations must fit (default: a whole context)" },
@@ -81,7 +83,8 @@ static int read_use(MemoryUse *out, const Options *options, const ModelShape *sh
 {
     int64_t context = options_integer(options, "context");
     if (shape->context > 0 && context > shape->context) {
-        if (options_is_given(options, "context")) FAIL(ERR_ARGUMENT, "--context: the model was made for %d tokens, not %lld", shape->context, (long long)context);
+        if (options_is_given(options, "context"))
+            FAIL(ERR_ARGUMENT, "--context: the model was made for %d tokens, not %lld", shape->context, (long long)context);
         context = shape->context;
     }
     const int64_t step = options_is_given(options, "step") ? options_integer(options, "step") : context;

@@ -50,7 +50,8 @@ static int check_columns(const Source *s, const char *const *numbers, int n, con
     for (int i = 0; i < n; i++) {
         const Column *column = table_column(s->table, numbers[i]);
         if (!column) FAIL(ERR_FORMAT, "%s has no column '%s'", s->path, numbers[i]);
-        if (column->type == COLUMN_TEXT) FAIL(ERR_FORMAT, "%s: column '%s' must hold numbers, not '%s'", s->path, numbers[i], s->table->n_rows ? column->text[0] : "");
+        if (column->type == COLUMN_TEXT)
+            FAIL(ERR_FORMAT, "%s: column '%s' must hold numbers, not '%s'", s->path, numbers[i], s->table->n_rows ? column->text[0] : "");
     }
     for (int c = 0; c < s->table->n_columns; c++)
         if (column_is_swept(&s->table->column[c]))
@@ -141,7 +142,8 @@ static int check_order(const BlockOrder *o, const Source *s)
         const int before = o->order[i - 1], block = o->order[i];
         const double a = o->value[before], b = o->value[block];
         if (b > a + 1e-9 * fmax(fabs(a), fabs(b)))
-            FAIL(ERR_FORMAT, "%s: block %d has rank %d and importance %.9g, block %d behind it %.9g: larger should be more important", s->path, before, i, a, block, b);
+            FAIL(ERR_FORMAT, "%s: block %d has rank %d and importance %.9g, block %d behind it %.9g: larger should be more important", s->path, before,
+                 i, a, block, b);
     }
     return OK;
 }
@@ -192,7 +194,8 @@ static int sum_coefficients(BlockOrder *out, const Source *s)
     }
     for (int b = 0; b < out->n_blocks && status == OK; b++)
         if (layers[b] != layers[0] || layers[b] == 0)
-            status = err_set(ERR_FORMAT, "%s has coefficients of %d layers of block %d, and of %d of block 0: the sums are of all layers", s->path, layers[b], b, layers[0]);
+            status = err_set(ERR_FORMAT, "%s has coefficients of %d layers of block %d, and of %d of block 0: the sums are of all layers", s->path,
+                             layers[b], b, layers[0]);
     free(layers);
     if (status == OK) sort_by_value(out);
     return status;
