@@ -26,11 +26,19 @@ static const char *short_name(const char *name)
     return strncmp(name, "text.", 5) == 0 ? name + 5 : name;
 }
 
+static bool is_there(const Option *table, int n, const char *name)
+{
+    for (int i = 0; i < n; i++)
+        if (!strcmp(table[i].name, name)) return true;
+    return false;
+}
+
+/* A command's own row stands in the place of a setting of that name. */
 static int add_settings(Option *table, int n, const char *const *names)
 {
     for (int i = 0; names && names[i]; i++)
         for (const Option *row = config_options; row->name; row++)
-            if (!strcmp(row->name, names[i])) {
+            if (!strcmp(row->name, names[i]) && !is_there(table, n, short_name(row->name))) {
                 table[n] = *row;
                 table[n++].name = short_name(row->name);
             }

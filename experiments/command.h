@@ -37,7 +37,7 @@ typedef struct {
 } Command;
 
 extern const Command command_run, command_alpha, command_ppl, command_kl, command_info, command_tokenize, command_allocate,
-                     command_export, command_compare, command_plot, command_quantize, command_grid, command_recipe, command_bench, command_tasks;
+                     command_export, command_compare, command_plot, command_quantize, command_grid, command_recipe, command_bench, command_tasks, command_plan;
 
 /* Fills *out from argv (without the program's name and the command).  ERR_ARGUMENT with one sentence;
  * *help = 1 where --help was asked for. */

@@ -17,7 +17,8 @@
 #include "experiments/command.h"
 
 static const Command *const commands[] = {
-    &command_run, &command_alpha, &command_ppl, &command_kl, &command_tasks, &command_info, &command_tokenize, &command_allocate, &command_recipe, &command_quantize, &command_grid, &command_export, &command_compare, &command_plot, &command_bench,
+    &command_run, &command_alpha, &command_ppl, &command_kl, &command_tasks, &command_info, &command_tokenize, &command_allocate, &command_plan, &command_recipe,
+    &command_quantize, &command_grid, &command_export, &command_compare, &command_plot, &command_bench,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

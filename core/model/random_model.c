@@ -16,12 +16,14 @@ enum { PATTERN = 16 << 20 };            /* weights that repeat; their bytes are 
 /* config.json of the models, as published. */
 static const struct { const char *name; double theta; ModelShape shape; } known[] = {
     { "llama-3.1-8b",  500000, { "llama", 32, 4096, 32, 8, 128, 14336, 128256, 131072, 1e-5f, false, NULL, 0 } },
+    { "llama-2-7b",    10000,  { "llama", 32, 4096, 32, 32, 128, 11008, 32000, 4096,   1e-5f, false, NULL, 0 } },
+    { "llama-2-13b",   10000,  { "llama", 40, 5120, 40, 40, 128, 13824, 32000, 4096,   1e-5f, false, NULL, 0 } },
     { "llama-3.2-1b",  500000, { "llama", 16, 2048, 32, 8, 64,  8192,  128256, 131072, 1e-5f, true,  NULL, 0 } },
     { "smollm2-135m",  100000, { "llama", 30, 576,  9,  3, 64,  1536,  49152,  8192,   1e-5f, true,  NULL, 0 } },
     { "tiny",          10000,  { "llama", 2,  64,   4,  2, 16,  96,    300,    512,    1e-5f, true,  NULL, 0 } },
 };
 enum { KNOWN = sizeof known / sizeof *known };
-const char *const random_model_names[] = { "llama-3.1-8b", "llama-3.2-1b", "smollm2-135m", "tiny", NULL };
+const char *const random_model_names[] = { "llama-3.1-8b", "llama-2-7b", "llama-2-13b", "llama-3.2-1b", "smollm2-135m", "tiny", NULL };
 
 struct RandomWeights {
     unsigned char *data;                /* [bytes] of the largest weight                        */

@@ -20,7 +20,7 @@ static PackedPlane *add_plane(Packed *out, int64_t n, int together, int width)
     const int64_t words = (n + together - 1) / together;
     PackedPlane *plane = &out->plane[out->n++];
     *plane = (PackedPlane){ .n = n, .together = together, .width = width, .bits = words * width };
-    plane->bytes = xcalloc((size_t)(plane->bits + 7) / 8 + 1, 1);
+    plane->bytes = xcalloc((size_t)(plane->bits + 7) / 8, 1);
     return plane;
 }
 
@@ -166,6 +166,13 @@ int64_t packed_code_bits(const Packed *packed)
     int64_t bits = 0;
     for (int i = 0; i < packed->n; i++) bits += packed->plane[i].code_bits;
     return bits;
+}
+
+int64_t packed_bytes(const Packed *packed)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < packed->n; i++) bytes += (packed->plane[i].bits + 7) / 8;
+    return bytes;
 }
 
 void packed_free(Packed *packed)

@@ -47,6 +47,9 @@ int64_t packed_bits_of_codes(int64_t n, int levels);
 int64_t packed_bits(const Packed *packed);
 int64_t packed_code_bits(const Packed *packed);
 
+/* Bytes of the buffers of all planes, each rounded up to whole ones. */
+int64_t packed_bytes(const Packed *packed);
+
 void packed_free(Packed *packed);
 
 #endif

@@ -124,12 +124,19 @@ static int zero_point_bits(const UniformGrid *grid, int64_t n, int bits)
     return zero_bits_between(least, most, bits);
 }
 
+UniformBits uniform_plane_bits(int64_t rows, int64_t cols, const Uniform *u, double least_zero, double most_zero)
+{
+    const int64_t groups = rows * uniform_groups(u, cols);
+    return (UniformBits){ packed_bits_of_codes(rows * cols, 1 << u->bits), groups * u->scale_bits,
+                          u->symmetric ? 0 : groups * zero_bits_between(least_zero, most_zero, u->bits) };
+}
+
 void uniform_rate(PerturbationError *out, int64_t rows, int64_t cols, const Uniform *u, double least_zero, double most_zero)
 {
-    const double n = (double)(rows * cols), codes = (double)packed_bits_of_codes(rows * cols, 1 << u->bits);
-    const int of_group = u->scale_bits + (u->symmetric ? 0 : zero_bits_between(least_zero, most_zero, u->bits));
-    out->code_bits = codes / n;
-    out->bits = (codes + (double)(rows * uniform_groups(u, cols) * of_group)) / n;
+    const UniformBits plane = uniform_plane_bits(rows, cols, u, least_zero, most_zero);
+    const double n = (double)(rows * cols);
+    out->code_bits = (double)plane.codes / n;
+    out->bits = (double)(plane.codes + plane.scales + plane.zeros) / n;
 }
 
 int uniform_pack(Packed *out, const uint16_t *code, const UniformGrid *grid, const LayerWeights *shape, const Uniform *u, const char *method)

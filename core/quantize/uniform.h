@@ -54,7 +54,11 @@ static inline double uniform_value(uint16_t code, const UniformGrid *grid) { ret
 /* Packs codes [rows][cols] and grids [rows][groups].  ERR_ARGUMENT, opening with `method`, where a scale is infinite. */
 int uniform_pack(Packed *out, const uint16_t *code, const UniformGrid *grid, const LayerWeights *shape, const Uniform *u, const char *method);
 
-/* bits and code_bits of what uniform_pack packs, zero points lying between the two (and 0). */
+/* Bits of the planes that uniform_pack packs, zero points lying between the two (and 0); zeros 0 where symmetric. */
+typedef struct { int64_t codes, scales, zeros; } UniformBits;
+UniformBits uniform_plane_bits(int64_t rows, int64_t cols, const Uniform *u, double least_zero, double most_zero);
+
+/* The same as bits and code_bits per weight. */
 void uniform_rate(PerturbationError *out, int64_t rows, int64_t cols, const Uniform *u, double least_zero, double most_zero);
 
 /* Unpacks what uniform_pack packed. */

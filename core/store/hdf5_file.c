@@ -166,18 +166,20 @@ void hdf5_names_free(char **name, int n)
     free(name);
 }
 
-static int read_tables(Table ***out, int *n_tables, hid_t file)
+/* All tables, or of the name `only` alone. */
+static int read_tables(Table ***out, int *n_tables, hid_t file, const char *only)
 {
     char **name;
     int n, done = 0, status = OK;
     TRY(check_format(file));
     TRY(hdf5_names(&name, &n, file));
     Table **table = xcalloc((unsigned long)n, sizeof *table);
-    while (done < n && (status = hdf5_read_table(&table[done], file, name[done])) == OK) done++;
+    for (int i = 0; i < n && status == OK; i++)
+        if (!only || !strcmp(only, name[i])) done += (status = hdf5_read_table(&table[done], file, name[i])) == OK;
     hdf5_names_free(name, n);
     if (status == OK) {
         *out = table;
-        *n_tables = n;
+        *n_tables = done;
         return OK;
     }
     while (done > 0) table_free(table[--done]);
@@ -186,7 +188,7 @@ static int read_tables(Table ***out, int *n_tables, hid_t file)
 }
 
 /* From memory: what is checked is what is read, whoever replaces the file meanwhile. */
-static int read_image(Table ***out, int *n_tables, uint8_t *data, size_t n)
+static int read_image(Table ***out, int *n_tables, uint8_t *data, size_t n, const char *only)
 {
     if (!is_intact(data, n)) FAIL(ERR_FORMAT, "damaged: its content does not fit its checksum");
     if (n == 0) return not_hdf5(data, n);
@@ -197,12 +199,12 @@ static int read_image(Table ***out, int *n_tables, uint8_t *data, size_t n)
     hid_t file = H5Fopen("image", H5F_ACC_RDONLY, access);
     H5Pclose(access);
     if (file < 0) return not_hdf5(data, n);
-    int status = read_tables(out, n_tables, file);
+    int status = read_tables(out, n_tables, file, only);
     H5Fclose(file);
     return status;
 }
 
-int hdf5_read(Table ***out, int *n_tables, const char *path)
+static int read_file(Table ***out, int *n_tables, const char *path, const char *only)
 {
     struct stat info;
     if (stat(path, &info) != 0) FAIL(ERR_FILE, "%s: %s", path, strerror(errno));
@@ -212,7 +214,19 @@ int hdf5_read(Table ***out, int *n_tables, const char *path)
     size_t n = 0;
     TRY(durable_read(&data, &n, path));
     silence();
-    int status = read_image(out, n_tables, data, n);
+    int status = read_image(out, n_tables, data, n, only);
     free(data);
     return status == OK ? OK : err_context(status, "%s", path);
+}
+
+int hdf5_read(Table ***out, int *n_tables, const char *path) { return read_file(out, n_tables, path, NULL); }
+
+int hdf5_read_one(Table **out, const char *path, const char *name)
+{
+    Table **table;
+    int n;
+    TRY(read_file(&table, &n, path, name));
+    *out = n ? table[0] : NULL;
+    free(table);
+    return OK;
 }

@@ -39,4 +39,7 @@ int hdf5_image(uint8_t **out, size_t *n, Table *const *tables, int n_tables);
  * ERR_FORMAT with what the file is instead. */
 int hdf5_read(Table ***out, int *n_tables, const char *path);
 
+/* The table of this name alone, which is all that is decoded; NULL where there is none. */
+int hdf5_read_one(Table **out, const char *path, const char *name);
+
 #endif

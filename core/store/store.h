@@ -90,6 +90,10 @@ int store_clear_tables(Store *store);
 /* Any table, those made from the records included; the caller frees.  ERR_ARGUMENT where there is
  * none of this name, with the nearest and the list. */
 int store_get_table(Table **out, const Store *store, const char *name);
+
+/* The same from a file that is not opened otherwise, without decoding its other tables: for those that were put. */
+int store_read_table(Table **out, const char *path, const char *name);
+
 int store_table_names(char ***out, const Store *store);       /* count; caller frees each and the list */
 
 void store_set_provenance(Store *store, const Provenance *provenance);      /* copied; the row of this run */

@@ -82,7 +82,7 @@ static void test_integers(void **state)
         assert_memory_equal(value, back, sizeof value);
         packed_integers(back, &packed, 0, true);
         for (int i = 0; i < N; i++) {
-            const int64_t expected = width < 64 && value[i] >> (width - 1) ? value[i] - ((int64_t)1 << (width - 1)) * 2 : value[i];
+            const int64_t expected = width < 64 && value[i] >> (width - 1) ? (int64_t)((uint64_t)value[i] - ((uint64_t)1 << width)) : value[i];
             assert_true(back[i] == expected);
         }
         assert_int_equal(packed_bits(&packed), N * width);

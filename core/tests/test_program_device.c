@@ -146,7 +146,7 @@ static void random_models(void **state)
     assert_non_null(strstr(ran.out, "measurements were run"));
     ran_free(&ran);
     ran = program("run", path, "--dry-run", "--set", output, "--set", "model=random:huge", NULL);
-    expect(&ran, 1, "random:huge: there is no such shape; there are llama-3.1-8b, llama-3.2-1b, smollm2-135m and tiny");
+    expect(&ran, 1, "random:huge: there is no such shape; there are llama-3.1-8b, llama-2-7b, llama-2-13b, llama-3.2-1b, smollm2-135m and tiny");
     ran_free(&ran);
     ran = program("ppl", "random:tiny", path, NULL);
     expect(&ran, 1, "token ids in an .ids file need no tokenizer");

@@ -9,7 +9,7 @@
 
 #include "core/tests/program.h"
 
-static const char *const commands[] = { "run", "alpha", "ppl", "kl", "tasks", "info", "tokenize", "allocate", "quantize", "grid", "export", "compare", "plot" };
+static const char *const commands[] = { "run", "alpha", "ppl", "kl", "tasks", "info", "tokenize", "allocate", "plan", "quantize", "grid", "export", "compare", "plot" };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void assert_mentions(const char *text, const char *words)
@@ -66,6 +66,7 @@ static void test_help_of_commands(void **state)
     assert_help("grid", "--p --n --levels optimal|uniform --built-in --seed --starts --steps --out --csv --json mse");
     assert_help("export", "RUN.h5 TABLE --format csv|md|tex|json");
     assert_help("plot", "RUN.h5 --out");
+    assert_help("plan", "MODEL --importance --rule --memory auto --context --sequences --step --kv-bits --other-bits --bits --slack --exact --json allocations parts n_high");
 }
 
 /* --help wins over what is missing or wrong behind it. */

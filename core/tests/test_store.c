@@ -109,6 +109,42 @@ static void test_tables_and_runs(void **state)
     provenance_free(&provenance);
 }
 
+/* The bytes that the whole file gives, from a file with others in it; nothing of a damaged one. */
+static void test_one_table(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "first", "second" };
+    Store *store = opened(false);
+    for (int t = 0; t < 2; t++) {
+        Table *table = table_new(names[t], "");
+        table_add_column(table, COLUMN_NUMBER, "x", "nats", "what it is");
+        for (int i = 0; i < 5; i++) table_set_number(table, table_add_row(table), "x", t + 1.0 / (i + 1));
+        require(store_put_table(store, table));
+        table_free(table);
+    }
+    append(store, 0);
+    closed(store);
+    Table *one = NULL;
+    for (int t = 0; t < 2; t++) {
+        require(store_read_table(&one, path, names[t]));
+        assert_true(one->n_rows == 5 && one->n_columns == 1 && table_number(one, 4, "x") == t + 1.0 / 5);
+        assert_string_equal(one->name, names[t]);
+        assert_string_equal(one->column[0].meaning, "what it is");
+        table_free(one);
+    }
+    require(store_read_table(&one, path, "measurements"));
+    assert_int_equal(one->n_rows, 1);
+    table_free(one);
+    refused(store_read_table(&one, path, "frist"), ERR_ARGUMENT, "did you mean 'first'?");
+    refused(store_read_table(&one, "/nowhere.h5", "first"), ERR_FILE, "/nowhere.h5");
+    size_t n;
+    char *bytes = file_bytes(path, &n);
+    bytes[n / 2] ^= 1;
+    write_file(path, bytes, n);
+    free(bytes);
+    refused(store_read_table(&one, path, "first"), ERR_FORMAT, "damaged");
+}
+
 static void test_means_over_windows(void **state)
 {
     (void)state;
@@ -226,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_records_are_exact),
         TEST(test_tables_and_runs),
+        TEST(test_one_table),
         TEST(test_means_over_windows),
         TEST(test_equal_content_equal_bytes),
         TEST(test_folders),
