@@ -239,7 +239,7 @@ static Options *jaccard_with(const char *k, bool embedding, bool norm, bool all,
     return o;
 }
 
-enum { VARIANTS = 16 };
+enum { VARIANTS = 16, LAST_ONLY = 4 };       /* the first of them want the last position's tokens alone */
 
 /* All ways of projecting and of counting in one pass; k differs, so that the widest set serves the others. */
 static void check_model(const Tiny *tiny, const char *back_end)
@@ -251,7 +251,7 @@ static void check_model(const Tiny *tiny, const char *back_end)
     Layout layout;
     layout_init(&layout, &corpus);
     ImportanceRequest request[VARIANTS + 1];
-    Importance got[VARIANTS + 1];
+    Importance got[VARIANTS + 1], alone[LAST_ONLY];
     const int k_of[] = { 5, 1, 3, 12 };
     for (int v = 0; v < VARIANTS; v++) {
         char k[8];
@@ -262,6 +262,7 @@ static void check_model(const Tiny *tiny, const char *back_end)
     WORKS(importance_find(&request[VARIANTS].rule, "lim"));
     request[VARIANTS].options = options_new(request[VARIANTS].rule->options), request[VARIANTS].name = "lim";
     WORKS(importance_measure(got, study, request, VARIANTS + 1, NULL));
+    WORKS(importance_measure(alone, study, request, LAST_ONLY, NULL));
     int compared = 0;
     for (int v = 0; v <= VARIANTS; v++) {
         for (int b = 0; b < known.blocks; b++)
@@ -278,10 +279,12 @@ static void check_model(const Tiny *tiny, const char *back_end)
                 if (isnan(want)) continue;              /* two logits too near one another for the last bit not to matter */
                 compared++;
                 NEAR(got[v].by_window[b * corpus.n_windows + w], want / segments, 1e-12, "%s, variant %d, block %d, window %d", back_end, v, b, w);
+                if (v < LAST_ONLY) NEAR(alone[v].by_window[b * corpus.n_windows + w], want / segments, 1e-12, "%s, variant %d alone", back_end, v);
             }
         assert_true(got[v].n_windows == 2 && got[v].rank[got[v].order[0]] == 1);
         options_free((Options *)request[v].options);
         importance_free(&got[v]);
+        if (v < LAST_ONLY) importance_free(&alone[v]);
     }
     assert_true(compared > VARIANTS * known.blocks);    /* of twice as many */
     layout_free(&layout);
