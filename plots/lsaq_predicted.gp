@@ -25,4 +25,4 @@ set label 1 note."bars: 95 % interval of the prediction" at screen 0.985, 0.965 
 plot [low:high] x with lines linecolor rgb black linewidth 0.75, \
     for [r = 1:nr] table("plans") using (of(r, column("predicted"))):(column("kl")):(max(low, column("predicted_low"))):(min(high, column("predicted_high"))) \
         with xerrorbars pointtype mark[r] pointsize 0.55 linewidth 0.6 linecolor rgb tone[r], \
-    for [r = 1:nr] NaN with points pointtype mark[r] pointsize 0.55 linecolor rgb tone[r] title rule[r]
+    for [r = 1:nr] NaN with points pointtype mark[r] pointsize 0.55 linecolor rgb tone[r] title label_of(r)

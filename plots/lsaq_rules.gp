@@ -22,3 +22,5 @@ of_first_cost(x) = !exact(strcol("rule")) || strcol("cost") eq first_cost
 stats table("plans") using (drawn(0) ? (note_cost(strcol("cost")), add_pair(strcol("pair")), add_rule(strcol("rule")), 0) : 0, 1) nooutput
 at(p, r, x) = drawn(0) && of_first_cost(0) && strcol("pair") eq pair[p] && strcol("rule") eq rule[r] ? x : NaN
 bar(y) = or_else(1.96 * column(y."_se"), 0)
+# One line of the key for all random orders.
+label_of(r) = !starts(rule[r], "random") ? rule[r] : rule[r] eq "random-1" ? "random" : ""
