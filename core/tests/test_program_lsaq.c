@@ -14,7 +14,7 @@ static const char config[] =
     "coefficients: {from: random, windows: 5, context: 40, seed: 7}\n"
     "noise: {group: 16}\n"
     "choices: [{rtn: {bits: [2, 3, 4], group: 0}}]\n"
-    "dynamic: {costs: [group, sigma]}\n"
+    "dynamic: {costs: [group, square]}\n"
     "lsaq: {k: [5, 20], norm: [no, yes], positions: [last, all], set: [position, union], zd: [block, matrix], random: 2, high: [0, 1, 2, 3], pairs: [4/2, rtn-bits4-group0/3], free: yes}\n"
     "bootstrap: 200\n";
 
@@ -171,6 +171,38 @@ static void test_differences_and_ends(void **state)
     }
 }
 
+static const char *cost_column(const char *cost) { return strcmp(cost, "square") ? "cost" : "cost_square"; }
+
+/* By its own cost none of the same kind and size is better. */
+static void test_each_by_its_cost(void **state)
+{
+    (void)state;
+    bool differ = false;
+    for (size_t i = 0; i < json_array_size(plan_layers); i += 2 * LAYERS) {        /* by group, then by square */
+        double cost[2][2] = { { 0 } };                      /* of the first and the second, by either cost */
+        for (size_t k = 0; k < 2 * LAYERS; k++) {
+            assert_string_equal(word(plan_layers, i + k, "rule"), word(plan_layers, i, "rule"));
+            assert_string_equal(word(plan_layers, i + k, "cost"), k < LAYERS ? "group" : "square");
+            for (int c = 0; c < 2; c++) cost[k / LAYERS][c] += of_choice(word(plan_layers, i + k, "layer"), word(plan_layers, i + k, "choice"), c ? "cost_square" : "cost");
+        }
+        assert_true(cost[0][0] <= cost[1][0] * (1 + 1e-9) && cost[1][1] <= cost[0][1] * (1 + 1e-9));
+        differ |= cost[1][1] < .999 * cost[0][1];
+    }
+    assert_true(differ);
+}
+
+/* The importance alpha is what a unit of t2 in all layers of the block costs. */
+static void test_alpha(void **state)
+{
+    (void)state;
+    for (int b = 0; b < BLOCKS; b++) {
+        double sum = 0;
+        for (size_t i = 0; i < json_array_size(choices); i++)
+            if (number(choices, i, "block") == b && !strncmp(word(choices, i, "choice"), "rtn-bits4", 9)) sum += number(choices, i, "cost") / number(choices, i, "t2");
+        assert_true(near(number(importance, importance_row("alpha", b), "importance"), sum, 1e-9));
+    }
+}
+
 /* Whole blocks in the one, single layers in the other; the costs of what was chosen are what is predicted. */
 static void test_exact_choices(void **state)
 {
@@ -181,8 +213,8 @@ static void test_exact_choices(void **state)
         for (size_t k = 0; k < LAYERS; k++) {
             const bool same = !strcmp(word(plan_layers, i + k, "choice"), word(plan_layers, i + k - k % 7, "choice"));
             if (!strcmp(word(plan_layers, i, "rule"), "exact blocks")) assert_true(same);
-            apart |= !same;
-            cost += of_choice(word(plan_layers, i + k, "layer"), word(plan_layers, i + k, "choice"), strcmp(word(plan_layers, i, "cost"), "sigma") ? "cost" : "cost_sigma");
+            apart |= !same && !strcmp(word(plan_layers, i, "rule"), "exact layers");
+            cost += of_choice(word(plan_layers, i + k, "layer"), word(plan_layers, i + k, "choice"), cost_column(word(plan_layers, i, "cost")));
         }
         bool found = false;
         for (size_t p = 0; p < json_array_size(plans) && !found; p++)
@@ -215,10 +247,14 @@ static void test_resumed(void **state)
     (void)state;
     char *said = run_said("lsaq.yaml", config, "lsaq.h5", NULL);
     assert_non_null(strstr(said, "\n0 measurements were run"));
-    json_t *again = rows_of("lsaq.h5", "importance"), *plans_again = rows_of("lsaq.h5", "plans");
+    json_t *again = rows_of("lsaq.h5", "importance"), *plans_again = rows_of("lsaq.h5", "plans"), *records = rows_of("lsaq.h5", "measurements");
     assert_true(json_equal(again, importance) && json_equal(plans_again, plans));
+    int kept = 0;                                           /* a record for each order that looks at states: not looked at again */
+    for (size_t i = 0; i < json_array_size(records); i++) kept += !strncmp(word(records, i, "label"), "importance by", 13);
+    assert_int_equal(kept, 12 + 1);
     json_decref(again);
     json_decref(plans_again);
+    json_decref(records);
     free(said);
 }
 
@@ -268,6 +304,8 @@ int main(void)
         cmocka_unit_test(test_equal_sizes),
         cmocka_unit_test(test_differences_and_ends),
         cmocka_unit_test(test_exact_choices),
+        cmocka_unit_test(test_each_by_its_cost),
+        cmocka_unit_test(test_alpha),
         cmocka_unit_test(test_correlations),
         cmocka_unit_test(test_resumed),
         cmocka_unit_test(test_from_the_store),
