@@ -73,8 +73,8 @@ typedef struct { const ImportanceRule *rule; const Options *options; const char 
 int  importance_measure(Importance *out, Study *study, const ImportanceRequest *request, int n, const double *alpha);
 void importance_free(Importance *importance);
 
-/* How many of these look at states and are not in the store. */
-int importance_missing(Study *study, const ImportanceRequest *request, int n);
+/* *passes = what of this the store lacks, in forward passes of the model over the study's text: 0 where nothing is to be run. */
+int importance_cost(double *passes, Study *study, const ImportanceRequest *request, int n);
 
 /* Ranks and order of n values; what differs by rounding alone is equal.  Returns the ties. */
 int importance_rank(int *rank, int *order, const double *value, int n);

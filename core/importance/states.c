@@ -95,16 +95,6 @@ static int append_record(Study *study, const ImportanceRequest *r, const Job *jo
     return status;
 }
 
-int importance_missing(Study *study, const ImportanceRequest *request, int n)
-{
-    int missing = 0;
-    for (int i = 0; i < n; i++) {
-        const Measurement *known = NULL;
-        if (request[i].rule->of_states) missing += find_record(&known, study, &request[i]) != OK || !known;
-    }
-    return missing;
-}
-
 /* ---- one block ---- */
 
 static int tokens_after(Pass *p, Network *net, const Layout *layout, const float *x)
@@ -242,6 +232,19 @@ static int run_pass(Pass *p)
     const double forward = clock_seconds() - start - rules;
     for (int j = 0; j < p->n_jobs; j++) p->job[j].seconds += forward + (p->job[j].set >= 0 ? p->set[p->job[j].set].seconds : 0);
     return OK;
+}
+
+int importance_cost(double *passes, Study *study, const ImportanceRequest *request, int n)
+{
+    Pass p;
+    int status = pass_init(&p, study, request, n);
+    const Corpus *c = study_corpus(study);
+    const double length = (double)c->n_inputs / c->n_segments, streams = p.shape->n_blocks + 1;
+    double flops = p.n_jobs ? network_flops(p.shape, c->n_inputs, length, 0, 0) : 0;
+    for (int i = 0; i < p.n_sets; i++) flops += streams * network_flops(p.shape, 0, length, p.shape->n_blocks, p.set[i].wanted.all ? c->n_inputs : c->n_segments);
+    *passes = flops / network_flops(p.shape, c->n_inputs, length, 0, c->n_scored);
+    pass_free(&p);
+    return status;
 }
 
 static int put_out(Importance *out, Pass *p, const Job *job)

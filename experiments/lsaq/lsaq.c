@@ -80,9 +80,12 @@ static int plan(Plan *out, int *later, Run *run)
     out->study = run->coefficients;
     run_turn(run);
     costs_plan(out, &l.d);
+    double passes;
+    int status = orders_cost(&passes, &l);
     run_turn(run);
+    if (passes > 0) *later += 1, out->later_passes += passes - 1;
     lsaq_free(&l);
-    return OK;
+    return status;
 }
 
 /* Errors of all choices, coefficients, costs and importances, all that comes from the coefficients' text. */

@@ -53,6 +53,7 @@ void add_stage(Lsaq *l, const char *name, double seconds);
 
 /* lsaq_orders.c: the orders that the config asks for; their importances, on the coefficients' text. */
 int  orders_init(Lsaq *l);
+int  orders_cost(double *passes, Lsaq *l);              /* in passes over the run's text; 0: all is known */
 int  orders_measure(Lsaq *l);
 void orders_free(Lsaq *l);
 

@@ -116,17 +116,43 @@ void orders_free(Lsaq *l)
     free(l->order);
 }
 
-int orders_measure(Lsaq *l)
+static ImportanceRequest *requests(const Lsaq *l)
 {
     ImportanceRequest *request = xmalloc(sizeof *request * (size_t)l->n_orders);
-    Importance *importance = xmalloc(sizeof *importance * (size_t)l->n_orders);
     for (int o = 0; o < l->n_orders; o++) request[o] = (ImportanceRequest){ l->order[o].rule, l->order[o].options, l->order[o].name };
-    int status = importance_measure(importance, l->run->study, request, l->n_orders, l->d.fisher.a);
-    for (int o = 0; o < l->n_orders && status == OK; o++) {
+    return request;
+}
+
+int orders_cost(double *passes, Lsaq *l)
+{
+    ImportanceRequest *request = requests(l);
+    int status = importance_cost(passes, l->run->study, request, l->n_orders);
+    *passes *= run_passes(l->run, l->run->study);
+    free(request);
+    return status;
+}
+
+static void keep(Lsaq *l, const Importance *importance)
+{
+    for (int o = 0; o < l->n_orders; o++) {
         char *stage = xformat("importance by %s", l->order[o].name);
         l->order[o].importance = importance[o];
         add_stage(l, stage, importance[o].seconds);
         free(stage);
+    }
+}
+
+int orders_measure(Lsaq *l)
+{
+    double passes;
+    TRY(orders_cost(&passes, l));
+    ImportanceRequest *request = requests(l);
+    Importance *importance = xmalloc(sizeof *importance * (size_t)l->n_orders);
+    int status = importance_measure(importance, l->run->study, request, l->n_orders, l->d.fisher.a);
+    if (status == OK) keep(l, importance);
+    if (status == OK && passes > 0) {
+        progress_step(l->run->progress, passes, "importance of blocks");
+        l->run->measured++;
     }
     free(request);
     free(importance);
