@@ -58,6 +58,9 @@ int run_measure(Measurement *out, Run *run, const LayerMap *map);
 int run_gradients(Measurement *out, Run *run, const GradientRequest *request);
 int run_gradients_of(Measurement *out, Run *run, const GradientRequest *request, int n_windows);     /* the first n_windows */
 
+/* A pass over the study's text in passes over the run's own. */
+double run_passes(const Run *run, const Study *study);
+
 /* Exchanges study and coefficients: what is measured in between is measured on the other text. */
 void run_turn(Run *run);
 
@@ -102,6 +105,7 @@ typedef struct {
     int (*run)(Run *run);
 } Experiment;
 
-extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity, experiment_quantizers, experiment_dynamic;
+extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity, experiment_quantizers, experiment_dynamic,
+                        experiment_lsaq;
 
 #endif

@@ -139,6 +139,27 @@ int study_prepare(Study *study)
     return status;
 }
 
+static int show_blocks(Study *study, StreamVisitor visit, void *context)
+{
+    TRY(network_embed(study->net, study->x, &study->layout, study->corpus));
+    TRY(visit(context, study->net, &study->layout, -1, study->x));
+    for (int b = 0; b < study->shape->n_blocks; b++) {
+        if (interrupt_requested()) FAIL(ERR_INTERRUPTED, "interrupted");
+        TRY(network_block(study->net, study->x, &study->layout, b, NULL));
+        TRY(visit(context, study->net, &study->layout, b, study->x));
+    }
+    return OK;
+}
+
+int study_streams(Study *study, StreamVisitor visit, void *context)
+{
+    TRY(study_network(study));
+    study_take_stream(study);
+    int status = show_blocks(study, visit, context);
+    study_leave_stream(study);
+    return status;
+}
+
 void study_calibrate(Study *study, const Corpus *text, int64_t keep)
 {
     study->calibration_corpus = text;
@@ -177,6 +198,7 @@ int study_apply(float *out, PerturbationError *error, Study *study, const MapEnt
 
 const Model *study_model(const Study *study) { return study->model; }
 const Corpus *study_corpus(const Study *study) { return study->corpus; }
+Store *study_store(const Study *study) { return study->store; }
 const Kernels *study_kernels(const Study *study) { return study->kernels; }
 uint64_t study_seed(const Study *study) { return study->seed; }
 int study_executed(const Study *study) { return study->executed; }

@@ -80,11 +80,17 @@ int measure(Measurement *out, Study *study, const LayerMap *map);
 int measure_key(char key[HASH_TEXT], char **text, Study *study, const LayerMap *map);
 bool measure_known(Study *study, const LayerMap *map);
 
+/* Shows the clean residual stream x [rows][width], in the back end's memory: before block 0 as block -1, then after each block.  Whatever is
+ * kept of it is the visitor's.  One forward pass; ends with the visitor's first failure. */
+typedef int (*StreamVisitor)(void *context, Network *network, const Layout *layout, int block, const float *x);
+int study_streams(Study *study, StreamVisitor visit, void *context);
+
 /* Cost in forward passes of the whole model over the corpus, by FLOPs, prefix re-use counted. */
 double measure_cost(const Study *study, const LayerMap *map);
 
 const Model *study_model(const Study *study);
 const Corpus *study_corpus(const Study *study);
+Store *study_store(const Study *study);                 /* NULL: nothing is kept */
 const Kernels *study_kernels(const Study *study);
 uint64_t study_seed(const Study *study);
 int study_executed(const Study *study);                 /* measurements run, not found */

@@ -43,6 +43,7 @@ struct Network {
     float *per_window[LAYER_TYPES];         /* patched weights of `windows` windows; all in the first where the back end has no parts */
     int windows[LAYER_TYPES];               /* as many as have been asked for at once, at most PATCH_BATCH */
     float *final_norm, *head;
+    float *embedding;                       /* for projections; NULL until asked for, or where it is the head */
     float *cosine, *sine;                   /* [positions][head_dim/2] */
     int positions;
     float *clean, *patched_host;            /* host copies while a patch is made; NULL before the first */

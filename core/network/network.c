@@ -156,7 +156,7 @@ void network_close(Network **network)
     }
     Activations *s = &net->scratch;
     float *all[] = { s->normed, s->added, s->q, s->k, s->v, s->attended, s->gate, s->up, net->head_normed,
-                     net->final_norm, net->head, net->cosine, net->sine };
+                     net->final_norm, net->head, net->embedding, net->cosine, net->sine };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) release(all[i]);
     free(net->clean);
     free(net->patched_host);
@@ -165,15 +165,42 @@ void network_close(Network **network)
     *network = NULL;
 }
 
-int network_logits(Network *net, float *logits, const float *x, int rows)
+int64_t network_project_bytes(const ModelShape *s, const Kernels *kernels, Projection projection)
+{
+    return projection.embedding && !s->tied ? (int64_t)s->vocabulary * s->width * kernels_weight_bytes(kernels) : 0;
+}
+
+static int projection_matrix(const float **out, Network *net, Projection projection)
+{
+    const bool own = projection.embedding && !net->shape->tied;
+    if (own && !net->embedding) {
+        float *read = NULL;
+        int status = read_weight(&read, net, WEIGHT_EMBEDDING, 0);
+        if (status != OK) net->kernels->release(read);
+        TRY(status);
+        kernels_settle(net->kernels, read, (int64_t)net->shape->vocabulary * net->shape->width);
+        net->embedding = read;
+    }
+    *out = own ? net->embedding : net->head;
+    return OK;
+}
+
+int network_project(Network *net, float *logits, const float *x, int rows, Projection projection)
 {
     const ModelShape *s = net->shape;
     const Kernels *k = net->kernels;
+    const float *matrix;
     int64_t zero = 0;
     Ragged one = { 1, &rows, &zero };
-    k->rms_norm(net->head_normed, x, net->final_norm, rows, s->width, s->norm_epsilon);
-    multiply(net, logits, net->head_normed, net->head, 0, NULL, &one, s->width, s->vocabulary);
+    TRY(projection_matrix(&matrix, net, projection));
+    if (!projection.unnormed) k->rms_norm(net->head_normed, x, net->final_norm, rows, s->width, s->norm_epsilon);
+    multiply(net, logits, projection.unnormed ? x : net->head_normed, matrix, 0, NULL, &one, s->width, s->vocabulary);
     return kernels_status(k);
+}
+
+int network_logits(Network *net, float *logits, const float *x, int rows)
+{
+    return network_project(net, logits, x, rows, (Projection){ false, false });
 }
 
 bool network_set_rounding(Network *net, bool other)

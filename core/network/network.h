@@ -69,6 +69,12 @@ int network_block(Network *network, float *x, const Layout *layout, int block, c
 /* logits [rows][vocabulary] of so many consecutive rows at x; at most the back end's head_rows. */
 int network_logits(Network *network, float *logits, const float *x, int rows);
 
+/* The same by another way from states to the vocabulary: the embedding matrix in the place of the head (one and the same where they are tied),
+ * the final norm left out.  The embedding is read when it is first asked for, and stays. */
+typedef struct { bool embedding, unnormed; } Projection;
+int network_project(Network *network, float *logits, const float *x, int rows, Projection projection);
+int64_t network_project_bytes(const ModelShape *shape, const Kernels *kernels, Projection projection);      /* beside network_bytes */
+
 /* Samples windows [window, window + windows) of `length` ids at temperature 1, each continuing its own first[i]; out is
  * [windows][length] with out[i][0] = first[i].  Id t of window w uses the uniform number at (seed,
  * stream of w, t), so more windows do not change the earlier ones, nor do they depend on where a call begins: at a

@@ -27,6 +27,9 @@ const Figure figures[] = {
     { "quantizers",   "quantizers",   { "bits", "kl" },           "method", NULL, .question = "quantizers" },
     { "predictors",   "predictors",   { "ratio", "ratio" },       "predictor", PREDICTORS, .question = "quantizers" },
     { "dynamic",      "models",       { "bits", "kl" },           "model", DYNAMIC, .question = "dynamic" },
+    { "lsaq",         "plans",        { "bytes", "kl" },          "rule",  NULL,   .question = "lsaq" },
+    { "lsaq_predicted", "plans",      { "predicted", "kl" },      "rule",  NULL,   .question = "lsaq" },
+    { "importance",   "importance",   { "rank", "rank" },         "rule",  NULL,   .question = "lsaq" },
     { "estimators",   "estimators",   { "five_median", "passes" }, "estimator", WAYS, .question = "estimators" },
     { 0 },
 };

@@ -136,6 +136,76 @@ static void test_additivity(void **state)
     }
 }
 
+/* ---- lsaq ---- */
+
+static const char *const rules[] = { "jaccard", "lim", "random-1", "random-2", "exact layers", "exact blocks" };
+
+static void add_plan(Table *table, int pair, int rule, int high)
+{
+    static const char *const pairs[] = { "8/4", "4/3", "4/2" };
+    const int64_t row = table_add_row(table);
+    const double kl = pow(8, pair) * exp(-high / 9. + rule / 10.) / 2;
+    const struct { const char *name; double value; } cell[] = { { "kl", kl }, { "kl_se", kl / 20 }, { "predicted", 1.1 * kl }, { "predicted_low", .8 * kl }, { "predicted_high", 1.5 * kl } };
+    table_set_text(table, row, "pair", pairs[pair]);
+    table_set_text(table, row, "rule", rules[rule]);
+    table_set_text(table, row, "cost", rule < 4 ? "" : "group");
+    table_set_integer(table, row, "high", high);
+    table_set_integer(table, row, "bytes", 1000 + high);
+    for (size_t c = 0; c < (rule == 1 && high == 15 ? 1 : 5); c++) table_set_number(table, row, cell[c].name, cell[c].value);
+}
+
+static Table *make_plans(int pairs)
+{
+    Table *table = table_new("plans", "");
+    table_add_column(table, COLUMN_TEXT, "pair", "", "");
+    table_add_column(table, COLUMN_TEXT, "rule", "", "");
+    table_add_column(table, COLUMN_TEXT, "cost", "", "");
+    table_add_column(table, COLUMN_INTEGER, "high", "", "");
+    table_add_column(table, COLUMN_INTEGER, "bytes", "", "");
+    add_numbers(table, "kl kl_se predicted predicted_low predicted_high");
+    for (int i = 0; i < pairs * 5 * 6; i++) add_plan(table, i / 30, i % 6, 15 * (i / 6 % 5) / 2);
+    return table;
+}
+
+static Table *make_importance(int blocks)
+{
+    Table *table = table_new("importance", "");
+    table_add_column(table, COLUMN_TEXT, "rule", "", "");
+    table_add_column(table, COLUMN_INTEGER, "block", "", "");
+    table_add_column(table, COLUMN_INTEGER, "rank", "", "");
+    for (int i = 0; i < 4 * blocks; i++) {
+        const int64_t row = table_add_row(table);
+        table_set_text(table, row, "rule", rules[i / blocks]);
+        table_set_integer(table, row, "block", i % blocks);
+        table_set_integer(table, row, "rank", 1 + (7 * i + i / blocks) % blocks);
+    }
+    return table;
+}
+
+/* One pair or as many as have panels; all rules in the key, the random ones once. */
+static void test_lsaq(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    for (int pairs = 1; pairs <= 3; pairs += 2) {
+        Store *store = NULL;
+        char *name = xformat("lsaq-%d.h5", pairs), *folder = xformat("%s/lsaq-%d", scratch_path(""), pairs);
+        assert_int_equal(store_open(&store, scratch_path(name), false), OK);
+        put(store, make_plans(pairs));
+        expect_left_out(store, "importance is not drawn: there is no table importance");
+        put(store, make_importance(pairs == 1 ? 1 : 30));
+        assert_int_equal(plot(store, folder), 2 + 2 * 3);
+        assert_null(plot_left_out(store));
+        assert_true(picture_says(folder, "lsaq.svg", "8/4 bits") && picture_says(folder, "lsaq.svg", "exact layers") && picture_says(folder, "lsaq.svg", "random"));
+        assert_int_equal(picture_says(folder, "lsaq.svg", "4/2 bits"), pairs == 3);
+        assert_false(picture_says(folder, "lsaq.svg", "random-2"));
+        assert_true(picture_says(folder, "importance.svg", "jaccard") && picture_says(folder, "lsaq_predicted.svg", "predicted"));
+        store_close(&store);
+        free(name);
+        free(folder);
+    }
+}
+
 /* ---- axes ---- */
 
 /* Powers of ten are where their labels say, wherever the axis begins. */
@@ -166,6 +236,7 @@ int main(void)
         cmocka_unit_test(test_few_blocks_one_level),
         cmocka_unit_test(test_older_tables),
         cmocka_unit_test(test_additivity),
+        cmocka_unit_test(test_lsaq),
         cmocka_unit_test(test_ticks),
     };
     return cmocka_run_group_tests_name("plot_figures", tests, NULL, remove_scratch);

@@ -33,7 +33,7 @@ Mean coefficient_mean(const Dynamic *d, const double *by_window)
     return mean;
 }
 
-static void dynamic_free(Dynamic *d)
+void dynamic_close(Dynamic *d)
 {
     for (int k = 0; d->cost && k < d->n_costs; k++) {
         free(d->cost[k].name);
@@ -79,22 +79,22 @@ static void numbers_init(Dynamic *d)
     d->clean = xcalloc((size_t)d->n_measured, sizeof *d->clean), d->other_clean = xcalloc((size_t)d->n_windows, sizeof *d->other_clean);
 }
 
-static int check(const Run *run)
+static int check(const Run *run, const char *name)
 {
     const AllocationRule *rule;
     if (run->config->n_choices < 2)
-        FAIL(ERR_ARGUMENT, "%s: the experiment dynamic needs two choices or more, for example choices: [{higgs: {n: [16, 64, 256]}}, ch8]", run->config->path);
+        FAIL(ERR_ARGUMENT, "%s: the experiment %s needs two choices or more, for example choices: [{higgs: {n: [16, 64, 256]}}, ch8]", run->config->path, name);
     if (!strcmp(options_text(run->options, "noise.scale"), "matrix"))
         FAIL(ERR_ARGUMENT, "%s: with noise.scale: matrix there are no coefficients by group; dynamic.costs: sigma allocates by one sigma per matrix", run->config->path);
     if (!strcmp(options_text(run->options, "estimator"), "inject"))
-        FAIL(ERR_ARGUMENT, "%s: the experiment dynamic takes its coefficients from a backward pass (estimator: fisher)", run->config->path);
+        FAIL(ERR_ARGUMENT, "%s: the experiment %s takes its coefficients from a backward pass (estimator: fisher)", run->config->path, name);
     for (int r = 0; r < options_count(run->options, "dynamic.rules"); r++) TRY(find_rule(&rule, options_text_at(run->options, "dynamic.rules", r)));
     return run_check_choices(run);
 }
 
-static int dynamic_init(Dynamic *d, Run *run)
+int dynamic_open(Dynamic *d, Run *run, const char *name)
 {
-    TRY(check(run));
+    TRY(check(run, name));
     const Corpus *measured = study_corpus(run->study), *other = study_corpus(run->coefficients);
     const int slopes = (int)options_integer(run->options, "dynamic.windows");
     *d = (Dynamic){ .run = run, .n_layers = run->n_layers, .n_choices = run->config->n_choices, .n_rows = run->n_layers * run->config->n_choices,
@@ -103,7 +103,7 @@ static int dynamic_init(Dynamic *d, Run *run)
     numbers_init(d);
     table_init(d);
     int status = costs_init(d);
-    if (status != OK) dynamic_free(d);
+    if (status != OK) dynamic_close(d);
     return status;
 }
 
@@ -126,7 +126,7 @@ static double *all_budgets(const Dynamic *d, int *n)
 static int plan(Plan *out, int *later, Run *run)
 {
     Dynamic d;
-    TRY(dynamic_init(&d, run));
+    TRY(dynamic_open(&d, run, experiment_dynamic.name));
     int status = run_check_budgets(run, d.size == d.code_bits);
     plan_add_null(out);
     uniform_plan(out, &d);
@@ -140,11 +140,11 @@ static int plan(Plan *out, int *later, Run *run)
     *later = budgets * (d.n_costs + rounds + rules) + costs_singles(&d);
     out->later_windows = points * 2 * d.n_slopes;
     out->later_passes = points * passes_of_point(&d);
-    dynamic_free(&d);
+    dynamic_close(&d);
     return status;
 }
 
-static int clean_losses(Dynamic *d)
+int dynamic_clean(Dynamic *d)
 {
     Measurement m;
     TRY(run_measure(&m, d->run, &(LayerMap){ .null_run = true, .label = "null run" }));
@@ -162,7 +162,7 @@ static int clean_losses(Dynamic *d)
 static int measure_all(Dynamic *d)
 {
     int n;
-    TRY(clean_losses(d));
+    TRY(dynamic_clean(d));
     run_turn(d->run);
     int status = costs_measure(d);
     run_turn(d->run);
@@ -178,13 +178,13 @@ static int measure_all(Dynamic *d)
 static int run(Run *run)
 {
     Dynamic d;
-    TRY(dynamic_init(&d, run));
+    TRY(dynamic_open(&d, run, experiment_dynamic.name));
     int status = measure_all(&d);
     if (status == OK) {
         dynamic_say(&d);
         dynamic_tables(&d);
     }
-    dynamic_free(&d);
+    dynamic_close(&d);
     return status;
 }
 

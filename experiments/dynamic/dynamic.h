@@ -30,6 +30,7 @@ typedef struct {
     bool curved;                    /* were slopes taken at its operating point?                     */
     Mean bend;                      /* of them: trapezoid / predicted                               */
     double *kl, *nll;               /* [n_measured] */
+    double seconds;                 /* that measuring it took */
     double cost, lower_bound;       /* of an allocation, as solved; NaN otherwise                   */
     int optimal, clamped;
     double expected_regret;         /* of the errors of the coefficients (contrast.h)               */
@@ -65,6 +66,11 @@ static inline const double *cost_windows(const Dynamic *d, const CostKind *cost,
 Mean measured_mean(const Dynamic *d, const double *by_window);      /* of the text that is measured on */
 Mean coefficient_mean(const Dynamic *d, const double *by_window);   /* of the coefficients' text       */
 
+/* dynamic.c: what an experiment that allocates begins with (name: its own, for refusals), the losses of the clean model, and its end. */
+int  dynamic_open(Dynamic *d, Run *run, const char *name);
+int  dynamic_clean(Dynamic *d);
+void dynamic_close(Dynamic *d);
+
 /* dynamic_costs.c: kinds of cost, their names checked; errors of all choices; costs of all rows.  The last two on the coefficients' text. */
 int  costs_init(Dynamic *d);
 void costs_plan(Plan *out, Dynamic *d);
@@ -98,6 +104,7 @@ Interval predicted_ppl(const Dynamic *d, const Whole *model);
 
 /* dynamic_tables.c, dynamic_say.c */
 void dynamic_tables(Dynamic *d);
+Table *dynamic_choices(const Dynamic *d);          /* `choices` */
 void dynamic_say(Dynamic *d);
 
 #endif

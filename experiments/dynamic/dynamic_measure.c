@@ -51,6 +51,7 @@ static int measure_model(Dynamic *d, Whole *model, MapEntry *entry)
     model->kl = xmalloc(sizeof *model->kl * (size_t)d->n_measured), model->nll = xmalloc(sizeof *model->nll * (size_t)d->n_measured);
     memcpy(model->kl, m.kl, sizeof *model->kl * (size_t)d->n_measured);
     memcpy(model->nll, m.nll, sizeof *model->nll * (size_t)d->n_measured);
+    model->seconds = m.seconds;
     measurement_free(&m);
     return OK;
 }

@@ -8,7 +8,7 @@
 #include "core/base/err.h"
 #include "experiments/dynamic/dynamic.h"
 
-static Table *choice_table(const Dynamic *d)
+static Table *empty_choices(const Dynamic *d)
 {
     Table *t = table_new("choices", "what each choice costs in bits and is predicted to cost in loss, layer by layer");
     table_add_column(t, COLUMN_TEXT, "layer", "", "name of the layer");
@@ -47,6 +47,14 @@ static void add_choice(Table *t, const Dynamic *d, int i, int c)
         set_estimate(t, row, name, coefficient_mean(d, cost_windows(d, &d->cost[k], at)));
         free(name);
     }
+}
+
+Table *dynamic_choices(const Dynamic *d)
+{
+    Table *t = empty_choices(d);
+    for (int i = 0; i < d->n_layers; i++)
+        for (int c = 0; c < d->n_choices; c++) add_choice(t, d, i, c);
+    return t;
 }
 
 static Table *allocation_table(void)
@@ -168,9 +176,7 @@ static void add_model_row(Table *t, const Dynamic *d, const Whole *m)
 
 void dynamic_tables(Dynamic *d)
 {
-    Table *choices = choice_table(d), *allocations = allocation_table(), *models = model_table();
-    for (int i = 0; i < d->n_layers; i++)
-        for (int c = 0; c < d->n_choices; c++) add_choice(choices, d, i, c);
+    Table *choices = dynamic_choices(d), *allocations = allocation_table(), *models = model_table();
     for (int m = 0; m < d->n_models; m++) {
         add_model_row(models, d, &d->model[m]);
         if (strcmp(d->model[m].kind, "uniform")) add_allocation(allocations, d, &d->model[m]);

@@ -57,9 +57,6 @@ typedef struct Tables { int n; Table **table; } Tables;
 int  tables_store(const Tables *tables, const Config *config, Store *store);
 void tables_free(Tables *tables);
 
-/* A pass over the study's text in passes over the run's own. */
-double run_passes(const Run *run, const Study *study);
-
 /* True the first time that it is asked about this key; *seen is NULL before the first, and freed by keys_free. */
 bool key_is_new(void **seen, const char *key);
 void keys_free(void **seen);
