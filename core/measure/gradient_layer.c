@@ -88,7 +88,7 @@ static int error_weights(GradientPass *p, int j, int64_t *stride, double *t2, co
     PerturbationError got = { 0 };
     const Evidence *evidence;
     Evidence room;
-    TRY(study_evidence(&evidence, &room, p->study, error->perturbation, g->layer));
+    TRY(study_evidence(&evidence, &room, p->study, &entry));
     for (int i = 0; i < g->batch.n; i++) {
         const bool same = i > 0 && (!fresh || window[i] == window[i - 1]);
         float *out = p->error_device[j] + i * *stride;

@@ -57,7 +57,6 @@ void study_close(Study **study)
     if (!*study) return;
     release_states(*study);
     if ((*study)->lender) (*study)->lender->borrower = NULL;
-    calibration_close(&(*study)->calibration);
     layout_free(&(*study)->layout);
     free(*study);
     *study = NULL;
@@ -139,23 +138,11 @@ int study_prepare(Study *study)
     return status;
 }
 
-void study_calibrate(Study *study, const Corpus *text, int64_t keep)
-{
-    study->calibration_corpus = text;
-    study->calibration_keep = keep;
-}
+void study_calibrate(Study *study, EvidenceSource *source) { study->evidence = source; }
 
-int study_evidence(const Evidence **out, Evidence *room, Study *study, const Perturbation *perturbation, int layer)
+int study_evidence(const Evidence **out, Evidence *room, Study *study, const MapEntry *entry)
 {
-    *out = NULL;
-    if (!perturbation->needs) return OK;
-    if (!study->calibration_corpus)
-        FAIL(ERR_ARGUMENT, "%s needs to see the inputs of the layers: give calibration.file, a text that they are taken from", perturbation->name);
-    if (!study->calibration)
-        TRY(calibration_open(&study->calibration, study->model, study->calibration_corpus, study->kernels, study->calibration_keep, false));
-    TRY(calibration_evidence(room, study->calibration, layer));
-    *out = room;
-    return OK;
+    return evidence_for(out, room, study->evidence, entry, NULL);
 }
 
 int study_apply(float *out, PerturbationError *error, Study *study, const MapEntry *entry, Draw draw)
@@ -164,7 +151,7 @@ int study_apply(float *out, PerturbationError *error, Study *study, const MapEnt
     const int64_t n = layer->rows * layer->cols;
     const Evidence *evidence;
     Evidence room;
-    TRY(study_evidence(&evidence, &room, study, entry->perturbation, entry->layer));
+    TRY(study_evidence(&evidence, &room, study, entry));
     float *w = xmalloc(sizeof *w * (size_t)n), *own = out ? out : xmalloc(sizeof *own * (size_t)n);
     const LayerWeights weights = { w, layer->rows, layer->cols, entry->layer };
     int status = model_read(w, study->model, layer->type, layer->block, 0, layer->rows);

@@ -63,13 +63,31 @@ static int quantize(float *out, PerturbationError *result, const Perturbation *p
     return status;
 }
 
+const char *needs_text(unsigned needs)
+{
+    const bool gradients = needs & (NEEDS_GRADIENT | NEEDS_FISHER);
+    if (!(needs & NEEDS_INPUTS)) return "the gradients by the weights";
+    return gradients ? "the inputs of the layers and the gradients by the weights" : "the inputs of the layers";
+}
+
+/* A method may do with a part of what the inputs show. */
+static int check_evidence(const Perturbation *perturbation, const Evidence *e, int layer)
+{
+    const unsigned needs = perturbation->needs;
+    if (!needs) return OK;
+    if (!e) FAIL(ERR_ARGUMENT, "%s needs %s: say which text they come from (calibration)", perturbation->name, needs_text(needs));
+    const char *missing = needs & NEEDS_INPUTS && !e->hessian && !e->input_mean ? "the Hessian" : needs & NEEDS_GRADIENT && !e->gradient ? "the sum of gradients"
+                        : needs & NEEDS_FISHER && !e->fisher ? "the sum of squared gradients" : needs & NEEDS_MASK && !e->kept ? "the mask of kept weights" : NULL;
+    if (missing) FAIL(ERR_ARGUMENT, "%s: %s of layer %d was not collected", perturbation->name, missing, layer);
+    return OK;
+}
+
 int perturbation_apply(float *out, PerturbationError *error, const Perturbation *perturbation,
                        const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw)
 {
     PerturbationError result = { .bits = NAN, .code_bits = NAN };
     if (perturbation->check) TRY(perturbation->check(weights->rows, weights->cols, options));
-    if (perturbation->needs && !evidence)
-        FAIL(ERR_ARGUMENT, "%s needs the inputs of the layers: say which text they come from (calibration)", perturbation->name);
+    TRY(check_evidence(perturbation, evidence, weights->layer));
     if (perturbation->encode) TRY(quantize(out, &result, perturbation, weights, options, evidence, draw));
     else TRY(perturbation->apply(out, weights, options, draw));
     perturbation_measure(&result, out, weights->w, weights->rows * weights->cols);

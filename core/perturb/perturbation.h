@@ -50,7 +50,7 @@ typedef struct Perturbation {
     const char *name, *summary;
     int version;                    /* part of the key: raised when results change */
     const Option *options;
-    unsigned needs;                 /* evidence is NULL where this is 0 */
+    unsigned needs;                 /* NEEDS_*: what evidence has; evidence is NULL where this is 0 */
     int (*random)(const Options *options);                          /* does W^ depend on seed and draw?  NULL: never */
     /* Does W^ differ from one sequence (window) to the next, or is one W^ used for all? */
     int (*per_sequence)(const Options *options);                    /* NULL: never */
@@ -82,6 +82,9 @@ typedef struct Perturbation {
  * ("unknown perturbation 'rtm'; did you mean 'rtn'?"). */
 extern const Perturbation *const perturbations[];
 const Perturbation *perturbation_find(const char *name);
+
+/* The evidence of NEEDS_*, for a sentence: "the inputs of the layers and the gradients by the weights". */
+const char *needs_text(unsigned needs);
 
 /* Do seed and draw matter with these options?  Where they do not, they are no part of a key. */
 bool perturbation_is_random(const Perturbation *perturbation, const Options *options);

@@ -1,0 +1,91 @@
+#include "core/measure/evidence.h"
+
+#include <stdlib.h>
+
+#include "core/base/err.h"
+#include "core/measure/gradient_sums.h"
+
+struct EvidenceSource {
+    const Model *model;
+    const Corpus *text;
+    const Kernels *kernels;
+    int64_t keep;
+    unsigned expected;
+    Calibration *inputs;            /* of the clean model; NULL until asked for */
+    GradientSums sums;
+};
+
+int evidence_open(EvidenceSource **out, const Model *model, const Corpus *text, const Kernels *kernels, int64_t keep, unsigned expected)
+{
+    *out = xcalloc(1, sizeof **out);
+    **out = (EvidenceSource){ .model = model, .text = text, .kernels = kernels, .keep = keep, .expected = expected };
+    return OK;
+}
+
+void evidence_close(EvidenceSource **source)
+{
+    if (!*source) return;
+    calibration_close(&(*source)->inputs);
+    gradient_sums_free(&(*source)->sums);
+    free(*source);
+    *source = NULL;
+}
+
+static int inputs_of(Evidence *room, EvidenceSource *s, int layer)
+{
+    if (!s->inputs) TRY(calibration_open(&s->inputs, s->model, s->text, s->kernels, s->keep, false));
+    return calibration_evidence(room, s->inputs, layer);
+}
+
+/* What is not there yet, and with it what is expected. */
+static int collect_sums(EvidenceSource *s, unsigned needs)
+{
+    const bool gradient = needs & NEEDS_GRADIENT && !s->sums.gradient, fisher = needs & NEEDS_FISHER && !s->sums.fisher;
+    if (!gradient && !fisher) return OK;
+    GradientSums found = { 0 };
+    int status = gradient_sums(&found, s->model, s->text, s->kernels, !s->sums.gradient && (gradient || s->expected & NEEDS_GRADIENT),
+                               !s->sums.fisher && (fisher || s->expected & NEEDS_FISHER));
+    if (status != OK) {
+        gradient_sums_free(&found);
+        return status;
+    }
+    s->sums.n_layers = found.n_layers;
+    if (found.gradient) s->sums.gradient = found.gradient;
+    if (found.fisher) s->sums.fisher = found.fisher;
+    return OK;
+}
+
+int evidence_for(const Evidence **out, Evidence *room, EvidenceSource *s, const MapEntry *entry, Calibration *sequential)
+{
+    const unsigned needs = entry->perturbation->needs;
+    *out = NULL;
+    if (!needs) return OK;
+    if (!s)
+        FAIL(ERR_ARGUMENT, "%s needs to see %s: give calibration.file, a text that they are taken from", entry->perturbation->name, needs_text(needs));
+    *room = (Evidence){ 0 };
+    TRY(collect_sums(s, needs));
+    if (needs & NEEDS_INPUTS) TRY(sequential ? calibration_evidence(room, sequential, entry->layer) : inputs_of(room, s, entry->layer));
+    if (needs & NEEDS_GRADIENT) room->gradient = s->sums.gradient[entry->layer];
+    if (needs & NEEDS_FISHER) room->fisher = s->sums.fisher[entry->layer];
+    *out = room;
+    return OK;
+}
+
+int evidence_sequential(Calibration **out, EvidenceSource *s) { return calibration_open(out, s->model, s->text, s->kernels, 0, true); }
+
+const Corpus *evidence_corpus(const EvidenceSource *source) { return source->text; }
+
+int64_t evidence_bytes(const ModelShape *shape, const Corpus *text, const Kernels *kernels, unsigned expected, bool sequential)
+{
+    int64_t bytes = 0;
+    if (expected & NEEDS_INPUTS) bytes += calibration_bytes(shape, text, kernels, false);
+    if (expected & NEEDS_INPUTS && sequential) bytes += calibration_bytes(shape, text, kernels, true);
+    if (expected & (NEEDS_GRADIENT | NEEDS_FISHER)) bytes += gradient_sums_bytes(shape, text, kernels);
+    return bytes;
+}
+
+int64_t evidence_host_bytes(const ModelShape *shape, unsigned expected)
+{
+    const int kinds = (expected & NEEDS_GRADIENT ? 1 : 0) + (expected & NEEDS_FISHER ? 1 : 0);
+    return kinds * gradient_sums_kept(shape);
+}

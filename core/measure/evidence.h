@@ -1,0 +1,35 @@
+/*
+ * evidence.h - all that a text tells of a model's layers, collected once for all that ask
+ *
+ * Inputs come block by block (calibration.h), gradients of all layers from one backward pass (gradient_sums.h).  Nothing runs before
+ * something is asked for that needs it, and what nobody needs is not collected.  Studies on several texts may share a source.
+ */
+#ifndef CORE_MEASURE_EVIDENCE_H
+#define CORE_MEASURE_EVIDENCE_H
+
+#include "core/measure/calibration.h"
+
+/* One layer and what is done to it.  Borrowed pointers. */
+typedef struct { int layer; const Perturbation *perturbation; const Options *options; } MapEntry;
+
+typedef struct EvidenceSource EvidenceSource;
+
+/* keep: bytes for evidence of inputs beside that of one block.  expected: NEEDS_* of all that will be asked, so that one backward pass serves
+ * them all; more may be asked later.  Model and text must outlive it. */
+int  evidence_open(EvidenceSource **out, const Model *model, const Corpus *text, const Kernels *kernels, int64_t keep, unsigned expected);
+void evidence_close(EvidenceSource **source);
+
+/* What an entry needs to know of its layer: *out = room filled, or NULL where it needs nothing.  Borrowed until the next call.  sequential:
+ * inputs are those of the model quantized so far (evidence_sequential); NULL: of the clean one.  ERR_ARGUMENT where source is NULL, that is where
+ * there is no calibration text; otherwise what calibration_evidence and gradient_sums return. */
+int evidence_for(const Evidence **out, Evidence *room, EvidenceSource *source, const MapEntry *entry, Calibration *sequential);
+
+/* A walk of its own through the model as it is quantized; the caller closes it, and tells it what became of each layer. */
+int evidence_sequential(Calibration **out, EvidenceSource *source);
+
+/* The text, and bytes beside what is kept: all that the passes work with, and sums of gradients (the host's), given what will be asked. */
+const Corpus *evidence_corpus(const EvidenceSource *source);
+int64_t evidence_bytes(const ModelShape *shape, const Corpus *text, const Kernels *kernels, unsigned expected, bool sequential);
+int64_t evidence_host_bytes(const ModelShape *shape, unsigned expected);
+
+#endif
