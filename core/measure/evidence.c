@@ -2,8 +2,10 @@
 
 #include <stdlib.h>
 
+#include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/measure/gradient_sums.h"
+#include "core/measure/masks.h"
 
 struct EvidenceSource {
     const Model *model;
@@ -13,6 +15,8 @@ struct EvidenceSource {
     unsigned expected;
     Calibration *inputs;            /* of the clean model; NULL until asked for */
     GradientSums sums;
+    double seconds;                 /* of their passes */
+    Masks masks;
 };
 
 int evidence_open(EvidenceSource **out, const Model *model, const Corpus *text, const Kernels *kernels, int64_t keep, unsigned expected)
@@ -27,6 +31,7 @@ void evidence_close(EvidenceSource **source)
     if (!*source) return;
     calibration_close(&(*source)->inputs);
     gradient_sums_free(&(*source)->sums);
+    masks_free(&(*source)->masks);
     free(*source);
     *source = NULL;
 }
@@ -43,15 +48,25 @@ static int collect_sums(EvidenceSource *s, unsigned needs)
     const bool gradient = needs & NEEDS_GRADIENT && !s->sums.gradient, fisher = needs & NEEDS_FISHER && !s->sums.fisher;
     if (!gradient && !fisher) return OK;
     GradientSums found = { 0 };
+    const double start = clock_seconds();
     int status = gradient_sums(&found, s->model, s->text, s->kernels, !s->sums.gradient && (gradient || s->expected & NEEDS_GRADIENT),
                                !s->sums.fisher && (fisher || s->expected & NEEDS_FISHER));
     if (status != OK) {
         gradient_sums_free(&found);
         return status;
     }
+    s->seconds += clock_seconds() - start;
     s->sums.n_layers = found.n_layers;
     if (found.gradient) s->sums.gradient = found.gradient;
     if (found.fisher) s->sums.fisher = found.fisher;
+    return OK;
+}
+
+int evidence_sums(const float **gradient, const float **fisher, EvidenceSource *s, bool with_gradient, bool with_fisher, int layer)
+{
+    TRY(collect_sums(s, (with_gradient ? NEEDS_GRADIENT : 0) | (with_fisher ? NEEDS_FISHER : 0)));
+    *gradient = with_gradient ? s->sums.gradient[layer] : NULL;
+    *fisher = with_fisher ? s->sums.fisher[layer] : NULL;
     return OK;
 }
 
@@ -61,17 +76,25 @@ int evidence_for(const Evidence **out, Evidence *room, EvidenceSource *s, const 
     *out = NULL;
     if (!needs) return OK;
     if (!s)
-        FAIL(ERR_ARGUMENT, "%s needs to see %s: give calibration.file, a text that they are taken from", entry->perturbation->name, needs_text(needs));
+        FAIL(ERR_ARGUMENT, "%s needs to see %s: give calibration.file, a text that they are taken from", entry->perturbation->name,
+             needs_text(perturbation_needs(entry->perturbation, entry->options)));
     *room = (Evidence){ 0 };
+    const KeptWeights *kept = NULL;
+    if (needs & NEEDS_MASK) TRY(masks_kept(&kept, &s->masks, s, entry));        /* which asks for evidence of other layers on its way */
     TRY(collect_sums(s, needs));
     if (needs & NEEDS_INPUTS) TRY(sequential ? calibration_evidence(room, sequential, entry->layer) : inputs_of(room, s, entry->layer));
     if (needs & NEEDS_GRADIENT) room->gradient = s->sums.gradient[entry->layer];
     if (needs & NEEDS_FISHER) room->fisher = s->sums.fisher[entry->layer];
+    room->kept = kept;
     *out = room;
     return OK;
 }
 
 int evidence_sequential(Calibration **out, EvidenceSource *s) { return calibration_open(out, s->model, s->text, s->kernels, 0, true); }
+
+EvidenceTimes evidence_times(const EvidenceSource *s) { return (EvidenceTimes){ s->seconds, s->masks.quantizing, s->masks.ranking_seconds }; }
+
+const Model *evidence_model(const EvidenceSource *source) { return source->model; }
 
 const Corpus *evidence_corpus(const EvidenceSource *source) { return source->text; }
 
@@ -87,5 +110,5 @@ int64_t evidence_bytes(const ModelShape *shape, const Corpus *text, const Kernel
 int64_t evidence_host_bytes(const ModelShape *shape, unsigned expected)
 {
     const int kinds = (expected & NEEDS_GRADIENT ? 1 : 0) + (expected & NEEDS_FISHER ? 1 : 0);
-    return kinds * gradient_sums_kept(shape);
+    return kinds * gradient_sums_kept(shape) + (expected & NEEDS_MASK ? masks_bytes(shape) : 0);
 }

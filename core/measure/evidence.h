@@ -1,8 +1,9 @@
 /*
  * evidence.h - all that a text tells of a model's layers, collected once for all that ask
  *
- * Inputs come block by block (calibration.h), gradients of all layers from one backward pass (gradient_sums.h).  Nothing runs before
- * something is asked for that needs it, and what nobody needs is not collected.  Studies on several texts may share a source.
+ * Inputs come block by block (calibration.h), gradients of all layers from one backward pass (gradient_sums.h), masks from both and from the
+ * quantized model (masks.h).  Nothing runs before something is asked for that needs it, and what nobody needs is not collected.
+ * Studies on several texts may share a source.
  */
 #ifndef CORE_MEASURE_EVIDENCE_H
 #define CORE_MEASURE_EVIDENCE_H
@@ -27,7 +28,16 @@ int evidence_for(const Evidence **out, Evidence *room, EvidenceSource *source, c
 /* A walk of its own through the model as it is quantized; the caller closes it, and tells it what became of each layer. */
 int evidence_sequential(Calibration **out, EvidenceSource *source);
 
-/* The text, and bytes beside what is kept: all that the passes work with, and sums of gradients (the host's), given what will be asked. */
+/* The sums of gradients of a layer that are asked for.  Borrowed as long as the source lives. */
+int evidence_sums(const float **gradient, const float **fisher, EvidenceSource *source, bool with_gradient, bool with_fisher, int layer);
+
+/* Seconds so far: of the backward pass, of the quantized models that scores look at, of scores and their largest. */
+typedef struct { double gradients, quantized, scores; } EvidenceTimes;
+EvidenceTimes evidence_times(const EvidenceSource *source);
+
+const Model *evidence_model(const EvidenceSource *source);
+
+/* The text, and bytes beside what is kept: all that the passes work with, and sums of gradients and masks (the host's), given what will be asked. */
 const Corpus *evidence_corpus(const EvidenceSource *source);
 int64_t evidence_bytes(const ModelShape *shape, const Corpus *text, const Kernels *kernels, unsigned expected, bool sequential);
 int64_t evidence_host_bytes(const ModelShape *shape, unsigned expected);

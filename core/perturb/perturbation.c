@@ -63,6 +63,16 @@ static int quantize(float *out, PerturbationError *result, const Perturbation *p
     return status;
 }
 
+unsigned perturbation_needs(const Perturbation *perturbation, const Options *options)
+{
+    MaskRule rule;
+    unsigned needs = perturbation->needs;
+    if (!perturbation->mask) return needs;
+    perturbation->mask(&rule, options);
+    if (rule.ratio == 0) return needs;
+    return needs | (score_reads_gradient(rule.score) ? NEEDS_GRADIENT : 0) | (score_reads_fisher(rule.score) ? NEEDS_FISHER : 0);
+}
+
 const char *needs_text(unsigned needs)
 {
     const bool gradients = needs & (NEEDS_GRADIENT | NEEDS_FISHER);
@@ -71,11 +81,11 @@ const char *needs_text(unsigned needs)
 }
 
 /* A method may do with a part of what the inputs show. */
-static int check_evidence(const Perturbation *perturbation, const Evidence *e, int layer)
+static int check_evidence(const Perturbation *perturbation, const Options *options, const Evidence *e, int layer)
 {
     const unsigned needs = perturbation->needs;
     if (!needs) return OK;
-    if (!e) FAIL(ERR_ARGUMENT, "%s needs %s: say which text they come from (calibration)", perturbation->name, needs_text(needs));
+    if (!e) FAIL(ERR_ARGUMENT, "%s needs %s: say which text they come from (calibration)", perturbation->name, needs_text(perturbation_needs(perturbation, options)));
     const char *missing = needs & NEEDS_INPUTS && !e->hessian && !e->input_mean ? "the Hessian" : needs & NEEDS_GRADIENT && !e->gradient ? "the sum of gradients"
                         : needs & NEEDS_FISHER && !e->fisher ? "the sum of squared gradients" : needs & NEEDS_MASK && !e->kept ? "the mask of kept weights" : NULL;
     if (missing) FAIL(ERR_ARGUMENT, "%s: %s of layer %d was not collected", perturbation->name, missing, layer);
@@ -87,7 +97,7 @@ int perturbation_apply(float *out, PerturbationError *error, const Perturbation 
 {
     PerturbationError result = { .bits = NAN, .code_bits = NAN };
     if (perturbation->check) TRY(perturbation->check(weights->rows, weights->cols, options));
-    TRY(check_evidence(perturbation, evidence, weights->layer));
+    TRY(check_evidence(perturbation, options, evidence, weights->layer));
     if (perturbation->encode) TRY(quantize(out, &result, perturbation, weights, options, evidence, draw));
     else TRY(perturbation->apply(out, weights, options, draw));
     perturbation_measure(&result, out, weights->w, weights->rows * weights->cols);

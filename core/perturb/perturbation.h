@@ -17,6 +17,7 @@
 #include "core/base/options.h"
 #include "core/quantize/packed.h"
 #include "core/quantize/sparse.h"
+#include "core/saliency/saliency.h"
 #include "kernels/kernels.h"
 
 typedef struct {
@@ -42,6 +43,9 @@ typedef struct {
     const KeptWeights *kept;        /* MASK: the weights of this layer that are kept out of the quantized form */
 } Evidence;
 
+/* Which weights are kept: of all layers together the share `ratio` of the largest score.  seed: of the score random. */
+typedef struct { Score score; double ratio; uint64_t seed; } MaskRule;
+
 /* Noise as a back end can make it, see Kernels.noise: W^ = float32(W + sigma z), sigma = t rms of the `group` weights of a row, or of
  * the matrix where group is 0; z normal, or signs, at (seed of the draw, stream, index of the weight). */
 typedef struct { double t; int64_t group; bool signs; uint64_t stream; } NoiseForm;
@@ -56,6 +60,9 @@ typedef struct Perturbation {
     int (*per_sequence)(const Options *options);                    /* NULL: never */
     /* Are the inputs it needs those of the model quantized so far, and not of the clean one? */
     int (*sequential)(const Options *options);                      /* NULL: never */
+
+    /* MASK: the rule of its mask.  The table has the row `ratio`; with ratio = 0 the perturbation makes the Q(W) that scores look at. */
+    void (*mask)(MaskRule *out, const Options *options);
 
     /* Noise: out [rows][cols] = W^.  out and w do not overlap. */
     int (*apply)(float *out, const LayerWeights *weights, const Options *options, Draw draw);
@@ -82,6 +89,9 @@ typedef struct Perturbation {
  * ("unknown perturbation 'rtm'; did you mean 'rtn'?"). */
 extern const Perturbation *const perturbations[];
 const Perturbation *perturbation_find(const char *name);
+
+/* NEEDS_* with what the mask's scores look at. */
+unsigned perturbation_needs(const Perturbation *perturbation, const Options *options);
 
 /* The evidence of NEEDS_*, for a sentence: "the inputs of the layers and the gradients by the weights". */
 const char *needs_text(unsigned needs);

@@ -56,11 +56,13 @@ typedef struct {
 
 /* ---- the options ---- */
 
-static int check_calibration(const Options *options, const Perturbation *method)
+static int check_calibration(const Options *options, const Method *method)
 {
     static const char *const of_text[] = { "protocol", "bos", "separator", "context", "windows" };
     if (options_is_set(options, "calibration")) return OK;
-    if (method->needs) FAIL(ERR_ARGUMENT, "--method %s looks at %s: say with --calibration TEXT which text they come from", method->name, needs_text(method->needs));
+    const unsigned needs = perturbation_needs(method->perturbation, method->options);
+    if (needs)
+        FAIL(ERR_ARGUMENT, "--method %s looks at %s: say with --calibration TEXT which text they come from", method->perturbation->name, needs_text(needs));
     for (size_t i = 0; i < sizeof of_text / sizeof *of_text; i++)
         if (options_is_given(options, of_text[i])) FAIL(ERR_ARGUMENT, "--%s is of --calibration TEXT, which is not given", of_text[i]);
     return OK;
@@ -70,7 +72,7 @@ static int check(const Arguments *a)
 {
     Method method;
     TRY(method_read(&method, options_text(a->options, "method"), a->n_set, a->set));
-    int status = check_calibration(a->options, method.perturbation);
+    int status = check_calibration(a->options, &method);
     method_free(&method);
     return status;
 }
@@ -87,7 +89,7 @@ static int open_calibration(Job *job, const Options *options)
         return OK;
     }
     TRY(open_corpus(&job->text, options_text(options, "calibration"), job->model, options, ""));
-    TRY(evidence_open(&job->evidence, job->model, &job->text, job->kernels, 0, method->needs));
+    TRY(evidence_open(&job->evidence, job->model, &job->text, job->kernels, 0, perturbation_needs(method, job->method.options)));
     return method->sequential && method->sequential(job->method.options) ? evidence_sequential(&job->sequential, job->evidence) : OK;
 }
 

@@ -65,7 +65,7 @@ static bool any_sequential(const Config *config)
 static unsigned expected_needs(const Config *config)
 {
     unsigned needs = 0;
-    for (int c = 0; c < config->n_choices; c++) needs |= config->choice[c].perturbation->needs;
+    for (int c = 0; c < config->n_choices; c++) needs |= perturbation_needs(config->choice[c].perturbation, config->choice[c].options);
     return needs ? needs : NEEDS_INPUTS;
 }
 
