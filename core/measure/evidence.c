@@ -6,23 +6,25 @@
 #include "core/base/err.h"
 #include "core/measure/gradient_sums.h"
 #include "core/measure/masks.h"
+#include "core/measure/quantized.h"
 
 struct EvidenceSource {
     const Model *model;
     const Corpus *text;
     const Kernels *kernels;
-    int64_t keep;
-    unsigned expected;
+    EvidencePlan plan;
     Calibration *inputs;            /* of the clean model; NULL until asked for */
     GradientSums sums;
     double seconds;                 /* of their passes */
     Masks masks;
+    QuantizedModels quantized;
 };
 
-int evidence_open(EvidenceSource **out, const Model *model, const Corpus *text, const Kernels *kernels, int64_t keep, unsigned expected)
+int evidence_open(EvidenceSource **out, const Model *model, const Corpus *text, const Kernels *kernels, const EvidencePlan *plan)
 {
     *out = xcalloc(1, sizeof **out);
-    **out = (EvidenceSource){ .model = model, .text = text, .kernels = kernels, .keep = keep, .expected = expected };
+    **out = (EvidenceSource){ .model = model, .text = text, .kernels = kernels, .plan = *plan };
+    (*out)->quantized = (QuantizedModels){ .n_layers = model_layer_count(model), .room = plan->quantized };
     return OK;
 }
 
@@ -32,13 +34,14 @@ void evidence_close(EvidenceSource **source)
     calibration_close(&(*source)->inputs);
     gradient_sums_free(&(*source)->sums);
     masks_free(&(*source)->masks);
+    quantized_free(&(*source)->quantized);
     free(*source);
     *source = NULL;
 }
 
 static int inputs_of(Evidence *room, EvidenceSource *s, int layer)
 {
-    if (!s->inputs) TRY(calibration_open(&s->inputs, s->model, s->text, s->kernels, s->keep, false));
+    if (!s->inputs) TRY(calibration_open(&s->inputs, s->model, s->text, s->kernels, s->plan.inputs, false));
     return calibration_evidence(room, s->inputs, layer);
 }
 
@@ -49,8 +52,8 @@ static int collect_sums(EvidenceSource *s, unsigned needs)
     if (!gradient && !fisher) return OK;
     GradientSums found = { 0 };
     const double start = clock_seconds();
-    int status = gradient_sums(&found, s->model, s->text, s->kernels, !s->sums.gradient && (gradient || s->expected & NEEDS_GRADIENT),
-                               !s->sums.fisher && (fisher || s->expected & NEEDS_FISHER));
+    int status = gradient_sums(&found, s->model, s->text, s->kernels, !s->sums.gradient && (gradient || s->plan.expected & NEEDS_GRADIENT),
+                               !s->sums.fisher && (fisher || s->plan.expected & NEEDS_FISHER));
     if (status != OK) {
         gradient_sums_free(&found);
         return status;
@@ -88,6 +91,67 @@ int evidence_for(const Evidence **out, Evidence *room, EvidenceSource *s, const 
     room->kept = kept;
     *out = room;
     return OK;
+}
+
+/* Its quantized layer depends on the model, the text and the options alone. */
+static bool is_kept(const MapEntry *entry)
+{
+    const Perturbation *p = entry->perturbation;
+    return p->encode && p->needs && !perturbation_is_random(p, entry->options) && !(p->sequential && p->sequential(entry->options));
+}
+
+static char *text_of(const MapEntry *entry)
+{
+    char *values = options_canonical(entry->options), *text = xformat("%s{%s}", entry->perturbation->name, values);
+    free(values);
+    return text;
+}
+
+static int encode(Packed *out, double *seconds, EvidenceSource *s, const MapEntry *entry, const LayerWeights *weights, Draw draw)
+{
+    const Evidence *evidence;
+    Evidence room;
+    TRY(evidence_for(&evidence, &room, s, entry, NULL));
+    const double start = clock_seconds();
+    TRY(perturbation_encode(out, entry->perturbation, weights, entry->options, evidence, draw));
+    *seconds = clock_seconds() - start;
+    return OK;
+}
+
+static int kept_form(float *out, PerturbationError *error, EvidenceSource *s, const MapEntry *entry, const LayerWeights *weights, Draw draw, const char *text)
+{
+    const Packed *known = quantized_find(&s->quantized, text, entry->layer);
+    if (known) return perturbation_decode(out, error, entry->perturbation, known, weights, entry->options, draw);
+    Packed packed = { 0 };
+    double seconds;
+    int status = encode(&packed, &seconds, s, entry, weights, draw);
+    if (status == OK) status = perturbation_decode(out, error, entry->perturbation, &packed, weights, entry->options, draw);
+    if (status == OK) quantized_keep(&s->quantized, text, entry->layer, &packed, seconds);
+    packed_free(&packed);
+    return status;
+}
+
+int evidence_apply(float *out, PerturbationError *error, EvidenceSource *s, const MapEntry *entry, const LayerWeights *weights, Draw draw,
+                   Calibration *sequential)
+{
+    if (s && is_kept(entry)) {
+        char *text = text_of(entry);
+        int status = kept_form(out, error, s, entry, weights, draw, text);
+        free(text);
+        return status;
+    }
+    const Evidence *evidence;
+    Evidence room;
+    TRY(evidence_for(&evidence, &room, s, entry, sequential));
+    return perturbation_apply(out, error, entry->perturbation, weights, entry->options, evidence, draw);
+}
+
+double evidence_quantizing(const EvidenceSource *s, const MapEntry *entry)
+{
+    char *text = text_of(entry);
+    const double seconds = quantized_seconds(&s->quantized, text);
+    free(text);
+    return seconds;
 }
 
 int evidence_sequential(Calibration **out, EvidenceSource *s) { return calibration_open(out, s->model, s->text, s->kernels, 0, true); }

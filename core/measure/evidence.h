@@ -15,15 +15,23 @@ typedef struct { int layer; const Perturbation *perturbation; const Options *opt
 
 typedef struct EvidenceSource EvidenceSource;
 
-/* keep: bytes for evidence of inputs beside that of one block.  expected: NEEDS_* of all that will be asked, so that one backward pass serves
- * them all; more may be asked later.  Model and text must outlive it. */
-int  evidence_open(EvidenceSource **out, const Model *model, const Corpus *text, const Kernels *kernels, int64_t keep, unsigned expected);
+/* Bytes to keep: evidence of inputs beside that of one block, and quantized models.  expected: NEEDS_* of all that will be asked, so
+ * that one backward pass serves them all; more may be asked later. */
+typedef struct { int64_t inputs, quantized; unsigned expected; } EvidencePlan;
+
+/* Model and text must outlive it. */
+int  evidence_open(EvidenceSource **out, const Model *model, const Corpus *text, const Kernels *kernels, const EvidencePlan *plan);
 void evidence_close(EvidenceSource **source);
 
 /* What an entry needs to know of its layer: *out = room filled, or NULL where it needs nothing.  Borrowed until the next call.  sequential:
  * inputs are those of the model quantized so far (evidence_sequential); NULL: of the clean one.  ERR_ARGUMENT where source is NULL, that is where
  * there is no calibration text; otherwise what calibration_evidence and gradient_sums return. */
 int evidence_for(const Evidence **out, Evidence *room, EvidenceSource *source, const MapEntry *entry, Calibration *sequential);
+
+/* perturbation_apply with all that the entry needs.  What looks at evidence and depends on nothing else is made once and kept in its stored form as
+ * long as there is room.  source NULL: as in evidence_for. */
+int evidence_apply(float *out, PerturbationError *error, EvidenceSource *source, const MapEntry *entry, const LayerWeights *weights, Draw draw,
+                   Calibration *sequential);
 
 /* A walk of its own through the model as it is quantized; the caller closes it, and tells it what became of each layer. */
 int evidence_sequential(Calibration **out, EvidenceSource *source);
@@ -34,6 +42,9 @@ int evidence_sums(const float **gradient, const float **fisher, EvidenceSource *
 /* Seconds so far: of the backward pass, of the quantized models that scores look at, of scores and their largest. */
 typedef struct { double gradients, quantized, scores; } EvidenceTimes;
 EvidenceTimes evidence_times(const EvidenceSource *source);
+
+/* And those of quantizing layers as an entry has it, whichever layer it names. */
+double evidence_quantizing(const EvidenceSource *source, const MapEntry *entry);
 
 const Model *evidence_model(const EvidenceSource *source);
 

@@ -71,12 +71,12 @@ static int hessian_diagonal(double *out, const float *hessian, const MapEntry *e
 /* A walk through the model with an empty mask. */
 typedef struct { Masks *masks; EvidenceSource *source; MaskRule rule; Calibration *sequential; Room room; TopK *top; int64_t place; } Walk;
 
-static int quantize_layer(Walk *walk, const MapEntry *entry, const Layer *layer, const Evidence *evidence)
+static int quantize_layer(Walk *walk, const MapEntry *entry, const Layer *layer)
 {
     const LayerWeights weights = { walk->room.w, layer->rows, layer->cols, entry->layer };
     PerturbationError error;
     const double start = clock_seconds();
-    TRY(perturbation_apply(walk->room.quantized, &error, entry->perturbation, &weights, entry->options, evidence, (Draw){ 0 }));
+    TRY(evidence_apply(walk->room.quantized, &error, walk->source, entry, &weights, (Draw){ 0 }, walk->sequential));
     walk->masks->quantizing += clock_seconds() - start;
     return walk->sequential ? calibration_replace(walk->sequential, entry->layer, walk->room.quantized) : OK;
 }
@@ -90,8 +90,8 @@ static int rank_layer(Walk *walk, const MapEntry *entry, const Layer *layer)
     Evidence own;
     if (interrupt_requested()) FAIL(ERR_INTERRUPTED, "interrupted");
     TRY(model_read(room->w, model, layer->type, layer->block, 0, layer->rows));
-    if (score_reads_quantized(score) || score_reads_hessian(score)) TRY(evidence_for(&evidence, &own, walk->source, entry, walk->sequential));
-    if (score_reads_quantized(score)) TRY(quantize_layer(walk, entry, layer, evidence));
+    if (score_reads_hessian(score)) TRY(evidence_for(&evidence, &own, walk->source, entry, walk->sequential));
+    if (score_reads_quantized(score)) TRY(quantize_layer(walk, entry, layer));
     const double start = clock_seconds();
     if (score_reads_hessian(score)) TRY(hessian_diagonal(room->diagonal, evidence->hessian, entry, layer->cols));
     SaliencyInput in = { .rows = layer->rows, .cols = layer->cols, .w = room->w, .quantized = room->quantized, .diagonal = room->diagonal,
@@ -104,17 +104,27 @@ static int rank_layer(Walk *walk, const MapEntry *entry, const Layer *layer)
     return OK;
 }
 
-static int rank_layers(Walk *walk, const MapEntry *entry, const Options *empty)
+static int rank_layers(Walk *walk, const MapEntry *entry, const Options *plain)
 {
     const Model *model = evidence_model(walk->source);
     const Perturbation *p = entry->perturbation;
-    if (score_reads_quantized(walk->rule.score) && p->sequential && p->sequential(empty)) TRY(evidence_sequential(&walk->sequential, walk->source));
+    if (score_reads_quantized(walk->rule.score) && p->sequential && p->sequential(plain)) TRY(evidence_sequential(&walk->sequential, walk->source));
     for (int l = 0; l < model_layer_count(model); l++) {
         const Layer *layer = model_layer(model, l);
-        int status = rank_layer(walk, &(MapEntry){ l, p, empty }, layer);
+        int status = rank_layer(walk, &(MapEntry){ l, p, plain }, layer);
         if (status != OK) return err_context(status, "scores of %s", layer->name);
     }
     return OK;
+}
+
+/* Q(W) is the same for all scores. */
+static Options *plain_options(const Options *empty)
+{
+    static const char *const of_mask[] = { "score", "seed", "value_bits" };
+    Options *plain = options_copy(empty);
+    for (size_t i = 0; i < sizeof of_mask / sizeof *of_mask; i++)
+        if (options_has(plain, of_mask[i])) options_unset(plain, of_mask[i]);
+    return plain;
 }
 
 static int rank(Masks *m, TopK *top, EvidenceSource *source, const MapEntry *entry, const Options *empty, const MaskRule *rule)
@@ -126,7 +136,9 @@ static int rank(Masks *m, TopK *top, EvidenceSource *source, const MapEntry *ent
     TRY(evidence_sums(&unused, &unused, source, score_reads_gradient(rule->score), score_reads_fisher(rule->score), 0));
     Walk walk = { .masks = m, .source = source, .rule = *rule, .top = top };
     room_init(&walk.room, evidence_model(source));
-    int status = rank_layers(&walk, entry, empty);
+    Options *plain = plain_options(empty);
+    int status = rank_layers(&walk, entry, plain);
+    options_free(plain);
     top_k_keep(top, top->k);
     calibration_close(&walk.sequential);
     room_free(&walk.room);

@@ -58,11 +58,8 @@ static int weights(void *context, float *out, const float *clean, int layer, int
     LayerWeights w = { clean, shape->rows, shape->cols, layer };
     Draw draw = { r->study->seed, r->map->draw, window };
     PerturbationError *error = error_of(r, entry, window);
-    const Evidence *evidence;
-    Evidence room;
     int status = open_sequential(r);
-    if (status == OK) status = evidence_for(&evidence, &room, r->study->evidence, entry, is_sequential(entry) ? r->sequential : NULL);
-    if (status == OK) status = perturbation_apply(out, error, entry->perturbation, &w, entry->options, evidence, draw);
+    if (status == OK) status = evidence_apply(out, error, r->study->evidence, entry, &w, draw, is_sequential(entry) ? r->sequential : NULL);
     if (status != OK) return err_context(status, "%s", shape->name);
     if (replacement_factor(r->map) != 1) {
         scale_error(out, clean, shape->rows * shape->cols, replacement_factor(r->map));

@@ -149,13 +149,10 @@ int study_apply(float *out, PerturbationError *error, Study *study, const MapEnt
 {
     const Layer *layer = model_layer(study->model, entry->layer);
     const int64_t n = layer->rows * layer->cols;
-    const Evidence *evidence;
-    Evidence room;
-    TRY(study_evidence(&evidence, &room, study, entry));
     float *w = xmalloc(sizeof *w * (size_t)n), *own = out ? out : xmalloc(sizeof *own * (size_t)n);
     const LayerWeights weights = { w, layer->rows, layer->cols, entry->layer };
     int status = model_read(w, study->model, layer->type, layer->block, 0, layer->rows);
-    if (status == OK) status = perturbation_apply(own, error, entry->perturbation, &weights, entry->options, evidence, draw);
+    if (status == OK) status = evidence_apply(own, error, study->evidence, entry, &weights, draw, NULL);
     if (status != OK) err_context(status, "%s", layer->name);
     free(w);
     if (!out) free(own);

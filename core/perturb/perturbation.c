@@ -47,22 +47,6 @@ bool perturbation_is_random(const Perturbation *perturbation, const Options *opt
     return perturbation->random && perturbation->random(options);
 }
 
-static int quantize(float *out, PerturbationError *result, const Perturbation *perturbation, const LayerWeights *weights,
-                    const Options *options, const Evidence *evidence, Draw draw)
-{
-    const LayerWeights shape = { NULL, weights->rows, weights->cols, weights->layer };
-    const double n = (double)(weights->rows * weights->cols);
-    Packed packed = { 0 };
-    int status = perturbation->encode(&packed, weights, options, evidence, draw);
-    if (status == OK) {
-        perturbation->decode(out, &packed, &shape, options, draw);
-        result->bits = (double)packed_bits(&packed) / n;
-        result->code_bits = (double)packed_code_bits(&packed) / n;
-    }
-    packed_free(&packed);
-    return status;
-}
-
 unsigned perturbation_needs(const Perturbation *perturbation, const Options *options)
 {
     MaskRule rule;
@@ -92,18 +76,52 @@ static int check_evidence(const Perturbation *perturbation, const Options *optio
     return OK;
 }
 
+static int check_finite(const PerturbationError *result, const Perturbation *perturbation, int layer)
+{
+    if (isnan(result->t2)) FAIL(ERR_ARGUMENT, "%s: the weights of layer %d, or what became of them, are not finite", perturbation->name, layer);
+    return OK;
+}
+
+int perturbation_encode(Packed *out, const Perturbation *perturbation, const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw)
+{
+    if (perturbation->check) TRY(perturbation->check(weights->rows, weights->cols, options));
+    TRY(check_evidence(perturbation, options, evidence, weights->layer));
+    return perturbation->encode(out, weights, options, evidence, draw);
+}
+
+int perturbation_decode(float *out, PerturbationError *error, const Perturbation *perturbation, const Packed *packed, const LayerWeights *weights,
+                        const Options *options, Draw draw)
+{
+    const LayerWeights shape = { NULL, weights->rows, weights->cols, weights->layer };
+    const int64_t n = weights->rows * weights->cols;
+    PerturbationError result = { .bits = (double)packed_bits(packed) / (double)n, .code_bits = (double)packed_code_bits(packed) / (double)n };
+    perturbation->decode(out, packed, &shape, options, draw);
+    perturbation_measure(&result, out, weights->w, n);
+    TRY(check_finite(&result, perturbation, weights->layer));
+    *error = result;
+    return OK;
+}
+
+static int quantize(float *out, PerturbationError *error, const Perturbation *perturbation, const LayerWeights *weights,
+                    const Options *options, const Evidence *evidence, Draw draw)
+{
+    Packed packed = { 0 };
+    int status = perturbation_encode(&packed, perturbation, weights, options, evidence, draw);
+    if (status == OK) status = perturbation_decode(out, error, perturbation, &packed, weights, options, draw);
+    packed_free(&packed);
+    return status;
+}
+
 int perturbation_apply(float *out, PerturbationError *error, const Perturbation *perturbation,
                        const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw)
 {
     PerturbationError result = { .bits = NAN, .code_bits = NAN };
+    if (perturbation->encode) return quantize(out, error, perturbation, weights, options, evidence, draw);
     if (perturbation->check) TRY(perturbation->check(weights->rows, weights->cols, options));
     TRY(check_evidence(perturbation, options, evidence, weights->layer));
-    if (perturbation->encode) TRY(quantize(out, &result, perturbation, weights, options, evidence, draw));
-    else TRY(perturbation->apply(out, weights, options, draw));
+    TRY(perturbation->apply(out, weights, options, draw));
     perturbation_measure(&result, out, weights->w, weights->rows * weights->cols);
-    if (isnan(result.t2))
-        FAIL(ERR_ARGUMENT, "%s: the weights of layer %d, or what became of them, are not finite",
-             perturbation->name, weights->layer);
+    TRY(check_finite(&result, perturbation, weights->layer));
     *error = result;
     return OK;
 }

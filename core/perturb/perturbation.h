@@ -61,7 +61,8 @@ typedef struct Perturbation {
     /* Are the inputs it needs those of the model quantized so far, and not of the clean one? */
     int (*sequential)(const Options *options);                      /* NULL: never */
 
-    /* MASK: the rule of its mask.  The table has the row `ratio`; with ratio = 0 the perturbation makes the Q(W) that scores look at. */
+    /* MASK: the rule of its mask.  The table has the row `ratio`; with ratio = 0 the perturbation makes the Q(W) that scores look at, whatever the
+     * rows score, seed and value_bits say, where there are such. */
     void (*mask)(MaskRule *out, const Options *options);
 
     /* Noise: out [rows][cols] = W^.  out and w do not overlap. */
@@ -103,6 +104,12 @@ bool perturbation_is_random(const Perturbation *perturbation, const Options *opt
  * that the perturbation needs.  On failure *error is untouched and out undefined. */
 int perturbation_apply(float *out, PerturbationError *error, const Perturbation *perturbation,
                        const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw);
+
+/* The two halves of it for a quantizer.  out of the first is empty on entry and the caller's to free, after a failure too; packed of the second is
+ * what the first made of the same weights with the same options and draw. */
+int perturbation_encode(Packed *out, const Perturbation *perturbation, const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw);
+int perturbation_decode(float *out, PerturbationError *error, const Perturbation *perturbation, const Packed *packed, const LayerWeights *weights,
+                        const Options *options, Draw draw);
 
 /* t2 and kappa of what came out, in double; bits are left alone.  W = 0: t2 = 0 or infinity, kappa = 0. */
 void perturbation_measure(PerturbationError *error, const float *out, const float *w, int64_t n);

@@ -187,7 +187,7 @@ static void measurements_are_sequential_where_asked(void **state)
     tiny_corpus(&corpus, &tiny, WHOLE);
     Study *study = study_of(tiny.model, &corpus, "cpu");
     EvidenceSource *evidence;
-    WORKS(evidence_open(&evidence, tiny.model, &corpus, kernels_cpu(), 0, NEEDS_INPUTS));
+    WORKS(evidence_open(&evidence, tiny.model, &corpus, kernels_cpu(), &(EvidencePlan){ .expected = NEEDS_INPUTS }));
     study_calibrate(study, evidence);
     const Perturbation *gptq = perturbation_find("gptq");
     Options *clean = options_of(gptq, "bits", "3", "group", "16", NULL), *sequential = options_of(gptq, "bits", "3", "group", "16", "sequential", "yes", NULL);

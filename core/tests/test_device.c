@@ -36,7 +36,7 @@ static Measurement calibrated(double *size, const Kernels *k, const Model *model
     WORKS(study_plan(&plan, model_shape(model), corpus, k, (int64_t)1 << 34));
     WORKS(study_open(&study, model, corpus, k, &plan, 1, NULL));
     EvidenceSource *evidence;
-    WORKS(evidence_open(&evidence, model, corpus, k, 0, NEEDS_INPUTS));
+    WORKS(evidence_open(&evidence, model, corpus, k, &(EvidencePlan){ .expected = NEEDS_INPUTS }));
     study_calibrate(study, evidence);
     const Perturbation *gptq = perturbation_find("gptq"), *sign = perturbation_find("sign");
     Options *options = options_of(gptq, "bits", "3", "group", "16", "sequential", "yes", NULL), *noise = options_of(sign, "t2", "0.02", "fresh", "shared", NULL);
@@ -134,7 +134,7 @@ static int act(int which, Study *study, const Model *model, const Corpus *corpus
         const Evidence *evidence;
         Evidence room;
         EvidenceSource *source;
-        WORKS(evidence_open(&source, model, corpus, &device.kernels, 0, NEEDS_INPUTS));
+        WORKS(evidence_open(&source, model, corpus, &device.kernels, &(EvidencePlan){ .expected = NEEDS_INPUTS }));
         study_calibrate(study, source);
         status = study_evidence(&evidence, &room, study, &(MapEntry){ 1, perturbation_find("gptq"), NULL });
         evidence_close(&source);

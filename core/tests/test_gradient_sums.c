@@ -132,7 +132,7 @@ static void evidence_is_what_is_needed(void **state)
         EvidenceSource *source;
         const Evidence *e;
         Evidence room;
-        WORKS(evidence_open(&source, tiny.model, &corpus, kernels_cpu(), 0, needs & 2));
+        WORKS(evidence_open(&source, tiny.model, &corpus, kernels_cpu(), &(EvidencePlan){ .expected = needs & 2 }));
         for (int l = 0; l < 7; l += 3) {
             const Layer *layer = model_layer(tiny.model, l);
             WORKS(evidence_for(&e, &room, source, &(MapEntry){ l, &curious, NULL }, NULL));

@@ -13,7 +13,7 @@ static void case_open(Case *c, const char *name)
 {
     c->tiny = tiny_open(name);
     tiny_corpus(&c->corpus, &c->tiny, WHOLE);
-    WORKS(evidence_open(&c->source, c->tiny.model, &c->corpus, kernels_cpu(), 0, NEEDS_INPUTS));
+    WORKS(evidence_open(&c->source, c->tiny.model, &c->corpus, kernels_cpu(), &(EvidencePlan){ .expected = NEEDS_INPUTS }));
 }
 
 static void case_close(Case *c)

@@ -89,7 +89,7 @@ static int open_calibration(Job *job, const Options *options)
         return OK;
     }
     TRY(open_corpus(&job->text, options_text(options, "calibration"), job->model, options, ""));
-    TRY(evidence_open(&job->evidence, job->model, &job->text, job->kernels, 0, perturbation_needs(method, job->method.options)));
+    TRY(evidence_open(&job->evidence, job->model, &job->text, job->kernels, &(EvidencePlan){ .expected = perturbation_needs(method, job->method.options) }));
     return method->sequential && method->sequential(job->method.options) ? evidence_sequential(&job->sequential, job->evidence) : OK;
 }
 
@@ -135,15 +135,11 @@ static int quantize_layer(float *w, const Model *model, int index, void *context
     if (!result->chosen) return OK;
     const Layer *layer = model_layer(model, index);
     const int64_t n = layer->rows * layer->cols;
-    const Evidence *evidence;
-    Evidence room;
     const Draw draw = { .seed = (uint64_t)options_integer(job->options, "seed") };
     PerturbationError error;
     double start = clock_seconds();
-    int status = evidence_for(&evidence, &room, job->evidence, &(MapEntry){ index, job->method.perturbation, job->method.options }, job->sequential);
-    if (status == OK)
-        status = perturbation_apply(job->out, &error, job->method.perturbation, &(LayerWeights){ w, layer->rows, layer->cols, index },
-                                    job->method.options, evidence, draw);
+    const MapEntry entry = { index, job->method.perturbation, job->method.options };
+    int status = evidence_apply(job->out, &error, job->evidence, &entry, &(LayerWeights){ w, layer->rows, layer->cols, index }, draw, job->sequential);
     if (status != OK) return err_context(status, "%s", layer->name);
     result->seconds = clock_seconds() - start;
     if (job->dtype != DTYPE_F32) {

@@ -8,6 +8,7 @@
 #include "core/base/size.h"
 #include "core/measure/study.h"
 #include "core/network/device.h"
+#include "core/saliency/mask.h"
 #include "experiments/command.h"
 #include "experiments/run/run.h"
 
@@ -71,23 +72,24 @@ static unsigned expected_needs(const Config *config)
 
 /* Of the memory, what the calibration works with (another one where inputs are to be those of the model quantized so far) and what it
  * keeps: up to a fourth of the rest, or, where the rest is a device's, of what the host may use. */
-static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
+static int calibration_memory(EvidencePlan *keep, int64_t *left, Point *p)
 {
     const int64_t memory = p->memory, all = calibration_evidence_bytes(model_shape(p->model));
-    *left = memory, *keep = 0;
+    *left = memory, *keep = (EvidencePlan){ .expected = expected_needs(p->run.config) };
     if (!options_is_set(p->options, "calibration.file")) return OK;
     TRY(open_corpus(&p->calibration, options_text(p->options, "calibration.file"), p->model, p->options, "calibration."));
     const bool beside = p->kernels->free_memory != NULL;       /* what is kept is the host's, the rest a device's */
-    const unsigned needs = expected_needs(p->run.config);
-    const int64_t sums = evidence_host_bytes(model_shape(p->model), needs);
-    const int64_t work = evidence_bytes(model_shape(p->model), &p->calibration, p->kernels, needs, any_sequential(p->run.config)) + (beside ? 0 : sums);
+    const int64_t sums = evidence_host_bytes(model_shape(p->model), keep->expected);
+    const int64_t work = evidence_bytes(model_shape(p->model), &p->calibration, p->kernels, keep->expected, any_sequential(p->run.config)) + (beside ? 0 : sums);
     char given[SIZE_TEXT], needed[SIZE_TEXT];
     if (work >= memory)
         FAIL(ERR_MEMORY, "memory is set to %s, and the calibration text alone takes %s; raise memory, or use fewer or shorter calibration.windows",
              size_text(given, memory), size_text(needed, work));
     const int64_t room = (beside ? options_integer(p->options, "memory") : memory - work) / 4;
-    *keep = all < room ? all : room;
-    *left = memory - work - (beside ? 0 : *keep);
+    keep->inputs = all < room ? all : room;
+    const int64_t stored = p->run.config->n_choices * mask_weights(p->model);       /* a byte a weight is more than choices take */
+    keep->quantized = stored < room ? stored : room;
+    *left = memory - work - (beside ? 0 : keep->inputs + keep->quantized);
     return OK;
 }
 
@@ -114,10 +116,10 @@ static int plan_studies(Point *p, int64_t memory)
 }
 
 /* Studies share it: nothing is collected twice. */
-static int open_evidence(Point *p, int64_t keep)
+static int open_evidence(Point *p, const EvidencePlan *keep)
 {
     if (!p->calibration.n_segments) return OK;
-    TRY(evidence_open(&p->evidence, p->model, &p->calibration, p->kernels, keep, expected_needs(p->run.config)));
+    TRY(evidence_open(&p->evidence, p->model, &p->calibration, p->kernels, keep));
     study_calibrate(p->study, p->evidence);
     if (p->coefficients) study_calibrate(p->coefficients, p->evidence);
     return OK;
@@ -155,12 +157,13 @@ static int point_texts(Point *p, const char *folder, bool dry)
 
 int point_studies(Point *p, Store *store, const char *folder, bool dry)
 {
-    int64_t keep, left;
+    EvidencePlan keep;
+    int64_t left;
     TRY(point_texts(p, folder, dry));
     TRY(calibration_memory(&keep, &left, p));
     TRY(plan_studies(p, left));
     TRY(open_studies(p, store));
-    TRY(open_evidence(p, keep));
+    TRY(open_evidence(p, &keep));
     p->run.study = p->study;
     p->run.inputs = p->corpus.n_inputs;
     p->run.coefficients = p->coefficients ? p->coefficients : p->study;
