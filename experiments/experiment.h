@@ -97,6 +97,7 @@ typedef struct {
     int (*run)(Run *run);
 } Experiment;
 
-extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity, experiment_quantizers, experiment_dynamic;
+extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity, experiment_quantizers, experiment_dynamic,
+                        experiment_tacq;
 
 #endif

@@ -7,7 +7,8 @@
 #include "core/base/err.h"
 #include "experiments/run/run.h"
 
-const Experiment *const experiments[] = { &experiment_sensitivity, &experiment_predict, &experiment_estimators, &experiment_additivity, &experiment_quantizers, &experiment_dynamic, NULL };
+const Experiment *const experiments[] = { &experiment_sensitivity, &experiment_predict, &experiment_estimators, &experiment_additivity, &experiment_quantizers, &experiment_dynamic,
+                                        &experiment_tacq, NULL };
 enum { N_EXPERIMENTS = sizeof experiments / sizeof *experiments - 1 };
 
 int experiment_find(const Experiment **out, const char *name)

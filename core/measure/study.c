@@ -162,5 +162,7 @@ int study_apply(float *out, PerturbationError *error, Study *study, const MapEnt
 const Model *study_model(const Study *study) { return study->model; }
 const Corpus *study_corpus(const Study *study) { return study->corpus; }
 const Kernels *study_kernels(const Study *study) { return study->kernels; }
+EvidenceSource *study_source(const Study *study) { return study->evidence; }
+Store *study_store(const Study *study) { return study->store; }
 uint64_t study_seed(const Study *study) { return study->seed; }
 int study_executed(const Study *study) { return study->executed; }
