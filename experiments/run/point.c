@@ -90,6 +90,7 @@ static int calibration_memory(EvidencePlan *keep, int64_t *left, Point *p)
     const int64_t stored = p->run.config->n_choices * mask_weights(p->model);       /* a byte a weight is more than choices take */
     keep->quantized = stored < room ? stored : room;
     *left = memory - work - (beside ? 0 : keep->inputs + keep->quantized);
+    p->calibrating = memory - *left;
     return OK;
 }
 
