@@ -27,6 +27,9 @@ const Figure figures[] = {
     { "quantizers",   "quantizers",   { "bits", "kl" },           "method", NULL, .question = "quantizers" },
     { "predictors",   "predictors",   { "ratio", "ratio" },       "predictor", PREDICTORS, .question = "quantizers" },
     { "dynamic",      "models",       { "bits", "kl" },           "model", DYNAMIC, .question = "dynamic" },
+    { "masks",        "masks",        { "bits", "kl" },           "method", NULL, .question = "tacq" },
+    { "mask_ratio",   "masks",        { "ratio", "kl" },          "method", NULL, .question = "tacq" },
+    { "masks_predicted", "masks",     { "linear", "kl" },         "method", NULL, .question = "tacq" },
     { "estimators",   "estimators",   { "five_median", "passes" }, "estimator", WAYS, .question = "estimators" },
     { 0 },
 };

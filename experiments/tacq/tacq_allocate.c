@@ -119,10 +119,21 @@ static int fill_costs(Costs *costs, Tacq *t)
 
 /* ---- allocations ---- */
 
+static double largest_plain(const Tacq *t)
+{
+    double most = 0;
+    for (int c = 0; c < t->n_choices; c++) most = t->plain[c] && t->model[c].bits > most ? t->model[c].bits : most;
+    return most;
+}
+
 static int allocate_one(Tacq *t, const Costs *costs, const ChoiceTable *table, int spends)
 {
     Allocation best;
     const double budget = t->model[spends].bits;
+    if (budget > largest_plain(t)) {
+        progress_skip(t->run->progress, t->n_sides);
+        return OK;                      /* nothing plain is as large: whatever is allocated would be of another size */
+    }
     int status = allocate(&best, table, budget);
     if (status == ERR_BUDGET) {
         run_say(t->run, "No allocation of %s fits the size of %s, %.4g bits per weight.", options_text_at(t->run->options, "tacq.allocate", 0), t->model[spends].label, budget);
