@@ -164,7 +164,8 @@ int gradient_sums(GradientSums *out, const Model *model, const Corpus *text, con
     Network *net = NULL;
     *out = (GradientSums){ .n_layers = model_layer_count(model), .gradient = gradient ? zeros(model) : NULL, .fisher = fisher ? zeros(model) : NULL };
     TRY(network_open(&net, model, kernels, &plan, text->longest));
-    Pass p = { .sums = out, .model = model, .text = text, .kernels = kernels, .device = kernels->alloc(largest), .host = xmalloc(sizeof(float) * (size_t)largest) };
+    Pass p = { .sums = out, .model = model, .text = text, .kernels = kernels, .device = kernels->alloc(largest) };
+    p.host = xmalloc(sizeof(float) * (size_t)largest);
     layout_init(&p.layout, text);
     int status = run(&p, net);
     kernels->release(p.device);

@@ -70,8 +70,10 @@ static int check_evidence(const Perturbation *perturbation, const Options *optio
     const unsigned needs = perturbation->needs;
     if (!needs) return OK;
     if (!e) FAIL(ERR_ARGUMENT, "%s needs %s: say which text they come from (calibration)", perturbation->name, needs_text(perturbation_needs(perturbation, options)));
-    const char *missing = needs & NEEDS_INPUTS && !e->hessian && !e->input_mean ? "the Hessian" : needs & NEEDS_GRADIENT && !e->gradient ? "the sum of gradients"
-                        : needs & NEEDS_FISHER && !e->fisher ? "the sum of squared gradients" : needs & NEEDS_MASK && !e->kept ? "the mask of kept weights" : NULL;
+    const char *missing = needs & NEEDS_INPUTS && !e->hessian && !e->input_mean ? "the Hessian"
+                        : needs & NEEDS_GRADIENT && !e->gradient                ? "the sum of gradients"
+                        : needs & NEEDS_FISHER && !e->fisher                    ? "the sum of squared gradients"
+                        : needs & NEEDS_MASK && !e->kept                        ? "the mask of kept weights" : NULL;
     if (missing) FAIL(ERR_ARGUMENT, "%s: %s of layer %d was not collected", perturbation->name, missing, layer);
     return OK;
 }

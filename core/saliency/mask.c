@@ -17,7 +17,8 @@ int64_t mask_count(double ratio, int64_t weights) { return (int64_t)floor(ratio 
 /* Of the places of a layer, which begin at `first` among all and at *at in the list, those that are kept. */
 static void make_layer(KeptWeights *out, const Layer *layer, const int64_t *place, int64_t n, int64_t first)
 {
-    *out = (KeptWeights){ .n = n, .first = xcalloc((size_t)layer->rows + 1, sizeof *out->first), .column = xmalloc(sizeof *out->column * (size_t)(n ? n : 1)) };
+    *out = (KeptWeights){ .n = n, .first = xcalloc((size_t)layer->rows + 1, sizeof *out->first) };
+    out->column = xmalloc(sizeof *out->column * (size_t)(n ? n : 1));
     for (int64_t k = 0; k < n; k++) {
         out->first[(place[k] - first) / layer->cols + 1]++;
         out->column[k] = (uint32_t)((place[k] - first) % layer->cols);

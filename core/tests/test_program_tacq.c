@@ -80,7 +80,7 @@ static void test_models(void **state)
 static void test_sizes(void **state)
 {
     (void)state;
-    const double weights = 110592, rows_bits = 7 * 1440 / weights;
+    const double weights = 110592, rows_bits = 7 * 1536 / weights;
     const struct { size_t row; double ratio; } row[] = { { FEW, .01 }, { MANY, .05 }, { CHANCE, .05 } };
     for (int i = 0; i < 3; i++) {
         const double more = number(masks, row[i].row, "bits") - number(masks, NONE, "bits") - 32 * floor(row[i].ratio * weights) / weights;
@@ -105,6 +105,22 @@ static void test_forms(void **state)
         assert_true(number(masks, i, "linear_ratio") > .05 && number(masks, i, "linear_ratio") < 3);
     }
     assert_true(number(masks, MANY, "linear") < number(masks, FEW, "linear") && number(masks, FEW, "linear") < number(masks, NONE, "linear"));
+}
+
+/* With one layer at work, all layers in one square are that layer's; and the mask is still the whole model's. */
+static void test_one_layer(void **state)
+{
+    (void)state;
+    char *text = config(TEXTS "layers: [blocks.1.down]\n", CHOICES);
+    free(run_said("layer.yaml", text, "layer.h5", NULL));
+    json_t *rows = rows_of("layer.h5", "masks");
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        assert_true(number(rows, i, "square") > 0 && near(number(rows, i, "joint"), number(rows, i, "square"), 1e-9));
+        assert_true(number(rows, i, "kl") < number(masks, MANY, "kl"));
+    }
+    assert_true(number(rows, MANY, "bits") != number(masks, MANY, "bits") && number(rows, MANY, "bits") > number(rows, NONE, "bits"));
+    json_decref(rows);
+    free(text);
 }
 
 /* Plain models on a path between 2 and 3 bits, and an allocation that is no larger; what is over what follows from both. */
@@ -230,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_one_layer),
         cmocka_unit_test(test_rivals),
         cmocka_unit_test(test_stages),
         cmocka_unit_test(test_quantize),

@@ -67,7 +67,8 @@ static bool is_named(const Options *options, const char *method)
 static int check(const Run *run)
 {
     if (run->config->n_choices == 0)
-        FAIL(ERR_ARGUMENT, "%s: the experiment tacq needs choices, for example choices: [{gptq: {bits: [2, 3], group: 0}}, {tacq: {bits: [2, 3]}}]", run->config->path);
+        FAIL(ERR_ARGUMENT, "%s: the experiment tacq needs choices, for example choices: [{gptq: {bits: [2, 3], group: 0}}, {tacq: {bits: [2, 3]}}]",
+             run->config->path);
     for (int i = 0; i < options_count(run->options, "tacq.allocate"); i++) {
         const char *method = options_text_at(run->options, "tacq.allocate", i);
         bool found = false;

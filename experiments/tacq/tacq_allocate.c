@@ -136,7 +136,7 @@ static int allocate_one(Tacq *t, const Costs *costs, const ChoiceTable *table, i
     }
     int status = allocate(&best, table, budget);
     if (status == ERR_BUDGET) {
-        run_say(t->run, "No allocation of %s fits the size of %s, %.4g bits per weight.", options_text_at(t->run->options, "tacq.allocate", 0), t->model[spends].label, budget);
+        run_say(t->run, "No allocation of plain choices fits the size of %s, %.4g bits per weight.", t->model[spends].label, budget);
         progress_skip(t->run->progress, t->n_sides);
         return OK;
     }

@@ -11,7 +11,10 @@ GradientRequest error_request(ErrorForm *error, const Run *run, Probe probe, int
 {
     const Config *config = run->config;
     const int n = config->n_choices - first < MOST_ERRORS ? config->n_choices - first : MOST_ERRORS;
-    for (int j = 0; j < n; j++) error[j] = (ErrorForm){ config->choice[first + j].name, config->choice[first + j].perturbation, config->choice[first + j].options, 0 };
+    for (int j = 0; j < n; j++) {
+        const Choice *choice = &config->choice[first + j];
+        error[j] = (ErrorForm){ choice->name, choice->perturbation, choice->options, 0 };
+    }
     return (GradientRequest){ .probe = probe, .draw = draw, .group = (int)options_integer(run->options, "noise.group"), .n_layers = run->n_layers,
                               .layer = run->layer, .n_errors = n, .error = error, .label = probe == PROBE_LABELS ? "errors, labels" : "errors" };
 }

@@ -73,7 +73,9 @@ Mean kl_ratio(const Side *side, const double *kl, const double *other)
 static void set_forms(Table *table, int64_t row, const Side *side, const OnSide *on)
 {
     const Forms *f = &on->forms;
-    const struct { const char *name, *ratio; const double *form; } cell[] = { { "linear", "linear_ratio", f->linear }, { "square", "square_ratio", f->square }, { "joint", "joint_ratio", f->joint } };
+    const struct { const char *name, *ratio; const double *form; } cell[] = {
+        { "linear", "linear_ratio", f->linear }, { "square", "square_ratio", f->square }, { "joint", "joint_ratio", f->joint },
+    };
     for (int i = 0; i < 3; i++) {
         set_estimate(table, row, cell[i].name, side_mean(side, cell[i].form));
         set_estimate(table, row, cell[i].ratio, kl_ratio(side, on->kl, cell[i].form));
@@ -141,7 +143,7 @@ PlainPath plain_path(const Tacq *t, const MaskModel *model, int s)
 
 static Table *rival_table(void)
 {
-    Table *t = table_new("mask_rivals", "models against plain ones of one choice (log-linear between two sizes) and against allocations of the same size, on the same windows");
+    Table *t = table_new("mask_rivals", "models against one plain choice (log-linear between two sizes) and allocations of their size, on the same windows");
     table_add_column(t, COLUMN_TEXT, "text", "", "what is measured on");
     table_add_column(t, COLUMN_INTEGER, "side", "", "1: the run's text, 2: that of coefficients.from");
     table_add_column(t, COLUMN_TEXT, "label", "", "the model");
@@ -179,7 +181,8 @@ static void add_rivals(Table *table, const Tacq *t, int index, int s)
     if (isfinite(path.kl)) add_rival(table, side, s, m, "plain", m->bits, path.kl, path.ratio);
     for (int a = t->n_choices; a < t->n_models; a++)
         if (t->model[a].spends == index)
-            add_rival(table, side, s, m, "allocated", t->model[a].bits, side_mean(side, t->model[a].on[s].kl).value, kl_ratio(side, m->on[s].kl, t->model[a].on[s].kl));
+            add_rival(table, side, s, m, "allocated", t->model[a].bits, side_mean(side, t->model[a].on[s].kl).value,
+                      kl_ratio(side, m->on[s].kl, t->model[a].on[s].kl));
 }
 
 /* ---- stages ---- */
@@ -220,7 +223,8 @@ static void add_stages(Table *table, const Tacq *t)
     add_stage(table, "quantized for scores", "all", times.quantized);
     add_stage(table, "scores", "and their largest, all", times.scores);
     for (int c = 0; c < t->n_choices; c++)
-        add_stage(table, "quantizing", tacq_choice(t, c)->name, evidence_quantizing(source, &(MapEntry){ 0, tacq_choice(t, c)->perturbation, tacq_choice(t, c)->options }));
+        add_stage(table, "quantizing", tacq_choice(t, c)->name,
+                  evidence_quantizing(source, &(MapEntry){ 0, tacq_choice(t, c)->perturbation, tacq_choice(t, c)->options }));
     add_stage(table, "forms for allocations", "", t->allocating);
 }
 
