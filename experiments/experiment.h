@@ -106,6 +106,6 @@ typedef struct {
 } Experiment;
 
 extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity, experiment_quantizers, experiment_dynamic,
-                        experiment_lsaq;
+                        experiment_lsaq, experiment_tacq;
 
 #endif

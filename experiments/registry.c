@@ -8,7 +8,7 @@
 #include "experiments/run/run.h"
 
 const Experiment *const experiments[] = { &experiment_sensitivity, &experiment_predict, &experiment_estimators, &experiment_additivity, &experiment_quantizers, &experiment_dynamic,
-                                            &experiment_lsaq, NULL };
+                                         &experiment_lsaq, &experiment_tacq, NULL };
 enum { N_EXPERIMENTS = sizeof experiments / sizeof *experiments - 1 };
 
 int experiment_find(const Experiment **out, const char *name)

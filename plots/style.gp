@@ -6,7 +6,7 @@
 #   tables    those there are (default all); an older file of another run may lie in the folder
 #   swept     names of columns that tell the combinations of a sweep apart (default none): only the first is drawn
 # By hand: gnuplot -e "data='results/NAME'; output='response'; terminal='pdf'" plots/response.gp
-if (!exists("tables")) tables = "responses coefficients predictions floor ladder additivity slopes quantizers predictors models plans importance"
+if (!exists("tables")) tables = "responses coefficients predictions floor ladder additivity slopes quantizers predictors models plans importance masks"
 if (!exists("swept")) swept = ""
 
 set encoding utf8

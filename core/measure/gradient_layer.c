@@ -60,7 +60,7 @@ static double layer_scales(GradientPass *p, const LayerGradient *g)
 }
 
 /* Weights with an error in one draw, at `out` in the back end's memory, made there or on the host. */
-static int one_error(PerturbationError *got, GradientPass *p, float *out, const MapEntry *entry, const Evidence *evidence, Draw draw, const LayerGradient *g)
+static int one_error(PerturbationError *got, GradientPass *p, float *out, const MapEntry *entry, Draw draw, const LayerGradient *g)
 {
     const LayerWeights weights = { p->clean_host, g->rows, g->cols, g->layer };
     bool made;
@@ -71,7 +71,7 @@ static int one_error(PerturbationError *got, GradientPass *p, float *out, const 
     if (made) return OK;
     if (!p->clean_is_here) p->study->kernels->download(p->clean_host, g->clean, g->rows * g->cols);
     p->clean_is_here = true;
-    TRY(perturbation_apply(p->error_host, got, entry->perturbation, &weights, entry->options, evidence, draw));
+    TRY(evidence_apply(p->error_host, got, p->study->evidence, entry, &weights, draw, NULL));
     p->study->kernels->upload(out, p->error_host, g->rows * g->cols);
     return OK;
 }
@@ -86,13 +86,10 @@ static int error_weights(GradientPass *p, int j, int64_t *stride, double *t2, co
     const int *window = p->study->layout.window + g->first_segment;
     *stride = fresh ? floats : 0;
     PerturbationError got = { 0 };
-    const Evidence *evidence;
-    Evidence room;
-    TRY(study_evidence(&evidence, &room, p->study, error->perturbation, g->layer));
     for (int i = 0; i < g->batch.n; i++) {
         const bool same = i > 0 && (!fresh || window[i] == window[i - 1]);
         float *out = p->error_device[j] + i * *stride;
-        if (!same) TRY(one_error(&got, p, out, &entry, evidence, (Draw){ p->study->seed, error->draw, fresh ? window[i] : 0 }, g));
+        if (!same) TRY(one_error(&got, p, out, &entry, (Draw){ p->study->seed, error->draw, fresh ? window[i] : 0 }, g));
         else if (fresh) p->study->kernels->copy(out, out - floats, floats);
         t2[i] = got.t2;
     }

@@ -36,9 +36,7 @@ struct Study {
     int32_t *top;                   /* [scored] most likely token, clean      */
     double *clean_nll;              /* [n_windows] once the clean pass has run */
     int executed;
-    const Corpus *calibration_corpus;       /* NULL: none */
-    int64_t calibration_keep;
-    Calibration *calibration;       /* of the clean model; NULL until asked for */
+    EvidenceSource *evidence;       /* NULL: no calibration text              */
 };
 
 /* Adds the losses of the stream x, as it left the last block of net, to the sums of each window:

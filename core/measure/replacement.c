@@ -31,14 +31,6 @@ static void scale_error(float *out, const float *clean, int64_t n, double factor
 
 static bool is_sequential(const MapEntry *entry) { return entry->perturbation->sequential && entry->perturbation->sequential(entry->options); }
 
-static int evidence_for(const Evidence **out, Evidence *room, Replacement *r, const MapEntry *entry)
-{
-    Study *study = r->study;
-    if (!is_sequential(entry) || !r->sequential) return study_evidence(out, room, study, entry->perturbation, entry->layer);
-    *out = room;
-    return calibration_evidence(room, r->sequential, entry->layer);
-}
-
 static bool any_sequential(const Replacement *r)
 {
     bool any = false;
@@ -49,8 +41,8 @@ static bool any_sequential(const Replacement *r)
 /* Once the first weights are made, so that a replacement whose weights nobody asks for costs nothing. */
 static int open_sequential(Replacement *r)
 {
-    if (!any_sequential(r) || r->sequential || !r->study->calibration_corpus) return OK;
-    return calibration_open(&r->sequential, r->study->model, r->study->calibration_corpus, r->study->kernels, 0, true);
+    if (!any_sequential(r) || r->sequential || !r->study->evidence) return OK;
+    return evidence_sequential(&r->sequential, r->study->evidence);
 }
 
 static PerturbationError *error_of(const Replacement *r, const MapEntry *entry, int window)
@@ -66,11 +58,8 @@ static int weights(void *context, float *out, const float *clean, int layer, int
     LayerWeights w = { clean, shape->rows, shape->cols, layer };
     Draw draw = { r->study->seed, r->map->draw, window };
     PerturbationError *error = error_of(r, entry, window);
-    const Evidence *evidence;
-    Evidence room;
     int status = open_sequential(r);
-    if (status == OK) status = evidence_for(&evidence, &room, r, entry);
-    if (status == OK) status = perturbation_apply(out, error, entry->perturbation, &w, entry->options, evidence, draw);
+    if (status == OK) status = evidence_apply(out, error, r->study->evidence, entry, &w, draw, is_sequential(entry) ? r->sequential : NULL);
     if (status != OK) return err_context(status, "%s", shape->name);
     if (replacement_factor(r->map) != 1) {
         scale_error(out, clean, shape->rows * shape->cols, replacement_factor(r->map));
@@ -125,8 +114,8 @@ char *perturbation_text(const Study *study, const Perturbation *p, const Options
         free(seed);
         seed = xformat(" seed %llu draw %d", (unsigned long long)study->seed, draw);
     }
-    if (p->needs && study->calibration_corpus) {
-        char *text = calibration_text(study->calibration_corpus);
+    if (p->needs && study->evidence) {
+        char *text = calibration_text(evidence_corpus(study->evidence));
         free(inputs);
         inputs = xformat(" %s", text);
         free(text);

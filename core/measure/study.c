@@ -57,7 +57,6 @@ void study_close(Study **study)
     if (!*study) return;
     release_states(*study);
     if ((*study)->lender) (*study)->lender->borrower = NULL;
-    calibration_close(&(*study)->calibration);
     layout_free(&(*study)->layout);
     free(*study);
     *study = NULL;
@@ -160,36 +159,21 @@ int study_streams(Study *study, StreamVisitor visit, void *context)
     return status;
 }
 
-void study_calibrate(Study *study, const Corpus *text, int64_t keep)
-{
-    study->calibration_corpus = text;
-    study->calibration_keep = keep;
-}
+void study_calibrate(Study *study, EvidenceSource *source) { study->evidence = source; }
 
-int study_evidence(const Evidence **out, Evidence *room, Study *study, const Perturbation *perturbation, int layer)
+int study_evidence(const Evidence **out, Evidence *room, Study *study, const MapEntry *entry)
 {
-    *out = NULL;
-    if (!perturbation->needs) return OK;
-    if (!study->calibration_corpus)
-        FAIL(ERR_ARGUMENT, "%s needs to see the inputs of the layers: give calibration.file, a text that they are taken from", perturbation->name);
-    if (!study->calibration)
-        TRY(calibration_open(&study->calibration, study->model, study->calibration_corpus, study->kernels, study->calibration_keep, false));
-    TRY(calibration_evidence(room, study->calibration, layer));
-    *out = room;
-    return OK;
+    return evidence_for(out, room, study->evidence, entry, NULL);
 }
 
 int study_apply(float *out, PerturbationError *error, Study *study, const MapEntry *entry, Draw draw)
 {
     const Layer *layer = model_layer(study->model, entry->layer);
     const int64_t n = layer->rows * layer->cols;
-    const Evidence *evidence;
-    Evidence room;
-    TRY(study_evidence(&evidence, &room, study, entry->perturbation, entry->layer));
     float *w = xmalloc(sizeof *w * (size_t)n), *own = out ? out : xmalloc(sizeof *own * (size_t)n);
     const LayerWeights weights = { w, layer->rows, layer->cols, entry->layer };
     int status = model_read(w, study->model, layer->type, layer->block, 0, layer->rows);
-    if (status == OK) status = perturbation_apply(own, error, entry->perturbation, &weights, entry->options, evidence, draw);
+    if (status == OK) status = evidence_apply(own, error, study->evidence, entry, &weights, draw, NULL);
     if (status != OK) err_context(status, "%s", layer->name);
     free(w);
     if (!out) free(own);
@@ -200,5 +184,6 @@ const Model *study_model(const Study *study) { return study->model; }
 const Corpus *study_corpus(const Study *study) { return study->corpus; }
 Store *study_store(const Study *study) { return study->store; }
 const Kernels *study_kernels(const Study *study) { return study->kernels; }
+EvidenceSource *study_source(const Study *study) { return study->evidence; }
 uint64_t study_seed(const Study *study) { return study->seed; }
 int study_executed(const Study *study) { return study->executed; }

@@ -13,14 +13,11 @@
 #ifndef CORE_MEASURE_STUDY_H
 #define CORE_MEASURE_STUDY_H
 
-#include "core/measure/calibration.h"
+#include "core/measure/evidence.h"
 #include "core/network/backward.h"
 #include "core/network/network.h"
 #include "core/perturb/perturbation.h"
 #include "core/store/store.h"
-
-/* One layer and what is done to it.  Borrowed pointers. */
-typedef struct { int layer; const Perturbation *perturbation; const Options *options; } MapEntry;
 
 typedef struct {
     int n;
@@ -56,13 +53,11 @@ void study_close(Study **study);
 int  study_plan_two(StudyPlan plan[2], const ModelShape *shape, const Corpus *const corpus[2], const Kernels *kernels, int64_t memory);
 void study_share(Study *study, Study *lender);
 
-/* The text that shows the inputs of layers to perturbations that need them; borrowed, before the first of them is measured.
- * keep: bytes for evidence beside that of one block. */
-void study_calibrate(Study *study, const Corpus *text, int64_t keep);
+/* Where perturbations that need evidence get it from; borrowed, before the first of them is measured. */
+void study_calibrate(Study *study, EvidenceSource *source);
 
-/* What a perturbation needs to know of a layer of the clean model: *out = room filled, or NULL where it needs nothing.  Borrowed until
- * the next call.  ERR_ARGUMENT where there is no calibration text. */
-int study_evidence(const Evidence **out, Evidence *room, Study *study, const Perturbation *perturbation, int layer);
+/* What an entry needs to know of its layer in the clean model, as evidence_for has it. */
+int study_evidence(const Evidence **out, Evidence *room, Study *study, const MapEntry *entry);
 
 /* One perturbation of one layer, weights read from the model: what came out (out NULL: not wanted) and its error.  Its inputs are the
  * clean model's, those of a sequential one too: alone no layer before it is quantized. */
@@ -92,6 +87,8 @@ const Model *study_model(const Study *study);
 const Corpus *study_corpus(const Study *study);
 Store *study_store(const Study *study);                 /* NULL: nothing is kept */
 const Kernels *study_kernels(const Study *study);
+EvidenceSource *study_source(const Study *study);       /* NULL: there is none */
+Store *study_store(const Study *study);                 /* NULL: nothing is kept */
 uint64_t study_seed(const Study *study);
 int study_executed(const Study *study);                 /* measurements run, not found */
 

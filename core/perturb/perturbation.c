@@ -47,18 +47,69 @@ bool perturbation_is_random(const Perturbation *perturbation, const Options *opt
     return perturbation->random && perturbation->random(options);
 }
 
-static int quantize(float *out, PerturbationError *result, const Perturbation *perturbation, const LayerWeights *weights,
-                    const Options *options, const Evidence *evidence, Draw draw)
+unsigned perturbation_needs(const Perturbation *perturbation, const Options *options)
+{
+    MaskRule rule;
+    unsigned needs = perturbation->needs;
+    if (!perturbation->mask) return needs;
+    perturbation->mask(&rule, options);
+    if (rule.ratio == 0) return needs;
+    return needs | (score_reads_gradient(rule.score) ? NEEDS_GRADIENT : 0) | (score_reads_fisher(rule.score) ? NEEDS_FISHER : 0);
+}
+
+const char *needs_text(unsigned needs)
+{
+    const bool gradients = needs & (NEEDS_GRADIENT | NEEDS_FISHER);
+    if (!(needs & NEEDS_INPUTS)) return "the gradients by the weights";
+    return gradients ? "the inputs of the layers and the gradients by the weights" : "the inputs of the layers";
+}
+
+/* A method may do with a part of what the inputs show. */
+static int check_evidence(const Perturbation *perturbation, const Options *options, const Evidence *e, int layer)
+{
+    const unsigned needs = perturbation->needs;
+    if (!needs) return OK;
+    if (!e) FAIL(ERR_ARGUMENT, "%s needs %s: say which text they come from (calibration)", perturbation->name, needs_text(perturbation_needs(perturbation, options)));
+    const char *missing = needs & NEEDS_INPUTS && !e->hessian && !e->input_mean ? "the Hessian"
+                        : needs & NEEDS_GRADIENT && !e->gradient                ? "the sum of gradients"
+                        : needs & NEEDS_FISHER && !e->fisher                    ? "the sum of squared gradients"
+                        : needs & NEEDS_MASK && !e->kept                        ? "the mask of kept weights" : NULL;
+    if (missing) FAIL(ERR_ARGUMENT, "%s: %s of layer %d was not collected", perturbation->name, missing, layer);
+    return OK;
+}
+
+static int check_finite(const PerturbationError *result, const Perturbation *perturbation, int layer)
+{
+    if (isnan(result->t2)) FAIL(ERR_ARGUMENT, "%s: the weights of layer %d, or what became of them, are not finite", perturbation->name, layer);
+    return OK;
+}
+
+int perturbation_encode(Packed *out, const Perturbation *perturbation, const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw)
+{
+    if (perturbation->check) TRY(perturbation->check(weights->rows, weights->cols, options));
+    TRY(check_evidence(perturbation, options, evidence, weights->layer));
+    return perturbation->encode(out, weights, options, evidence, draw);
+}
+
+int perturbation_decode(float *out, PerturbationError *error, const Perturbation *perturbation, const Packed *packed, const LayerWeights *weights,
+                        const Options *options, Draw draw)
 {
     const LayerWeights shape = { NULL, weights->rows, weights->cols, weights->layer };
-    const double n = (double)(weights->rows * weights->cols);
+    const int64_t n = weights->rows * weights->cols;
+    PerturbationError result = { .bits = (double)packed_bits(packed) / (double)n, .code_bits = (double)packed_code_bits(packed) / (double)n };
+    perturbation->decode(out, packed, &shape, options, draw);
+    perturbation_measure(&result, out, weights->w, n);
+    TRY(check_finite(&result, perturbation, weights->layer));
+    *error = result;
+    return OK;
+}
+
+static int quantize(float *out, PerturbationError *error, const Perturbation *perturbation, const LayerWeights *weights,
+                    const Options *options, const Evidence *evidence, Draw draw)
+{
     Packed packed = { 0 };
-    int status = perturbation->encode(&packed, weights, options, evidence, draw);
-    if (status == OK) {
-        perturbation->decode(out, &packed, &shape, options, draw);
-        result->bits = (double)packed_bits(&packed) / n;
-        result->code_bits = (double)packed_code_bits(&packed) / n;
-    }
+    int status = perturbation_encode(&packed, perturbation, weights, options, evidence, draw);
+    if (status == OK) status = perturbation_decode(out, error, perturbation, &packed, weights, options, draw);
     packed_free(&packed);
     return status;
 }
@@ -67,15 +118,12 @@ int perturbation_apply(float *out, PerturbationError *error, const Perturbation 
                        const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw)
 {
     PerturbationError result = { .bits = NAN, .code_bits = NAN };
+    if (perturbation->encode) return quantize(out, error, perturbation, weights, options, evidence, draw);
     if (perturbation->check) TRY(perturbation->check(weights->rows, weights->cols, options));
-    if (perturbation->needs && !evidence)
-        FAIL(ERR_ARGUMENT, "%s needs the inputs of the layers: say which text they come from (calibration)", perturbation->name);
-    if (perturbation->encode) TRY(quantize(out, &result, perturbation, weights, options, evidence, draw));
-    else TRY(perturbation->apply(out, weights, options, draw));
+    TRY(check_evidence(perturbation, options, evidence, weights->layer));
+    TRY(perturbation->apply(out, weights, options, draw));
     perturbation_measure(&result, out, weights->w, weights->rows * weights->cols);
-    if (isnan(result.t2))
-        FAIL(ERR_ARGUMENT, "%s: the weights of layer %d, or what became of them, are not finite",
-             perturbation->name, weights->layer);
+    TRY(check_finite(&result, perturbation, weights->layer));
     *error = result;
     return OK;
 }

@@ -17,6 +17,7 @@
 #include "core/base/options.h"
 #include "core/quantize/packed.h"
 #include "core/quantize/sparse.h"
+#include "core/saliency/saliency.h"
 #include "kernels/kernels.h"
 
 typedef struct {
@@ -42,6 +43,9 @@ typedef struct {
     const KeptWeights *kept;        /* MASK: the weights of this layer that are kept out of the quantized form */
 } Evidence;
 
+/* Which weights are kept: of all layers together the share `ratio` of the largest score.  seed: of the score random. */
+typedef struct { Score score; double ratio; uint64_t seed; } MaskRule;
+
 /* Noise as a back end can make it, see Kernels.noise: W^ = float32(W + sigma z), sigma = t rms of the `group` weights of a row, or of
  * the matrix where group is 0; z normal, or signs, at (seed of the draw, stream, index of the weight). */
 typedef struct { double t; int64_t group; bool signs; uint64_t stream; } NoiseForm;
@@ -50,12 +54,16 @@ typedef struct Perturbation {
     const char *name, *summary;
     int version;                    /* part of the key: raised when results change */
     const Option *options;
-    unsigned needs;                 /* evidence is NULL where this is 0 */
+    unsigned needs;                 /* NEEDS_*: what evidence has; evidence is NULL where this is 0 */
     int (*random)(const Options *options);                          /* does W^ depend on seed and draw?  NULL: never */
     /* Does W^ differ from one sequence (window) to the next, or is one W^ used for all? */
     int (*per_sequence)(const Options *options);                    /* NULL: never */
     /* Are the inputs it needs those of the model quantized so far, and not of the clean one? */
     int (*sequential)(const Options *options);                      /* NULL: never */
+
+    /* MASK: the rule of its mask.  The table has the row `ratio`; with ratio = 0 the perturbation makes the Q(W) that scores look at, whatever the
+     * rows score, seed and value_bits say, where there are such. */
+    void (*mask)(MaskRule *out, const Options *options);
 
     /* Noise: out [rows][cols] = W^.  out and w do not overlap. */
     int (*apply)(float *out, const LayerWeights *weights, const Options *options, Draw draw);
@@ -83,6 +91,12 @@ typedef struct Perturbation {
 extern const Perturbation *const perturbations[];
 const Perturbation *perturbation_find(const char *name);
 
+/* NEEDS_* with what the mask's scores look at. */
+unsigned perturbation_needs(const Perturbation *perturbation, const Options *options);
+
+/* The evidence of NEEDS_*, for a sentence: "the inputs of the layers and the gradients by the weights". */
+const char *needs_text(unsigned needs);
+
 /* Do seed and draw matter with these options?  Where they do not, they are no part of a key. */
 bool perturbation_is_random(const Perturbation *perturbation, const Options *options);
 
@@ -90,6 +104,12 @@ bool perturbation_is_random(const Perturbation *perturbation, const Options *opt
  * that the perturbation needs.  On failure *error is untouched and out undefined. */
 int perturbation_apply(float *out, PerturbationError *error, const Perturbation *perturbation,
                        const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw);
+
+/* The two halves of it for a quantizer.  out of the first is empty on entry and the caller's to free, after a failure too; packed of the second is
+ * what the first made of the same weights with the same options and draw. */
+int perturbation_encode(Packed *out, const Perturbation *perturbation, const LayerWeights *weights, const Options *options, const Evidence *evidence, Draw draw);
+int perturbation_decode(float *out, PerturbationError *error, const Perturbation *perturbation, const Packed *packed, const LayerWeights *weights,
+                        const Options *options, Draw draw);
 
 /* t2 and kappa of what came out, in double; bits are left alone.  W = 0: t2 = 0 or infinity, kappa = 0. */
 void perturbation_measure(PerturbationError *error, const float *out, const float *w, int64_t n);

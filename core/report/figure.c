@@ -30,6 +30,9 @@ const Figure figures[] = {
     { "lsaq",         "plans",        { "bytes", "kl" },          "rule",  NULL,   .question = "lsaq" },
     { "lsaq_predicted", "plans",      { "predicted", "kl" },      "rule",  NULL,   .question = "lsaq" },
     { "importance",   "importance",   { "rank", "rank" },         "rule",  NULL,   .question = "lsaq" },
+    { "masks",        "masks",        { "bits", "kl" },           "method", NULL, .question = "tacq" },
+    { "mask_ratio",   "masks",        { "ratio", "kl" },          "method", NULL, .question = "tacq" },
+    { "masks_predicted", "masks",     { "linear", "kl" },         "method", NULL, .question = "tacq" },
     { "estimators",   "estimators",   { "five_median", "passes" }, "estimator", WAYS, .question = "estimators" },
     { 0 },
 };

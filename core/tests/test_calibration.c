@@ -186,7 +186,9 @@ static void measurements_are_sequential_where_asked(void **state)
     Corpus corpus;
     tiny_corpus(&corpus, &tiny, WHOLE);
     Study *study = study_of(tiny.model, &corpus, "cpu");
-    study_calibrate(study, &corpus, 0);
+    EvidenceSource *evidence;
+    WORKS(evidence_open(&evidence, tiny.model, &corpus, kernels_cpu(), &(EvidencePlan){ .expected = NEEDS_INPUTS }));
+    study_calibrate(study, evidence);
     const Perturbation *gptq = perturbation_find("gptq");
     Options *clean = options_of(gptq, "bits", "3", "group", "16", NULL), *sequential = options_of(gptq, "bits", "3", "group", "16", "sequential", "yes", NULL);
     MapEntry entry[2][MOST_LAYERS];
@@ -215,6 +217,7 @@ static void measurements_are_sequential_where_asked(void **state)
     measurement_free(&once), measurement_free(&in_turn), measurement_free(&again);
     options_free(clean), options_free(sequential);
     study_close(&study);
+    evidence_close(&evidence);
     corpus_free(&corpus);
     tiny_close(&tiny);
 }

@@ -4,6 +4,7 @@
 #include "core/tests/device_work.h"
 
 #include "core/measure/compare.h"
+#include "core/measure/gradient_sums.h"
 #include "core/measure/kronecker.h"
 #include "core/network/device.h"
 
@@ -34,7 +35,9 @@ static Measurement calibrated(double *size, const Kernels *k, const Model *model
     StudyPlan plan;
     WORKS(study_plan(&plan, model_shape(model), corpus, k, (int64_t)1 << 34));
     WORKS(study_open(&study, model, corpus, k, &plan, 1, NULL));
-    study_calibrate(study, corpus, 0);
+    EvidenceSource *evidence;
+    WORKS(evidence_open(&evidence, model, corpus, k, &(EvidencePlan){ .expected = NEEDS_INPUTS }));
+    study_calibrate(study, evidence);
     const Perturbation *gptq = perturbation_find("gptq"), *sign = perturbation_find("sign");
     Options *options = options_of(gptq, "bits", "3", "group", "16", "sequential", "yes", NULL), *noise = options_of(sign, "t2", "0.02", "fresh", "shared", NULL);
     MapEntry entry[64];
@@ -51,6 +54,7 @@ static Measurement calibrated(double *size, const Kernels *k, const Model *model
     free(input), free(gradient), free(w);
     options_free(options), options_free(noise);
     study_close(&study);
+    evidence_close(&evidence);
     return m;
 }
 
@@ -104,7 +108,7 @@ static void sampling_and_comparing(void **state)
 /* ---- failure ---- */
 
 /* One act on a device that fails after so many operations: nothing is kept, and one sentence says it. */
-enum { ACT_CLEAN, ACT_NOISE, ACT_GRADIENTS, ACT_POINT, ACT_MATRIX, ACT_SAMPLE, ACT_COMPARE, ACT_CALIBRATION, ACTS };
+enum { ACT_CLEAN, ACT_NOISE, ACT_GRADIENTS, ACT_POINT, ACT_MATRIX, ACT_SAMPLE, ACT_COMPARE, ACT_CALIBRATION, ACT_SUMS, ACTS };
 
 static int act(int which, Study *study, const Model *model, const Corpus *corpus)
 {
@@ -129,8 +133,15 @@ static int act(int which, Study *study, const Model *model, const Corpus *corpus
     } else if (which == ACT_CALIBRATION) {
         const Evidence *evidence;
         Evidence room;
-        study_calibrate(study, corpus, 0);
-        status = study_evidence(&evidence, &room, study, perturbation_find("gptq"), 1);
+        EvidenceSource *source;
+        WORKS(evidence_open(&source, model, corpus, &device.kernels, &(EvidencePlan){ .expected = NEEDS_INPUTS }));
+        study_calibrate(study, source);
+        status = study_evidence(&evidence, &room, study, &(MapEntry){ 1, perturbation_find("gptq"), NULL });
+        evidence_close(&source);
+    } else if (which == ACT_SUMS) {
+        GradientSums sums = { 0 };
+        status = gradient_sums(&sums, model, corpus, &device.kernels, true, true);
+        gradient_sums_free(&sums);
     } else if (which == ACT_GRADIENTS || which == ACT_POINT) {
         status = work_gradients(&m, study, &maps, which == ACT_POINT ? AT_POINT : AT_CLEAN);
     } else {

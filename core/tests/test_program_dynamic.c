@@ -232,7 +232,7 @@ static void test_refusals(void **state)
     expect_refused(START CHOICES "noise: {scale: matrix}\n", "there are no coefficients by group");
     expect_refused(START CHOICES "estimator: inject\n", "takes its coefficients from a backward pass");
     expect_refused("experiment: predict\nmodel: core/tests/golden/tiny/llama-v8\ntext: {random: {windows: 2, length: 20}}\n" CHOICES "coefficients: {from: random}\n",
-                   "only the experiments dynamic and lsaq take their coefficients from another text");
+                   "only the experiments dynamic, lsaq and tacq read another text");
     expect_refused(START CHOICES "coefficients: {file: a.txt}\n", "coefficients.from is 'text'");
     expect_refused(START CHOICES "budgets: [1]\n", "no allocation fits the budget of 1 bits per weight");
 }

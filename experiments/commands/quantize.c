@@ -11,7 +11,7 @@
 #include "core/base/err.h"
 #include "core/base/progress.h"
 #include "core/base/size.h"
-#include "core/measure/calibration.h"
+#include "core/measure/evidence.h"
 #include "core/model/hugging_face_write.h"
 #include "core/store/table.h"
 #include "experiments/command.h"
@@ -43,8 +43,8 @@ typedef struct {
     Model *model;
     const Kernels *kernels;
     Corpus text;                    /* of the calibration */
-    Calibration *calibration;       /* NULL where the method does without */
-    bool sequential;                /* it shows the inputs of the model quantized so far */
+    EvidenceSource *evidence;       /* NULL where the method does without */
+    Calibration *sequential;        /* the inputs of the model quantized so far; NULL: those of the clean one are asked for */
     Dtype dtype;
     LayerResult *layer;             /* [layers of the model] */
     int n_layers;                   /* that are chosen */
@@ -56,11 +56,13 @@ typedef struct {
 
 /* ---- the options ---- */
 
-static int check_calibration(const Options *options, const Perturbation *method)
+static int check_calibration(const Options *options, const Method *method)
 {
     static const char *const of_text[] = { "protocol", "skip", "bos", "separator", "context", "windows" };
     if (options_is_set(options, "calibration")) return OK;
-    if (method->needs) FAIL(ERR_ARGUMENT, "--method %s looks at the inputs of the layers: say with --calibration TEXT which text they come from", method->name);
+    const unsigned needs = perturbation_needs(method->perturbation, method->options);
+    if (needs)
+        FAIL(ERR_ARGUMENT, "--method %s looks at %s: say with --calibration TEXT which text they come from", method->perturbation->name, needs_text(needs));
     for (size_t i = 0; i < sizeof of_text / sizeof *of_text; i++)
         if (options_is_given(options, of_text[i])) FAIL(ERR_ARGUMENT, "--%s is of --calibration TEXT, which is not given", of_text[i]);
     return OK;
@@ -70,7 +72,7 @@ static int check(const Arguments *a)
 {
     Method method;
     TRY(method_read(&method, options_text(a->options, "method"), a->n_set, a->set));
-    int status = check_calibration(a->options, method.perturbation);
+    int status = check_calibration(a->options, &method);
     method_free(&method);
     return status;
 }
@@ -87,8 +89,8 @@ static int open_calibration(Job *job, const Options *options)
         return OK;
     }
     TRY(open_corpus(&job->text, options_text(options, "calibration"), job->model, options, ""));
-    job->sequential = method->sequential && method->sequential(job->method.options);
-    return calibration_open(&job->calibration, job->model, &job->text, job->kernels, 0, job->sequential);
+    TRY(evidence_open(&job->evidence, job->model, &job->text, job->kernels, &(EvidencePlan){ .expected = perturbation_needs(method, job->method.options) }));
+    return method->sequential && method->sequential(job->method.options) ? evidence_sequential(&job->sequential, job->evidence) : OK;
 }
 
 /* ---- the layers ---- */
@@ -133,14 +135,11 @@ static int quantize_layer(float *w, const Model *model, int index, void *context
     if (!result->chosen) return OK;
     const Layer *layer = model_layer(model, index);
     const int64_t n = layer->rows * layer->cols;
-    Evidence evidence;
     const Draw draw = { .seed = (uint64_t)options_integer(job->options, "seed") };
     PerturbationError error;
     double start = clock_seconds();
-    int status = job->calibration ? calibration_evidence(&evidence, job->calibration, index) : OK;
-    if (status == OK)
-        status = perturbation_apply(job->out, &error, job->method.perturbation, &(LayerWeights){ w, layer->rows, layer->cols, index },
-                                    job->method.options, job->calibration ? &evidence : NULL, draw);
+    const MapEntry entry = { index, job->method.perturbation, job->method.options };
+    int status = evidence_apply(job->out, &error, job->evidence, &entry, &(LayerWeights){ w, layer->rows, layer->cols, index }, draw, job->sequential);
     if (status != OK) return err_context(status, "%s", layer->name);
     result->seconds = clock_seconds() - start;
     if (job->dtype != DTYPE_F32) {
@@ -151,7 +150,7 @@ static int quantize_layer(float *w, const Model *model, int index, void *context
     result->bits = error.bits;
     result->code_bits = error.code_bits;
     memcpy(w, job->out, sizeof *w * (size_t)n);
-    if (job->sequential) TRY(calibration_replace(job->calibration, index, w));
+    if (job->sequential) TRY(calibration_replace(job->sequential, index, w));
     progress_step(job->progress, (double)n, layer->name);
     return OK;
 }
@@ -252,7 +251,8 @@ static int run(const Arguments *a)
 {
     Job job = { .options = a->options, .dtype = dtype_of(options_text(a->options, "dtype")) };
     int status = quantize(&job, a);
-    calibration_close(&job.calibration);
+    calibration_close(&job.sequential);
+    evidence_close(&job.evidence);
     corpus_free(&job.text);
     method_free(&job.method);
     model_close(&job.model);

@@ -12,7 +12,8 @@ static int check_choice(const Run *run, const Choice *choice)
     const Perturbation *p = choice->perturbation;
     if (!p->encode) FAIL(ERR_ARGUMENT, "%s: '%s' is noise and has no size in bits, so it cannot be a choice", run->config->path, p->name);
     if (p->needs && !options_is_set(run->options, "calibration.file"))
-        FAIL(ERR_ARGUMENT, "%s: the choice %s needs to see the inputs of the layers: give calibration.file, a text that they are taken from", run->config->path, choice->name);
+        FAIL(ERR_ARGUMENT, "%s: the choice %s needs to see %s: give calibration.file, a text that they are taken from", run->config->path, choice->name,
+             needs_text(perturbation_needs(p, choice->options)));
     for (int i = 0; i < run->n_layers && p->check; i++) {
         const Layer *layer = model_layer(study_model(run->study), run->layer[i]);
         int status = p->check(layer->rows, layer->cols, choice->options);

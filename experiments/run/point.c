@@ -8,6 +8,7 @@
 #include "core/base/size.h"
 #include "core/measure/study.h"
 #include "core/network/device.h"
+#include "core/saliency/mask.h"
 #include "experiments/command.h"
 #include "experiments/run/run.h"
 
@@ -15,6 +16,7 @@ void point_close(Point *p)
 {
     study_close(&p->coefficients);          /* which may use the network of the other one */
     study_close(&p->study);
+    evidence_close(&p->evidence);
     corpus_free(&p->corpus);
     corpus_free(&p->others);
     corpus_free(&p->calibration);
@@ -60,25 +62,35 @@ static bool any_sequential(const Config *config)
     return false;
 }
 
+/* What the choices will ask for; where there are none yet that ask, the inputs: a text is given for something. */
+static unsigned expected_needs(const Config *config)
+{
+    unsigned needs = 0;
+    for (int c = 0; c < config->n_choices; c++) needs |= perturbation_needs(config->choice[c].perturbation, config->choice[c].options);
+    return needs ? needs : NEEDS_INPUTS;
+}
+
 /* Of the memory, what the calibration works with (another one where inputs are to be those of the model quantized so far) and what it
  * keeps: up to a fourth of the rest, or, where the rest is a device's, of what the host may use. */
-static int calibration_memory(int64_t *keep, int64_t *left, Point *p)
+static int calibration_memory(EvidencePlan *keep, int64_t *left, Point *p)
 {
     const int64_t memory = p->memory, all = calibration_evidence_bytes(model_shape(p->model));
-    *left = memory, *keep = 0;
+    *left = memory, *keep = (EvidencePlan){ .expected = expected_needs(p->run.config) };
     if (!options_is_set(p->options, "calibration.file")) return OK;
     TRY(open_corpus(&p->calibration, options_text(p->options, "calibration.file"), p->model, p->options, "calibration."));
-    int64_t work = calibration_bytes(model_shape(p->model), &p->calibration, p->kernels, false);
-    if (any_sequential(p->run.config)) work += calibration_bytes(model_shape(p->model), &p->calibration, p->kernels, true);
+    const bool beside = p->kernels->free_memory != NULL;       /* what is kept is the host's, the rest a device's */
+    const int64_t sums = evidence_host_bytes(model_shape(p->model), keep->expected);
+    const int64_t work = evidence_bytes(model_shape(p->model), &p->calibration, p->kernels, keep->expected, any_sequential(p->run.config)) + (beside ? 0 : sums);
     char given[SIZE_TEXT], needed[SIZE_TEXT];
-    if (p->others.n_windows) work *= 2;         /* each study has its own */
     if (work >= memory)
         FAIL(ERR_MEMORY, "memory is set to %s, and the calibration text alone takes %s; raise memory, or use fewer or shorter calibration.windows",
              size_text(given, memory), size_text(needed, work));
-    const bool beside = p->kernels->free_memory != NULL;       /* what is kept is the host's, the rest a device's */
     const int64_t room = (beside ? options_integer(p->options, "memory") : memory - work) / 4;
-    *keep = all < room ? all : room;
-    *left = memory - work - (beside ? 0 : *keep * (p->others.n_windows ? 2 : 1));
+    keep->inputs = all < room ? all : room;
+    const int64_t stored = p->run.config->n_choices * mask_weights(p->model);       /* a byte a weight is more than choices take */
+    keep->quantized = stored < room ? stored : room;
+    *left = memory - work - (beside ? 0 : keep->inputs + keep->quantized);
+    p->calibrating = memory - *left;
     return OK;
 }
 
@@ -102,6 +114,16 @@ static int plan_studies(Point *p, int64_t memory)
     }
     TRY(plan_failed(p, study_plan(&p->plan, shape, &p->corpus, p->kernels, memory / 2)));
     return plan_failed(p, study_plan(&p->coefficient_plan, shape, &p->others, p->kernels, memory / 2));
+}
+
+/* Studies share it: nothing is collected twice. */
+static int open_evidence(Point *p, const EvidencePlan *keep)
+{
+    if (!p->calibration.n_segments) return OK;
+    TRY(evidence_open(&p->evidence, p->model, &p->calibration, p->kernels, keep));
+    study_calibrate(p->study, p->evidence);
+    if (p->coefficients) study_calibrate(p->coefficients, p->evidence);
+    return OK;
 }
 
 static int open_studies(Point *p, Store *store)
@@ -136,13 +158,13 @@ static int point_texts(Point *p, const char *folder, bool dry)
 
 int point_studies(Point *p, Store *store, const char *folder, bool dry)
 {
-    int64_t keep, left;
+    EvidencePlan keep;
+    int64_t left;
     TRY(point_texts(p, folder, dry));
     TRY(calibration_memory(&keep, &left, p));
     TRY(plan_studies(p, left));
     TRY(open_studies(p, store));
-    if (p->calibration.n_segments) study_calibrate(p->study, &p->calibration, keep);
-    if (p->calibration.n_segments && p->coefficients) study_calibrate(p->coefficients, &p->calibration, keep);
+    TRY(open_evidence(p, &keep));
     p->run.study = p->study;
     p->run.inputs = p->corpus.n_inputs;
     p->run.coefficients = p->coefficients ? p->coefficients : p->study;

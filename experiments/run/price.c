@@ -8,10 +8,18 @@
 #include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/base/size.h"
+#include "core/measure/gradient_sums.h"
 #include "core/network/device.h"
 #include "experiments/run/run.h"
 
 static void add_seconds(Price *price, Seconds s, double part) { price->bound += part * s.bound, price->predicted += part * s.predicted; }
+
+static unsigned map_needs(const LayerMap *map)
+{
+    unsigned needs = 0;
+    for (int i = 0; i < map->n; i++) needs |= perturbation_needs(map->entry[i].perturbation, map->entry[i].options);
+    return needs;
+}
 
 /* Two experiments may ask for the same measurement; it is priced once. */
 static int price_map(Price *price, void **seen, const Point *p, Study *study, const LayerMap *map)
@@ -23,6 +31,7 @@ static int price_map(Price *price, void **seen, const Point *p, Study *study, co
     bool known = measure_known(study, map);
     price->n++, price->known += known;
     price->work += work, price->left += known ? 0 : work;
+    if (!known) price->evidence |= map_needs(map);
     if (p->device && !known) add_seconds(price, device_map(p, study, map), 1);
     return OK;
 }
@@ -37,6 +46,7 @@ static int price_gradients(Price *price, void **seen, const Point *p, Study *stu
     int known = gradients_known(study, request, windows);
     price->n += windows, price->known += known, price->backward += windows;
     price->work += work, price->left += work * (windows - known) / windows;
+    for (int j = 0; j < request->n_errors && known < windows; j++) price->evidence |= perturbation_needs(request->error[j].perturbation, request->error[j].options);
     if (p->device) add_seconds(price, device_gradients(p, study, request), (double)(windows - known) / windows);
     return OK;
 }
@@ -56,6 +66,17 @@ static int price_experiment(Price *price, void **seen, Point *p, const char *nam
     return status;
 }
 
+/* Collected once, by one backward pass over the calibration text. */
+static void price_evidence(Price *price, const Point *p)
+{
+    const ModelShape *s = model_shape(p->model);
+    if (!(price->evidence & (NEEDS_GRADIENT | NEEDS_FISHER)) || !p->calibration.n_segments) return;
+    const double pass = network_flops(s, p->corpus.n_inputs, (double)p->corpus.n_inputs / p->corpus.n_segments, 0, p->corpus.n_scored);
+    price->gradients = gradient_sums_flops(s, &p->calibration) / pass;
+    price->left += price->gradients;
+    if (p->device) add_seconds(price, device_later(p, 0, price->gradients), 1);
+}
+
 int price_point(Price *price, Point *p)
 {
     void *seen = NULL;
@@ -63,6 +84,7 @@ int price_point(Price *price, Point *p)
     for (int i = 0; i < options_count(p->options, "experiment") && status == OK; i++)
         status = price_experiment(price, &seen, p, options_text_at(p->options, "experiment", i));
     keys_free(&seen);
+    price_evidence(price, p);
     if (price->left > 0 && p->device) add_seconds(price, device_later(p, 1, 0), 1);
     if (price->left > 0) price->left++;         /* the clean pass, which every run that measures begins with */
     return status;
@@ -118,6 +140,12 @@ void price_say(const Point *p, const Price *price)
     if (price->later) printf("               (at most %d measurements that follow from the results; some may be in the store)\n", price->later);
     if (price->later_windows) printf("               (%d windows of backward passes at allocated models, likewise)\n", price->later_windows);
     char used[SIZE_TEXT], least[SIZE_TEXT];
+    if (p->calibration.n_segments)
+        printf("calibration    %s, %d windows, %lld tokens; up to %s for what it tells\n", p->calibration.protocol, p->calibration.n_windows,
+               (long long)p->calibration.n_inputs, size_text(used, p->calibrating));
+    if (price->gradients > 0)
+        printf("               (gradients by the weights: %.1f passes of the work left, %s of memory with masks)\n", price->gradients,
+               size_text(used, evidence_host_bytes(s, price->evidence)));
     printf("memory         %s beside the mapped file (%s, %s, %s); the least is %s\n", size_text(used, p->plan.bytes + p->coefficient_plan.bytes),
            p->plan.network.resident ? "weights kept as float32" : "weights converted block by block",
            p->plan.keep_logits ? "clean logits kept" : "clean logits computed again",

@@ -11,11 +11,12 @@
 typedef struct {
     Model *model;
     Corpus corpus, calibration, others;         /* others: of coefficients.from */
+    EvidenceSource *evidence;                   /* of the calibration text; NULL: there is none */
     Study *study, *coefficients;                /* coefficients NULL: the same text */
     StudyPlan plan, coefficient_plan;
     Options *options;
     const Kernels *kernels;
-    int64_t memory;                             /* to plan with */
+    int64_t memory, calibrating;                /* to plan with; of it, at most, for what the calibration text tells */
     const DeviceSheet *device;                  /* that kernels stand for; NULL: those that are here */
     Run run;
 } Point;
@@ -32,10 +33,12 @@ int experiment_find(const Experiment **out, const char *name);
 
 /* Measurements of all experiments, how many of them the store has; their work in passes of the model,
  * and how much of it is left.  later: models that follow from the results, counted as left; later_windows: windows of
- * backward passes that do.  backward: those that are windows of a backward pass. */
+ * backward passes that do.  backward: those that are windows of a backward pass.  evidence: NEEDS_* of what is left; gradients: passes that sums
+ * of gradients take, counted as left. */
 typedef struct {
     int n, known, later, later_windows, backward;
-    double work, left;
+    unsigned evidence;
+    double work, left, gradients;
     double bound, predicted;                    /* seconds of what is left, on the device of the point */
 } Price;
 int  price_point(Price *price, Point *point);

@@ -121,7 +121,7 @@ int run_coefficient_corpus(Corpus *out, const TextSource *source)
 {
     const Options *o = source->options;
     const char *from = options_text(o, "coefficients.from");
-    if (strcmp(from, "text") && !is_read(o)) FAIL(ERR_ARGUMENT, "coefficients.from: only the experiments dynamic and lsaq take their coefficients from another text; leave it out");
+    if (strcmp(from, "text") && !is_read(o)) FAIL(ERR_ARGUMENT, "coefficients.from: only the experiments dynamic, lsaq and tacq read another text; leave it out");
     const Sample wanted = { integer(o, "coefficients.windows"), integer(o, "coefficients.context"), seed_of(o, "coefficients.seed"),
                             "coefficients.context", "coefficients.from: random does without" };
     if (!strcmp(from, "sample")) return sampled_corpus(out, source, wanted);

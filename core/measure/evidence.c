@@ -1,0 +1,178 @@
+#include "core/measure/evidence.h"
+
+#include <stdlib.h>
+
+#include "core/base/clock.h"
+#include "core/base/err.h"
+#include "core/measure/gradient_sums.h"
+#include "core/measure/masks.h"
+#include "core/measure/quantized.h"
+
+struct EvidenceSource {
+    const Model *model;
+    const Corpus *text;
+    const Kernels *kernels;
+    EvidencePlan plan;
+    Calibration *inputs;            /* of the clean model; NULL until asked for */
+    GradientSums sums;
+    double seconds;                 /* of their passes */
+    Masks masks;
+    QuantizedModels quantized;
+};
+
+int evidence_open(EvidenceSource **out, const Model *model, const Corpus *text, const Kernels *kernels, const EvidencePlan *plan)
+{
+    *out = xcalloc(1, sizeof **out);
+    **out = (EvidenceSource){ .model = model, .text = text, .kernels = kernels, .plan = *plan };
+    (*out)->quantized = (QuantizedModels){ .n_layers = model_layer_count(model), .room = plan->quantized };
+    return OK;
+}
+
+void evidence_close(EvidenceSource **source)
+{
+    if (!*source) return;
+    calibration_close(&(*source)->inputs);
+    gradient_sums_free(&(*source)->sums);
+    masks_free(&(*source)->masks);
+    quantized_free(&(*source)->quantized);
+    free(*source);
+    *source = NULL;
+}
+
+static int inputs_of(Evidence *room, EvidenceSource *s, int layer)
+{
+    if (!s->inputs) TRY(calibration_open(&s->inputs, s->model, s->text, s->kernels, s->plan.inputs, false));
+    return calibration_evidence(room, s->inputs, layer);
+}
+
+/* What is not there yet, and with it what is expected. */
+static int collect_sums(EvidenceSource *s, unsigned needs)
+{
+    const bool gradient = needs & NEEDS_GRADIENT && !s->sums.gradient, fisher = needs & NEEDS_FISHER && !s->sums.fisher;
+    if (!gradient && !fisher) return OK;
+    GradientSums found = { 0 };
+    const double start = clock_seconds();
+    int status = gradient_sums(&found, s->model, s->text, s->kernels, !s->sums.gradient && (gradient || s->plan.expected & NEEDS_GRADIENT),
+                               !s->sums.fisher && (fisher || s->plan.expected & NEEDS_FISHER));
+    if (status != OK) {
+        gradient_sums_free(&found);
+        return status;
+    }
+    s->seconds += clock_seconds() - start;
+    s->sums.n_layers = found.n_layers;
+    if (found.gradient) s->sums.gradient = found.gradient;
+    if (found.fisher) s->sums.fisher = found.fisher;
+    return OK;
+}
+
+int evidence_sums(const float **gradient, const float **fisher, EvidenceSource *s, bool with_gradient, bool with_fisher, int layer)
+{
+    TRY(collect_sums(s, (with_gradient ? NEEDS_GRADIENT : 0) | (with_fisher ? NEEDS_FISHER : 0)));
+    *gradient = with_gradient ? s->sums.gradient[layer] : NULL;
+    *fisher = with_fisher ? s->sums.fisher[layer] : NULL;
+    return OK;
+}
+
+int evidence_for(const Evidence **out, Evidence *room, EvidenceSource *s, const MapEntry *entry, Calibration *sequential)
+{
+    const unsigned needs = entry->perturbation->needs;
+    *out = NULL;
+    if (!needs) return OK;
+    if (!s)
+        FAIL(ERR_ARGUMENT, "%s needs to see %s: give calibration.file, a text that they are taken from", entry->perturbation->name,
+             needs_text(perturbation_needs(entry->perturbation, entry->options)));
+    *room = (Evidence){ 0 };
+    const KeptWeights *kept = NULL;
+    if (needs & NEEDS_MASK) TRY(masks_kept(&kept, &s->masks, s, entry));        /* which asks for evidence of other layers on its way */
+    TRY(collect_sums(s, needs));
+    if (needs & NEEDS_INPUTS) TRY(sequential ? calibration_evidence(room, sequential, entry->layer) : inputs_of(room, s, entry->layer));
+    if (needs & NEEDS_GRADIENT) room->gradient = s->sums.gradient[entry->layer];
+    if (needs & NEEDS_FISHER) room->fisher = s->sums.fisher[entry->layer];
+    room->kept = kept;
+    *out = room;
+    return OK;
+}
+
+/* Its quantized layer depends on the model, the text and the options alone. */
+static bool is_kept(const MapEntry *entry)
+{
+    const Perturbation *p = entry->perturbation;
+    return p->encode && p->needs && !perturbation_is_random(p, entry->options) && !(p->sequential && p->sequential(entry->options));
+}
+
+static char *text_of(const MapEntry *entry)
+{
+    char *values = options_canonical(entry->options), *text = xformat("%s{%s}", entry->perturbation->name, values);
+    free(values);
+    return text;
+}
+
+static int encode(Packed *out, double *seconds, EvidenceSource *s, const MapEntry *entry, const LayerWeights *weights, Draw draw)
+{
+    const Evidence *evidence;
+    Evidence room;
+    TRY(evidence_for(&evidence, &room, s, entry, NULL));
+    const double start = clock_seconds();
+    TRY(perturbation_encode(out, entry->perturbation, weights, entry->options, evidence, draw));
+    *seconds = clock_seconds() - start;
+    return OK;
+}
+
+static int kept_form(float *out, PerturbationError *error, EvidenceSource *s, const MapEntry *entry, const LayerWeights *weights, Draw draw, const char *text)
+{
+    const Packed *known = quantized_find(&s->quantized, text, entry->layer);
+    if (known) return perturbation_decode(out, error, entry->perturbation, known, weights, entry->options, draw);
+    Packed packed = { 0 };
+    double seconds;
+    int status = encode(&packed, &seconds, s, entry, weights, draw);
+    if (status == OK) status = perturbation_decode(out, error, entry->perturbation, &packed, weights, entry->options, draw);
+    if (status == OK) quantized_keep(&s->quantized, text, entry->layer, &packed, seconds);
+    packed_free(&packed);
+    return status;
+}
+
+int evidence_apply(float *out, PerturbationError *error, EvidenceSource *s, const MapEntry *entry, const LayerWeights *weights, Draw draw,
+                   Calibration *sequential)
+{
+    if (s && is_kept(entry)) {
+        char *text = text_of(entry);
+        int status = kept_form(out, error, s, entry, weights, draw, text);
+        free(text);
+        return status;
+    }
+    const Evidence *evidence;
+    Evidence room;
+    TRY(evidence_for(&evidence, &room, s, entry, sequential));
+    return perturbation_apply(out, error, entry->perturbation, weights, entry->options, evidence, draw);
+}
+
+double evidence_quantizing(const EvidenceSource *s, const MapEntry *entry)
+{
+    char *text = text_of(entry);
+    const double seconds = quantized_seconds(&s->quantized, text);
+    free(text);
+    return seconds;
+}
+
+int evidence_sequential(Calibration **out, EvidenceSource *s) { return calibration_open(out, s->model, s->text, s->kernels, 0, true); }
+
+EvidenceTimes evidence_times(const EvidenceSource *s) { return (EvidenceTimes){ s->seconds, s->masks.quantizing, s->masks.ranking_seconds }; }
+
+const Model *evidence_model(const EvidenceSource *source) { return source->model; }
+
+const Corpus *evidence_corpus(const EvidenceSource *source) { return source->text; }
+
+int64_t evidence_bytes(const ModelShape *shape, const Corpus *text, const Kernels *kernels, unsigned expected, bool sequential)
+{
+    int64_t bytes = 0;
+    if (expected & NEEDS_INPUTS) bytes += calibration_bytes(shape, text, kernels, false);
+    if (expected & NEEDS_INPUTS && sequential) bytes += calibration_bytes(shape, text, kernels, true);
+    if (expected & (NEEDS_GRADIENT | NEEDS_FISHER)) bytes += gradient_sums_bytes(shape, text, kernels);
+    return bytes;
+}
+
+int64_t evidence_host_bytes(const ModelShape *shape, unsigned expected)
+{
+    const int kinds = (expected & NEEDS_GRADIENT ? 1 : 0) + (expected & NEEDS_FISHER ? 1 : 0);
+    return kinds * gradient_sums_kept(shape) + (expected & NEEDS_MASK ? masks_bytes(shape) : 0);
+}

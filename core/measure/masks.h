@@ -1,0 +1,33 @@
+/*
+ * masks.h - masks of a model's largest scores as choices ask for them: made once, kept as long as others may ask again
+ *
+ * A ranking holds the weights of largest score with their scores, more of them than one mask takes, so that masks that
+ * differ in their share alone are cut from one ranking: what is dear are the quantized weights that scores look at.
+ */
+#ifndef CORE_MEASURE_MASKS_H
+#define CORE_MEASURE_MASKS_H
+
+#include "core/measure/evidence.h"
+#include "core/saliency/mask.h"
+
+enum { MOST_RANKINGS = 4, MOST_MASKS = 4 };
+
+typedef struct { char *text; TopK top; } Ranking;
+typedef struct { char *text; Mask mask; } NamedMask;
+typedef struct {
+    int next_ranking, next_mask;    /* which goes when another comes */
+    Ranking ranking[MOST_RANKINGS];
+    NamedMask mask[MOST_MASKS];
+    KeptWeights nothing;            /* of a layer of most rows; NULL before it is asked for */
+    double quantizing, ranking_seconds;
+} Masks;
+
+void masks_free(Masks *masks);
+
+/* Bytes of all rankings and masks, for choices of at most this share. */
+int64_t masks_bytes(const ModelShape *shape);
+
+/* What an entry keeps of its layer.  Borrowed until the next call. */
+int masks_kept(const KeptWeights **out, Masks *masks, EvidenceSource *source, const MapEntry *entry);
+
+#endif
