@@ -18,7 +18,8 @@
     X(ch8)                  \
     X(gptq)                 \
     X(gptq_higgs)           \
-    X(awq)
+    X(awq)                  \
+    X(spqr)
 
 #define X(name) extern const Perturbation perturbation_##name;
 PERTURBATION_LIST(X)
