@@ -118,7 +118,6 @@ static void leave_one_out(double *fall, double *cost, const Ends *e, const doubl
     const double sum = costs(fall, w, worth, n, grid_between(e->low, e->high, top), top);
     const double least = fall_without(cost, sum, e->at_low, w, worth, n, grid_between(e->low_without, e->high, top), top);
     const double largest = fall_without(cost, sum, e->at_high, w, worth, n, grid_between(e->low, e->high_without, top), top);
-    if (e->at_low == e->at_high) return;                /* equal weights: each of them loses its own term, or is alone */
     fall[e->at_low] = least, fall[e->at_high] = largest;
 }
 

@@ -198,6 +198,27 @@ static void test_equal_weights(void **state)
     case_free(&c);
 }
 
+/* Inputs that were never there cost nothing: no outliers, and no part in anyone else's. */
+static void test_inputs_never_there(void **state)
+{
+    (void)state;
+    Case c = made_up();
+    for (int64_t i = 0; i < COLS; i++) c.hessian[7 * COLS + i] = c.hessian[i * COLS + 7] = 0;
+    const PerturbationError before = quantize_case(&c, c.out, c.w, ROWS, "yes");
+    for (int64_t r = 0; r < ROWS; r++) c.w[r * COLS + 7] = r == 40 ? 0.05f : 0;
+    const PerturbationError first = quantize_case(&c, c.out, c.w, ROWS, "yes");
+    c.w[40 * COLS + 7] = 30;
+    const PerturbationError after = quantize_case(&c, c.other, c.w, ROWS, "yes");
+    assert_true(c.other[40 * COLS + 7] != 30 && fabs(before.bits - first.bits) < 0.01);
+    for (int64_t i = 0; i < ROWS * COLS; i++)
+        if (i / COLS / 16 != 40 / 16) assert_true(c.other[i] == c.out[i]);      /* the rows that share its statistics may change */
+    assert_true(after.t2 > first.t2);
+    memset(c.hessian, 0, sizeof *c.hessian * COLS * COLS);
+    assert_true(quantize_case(&c, c.out, c.w, ROWS, "yes").bits == quantize_case(&c, c.other, c.w, ROWS, "no").bits);
+    assert_memory_equal(c.out, c.other, sizeof *c.out * ROWS * COLS);
+    case_free(&c);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -238,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_order_of_blocks_and_scale_do_not_matter),
         cmocka_unit_test(test_outliers_pay),
         cmocka_unit_test(test_equal_weights),
+        cmocka_unit_test(test_inputs_never_there),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
