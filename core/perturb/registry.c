@@ -19,7 +19,8 @@
     X(gptq)                 \
     X(gptq_higgs)           \
     X(awq)                  \
-    X(spqr)
+    X(spqr)                 \
+    X(squeezellm)
 
 #define X(name) extern const Perturbation perturbation_##name;
 PERTURBATION_LIST(X)

@@ -243,21 +243,16 @@ static double mean_worth(const Spqr *s)
 
 static int add_outliers(Packed *out, const Spqr *s, int layer)
 {
-    int64_t n = 0;
-    for (int64_t i = 0; i < s->rows * s->cols; i++) n += s->outlier[i] != NO_OUTLIER;
-    KeptWeights kept = { n, xcalloc((size_t)s->rows + 1, sizeof *kept.first), xmalloc(sizeof *kept.column * (size_t)(n + 1)) };
-    double *value = xmalloc(sizeof *value * (size_t)(n + 1));
-    int64_t k = 0;
-    for (int64_t r = 0; r < s->rows; r++) {
-        for (int64_t j = 0; j < s->cols; j++) {
-            const uint16_t image = s->outlier[r * s->cols + j];
-            if (image != NO_OUTLIER) kept.column[k] = (uint32_t)j, value[k++] = real_of_image(image, 16);
-        }
-        kept.first[r + 1] = k;
-    }
+    const int64_t n = s->rows * s->cols;
+    unsigned char *mark = xmalloc((size_t)n);
+    for (int64_t i = 0; i < n; i++) mark[i] = s->outlier[i] != NO_OUTLIER;
+    KeptWeights kept = kept_of_marks(mark, s->rows, s->cols);
+    double *value = xmalloc(sizeof *value * (size_t)(kept.n + 1));
+    for (int64_t i = 0, k = 0; i < n; i++)
+        if (mark[i]) value[k++] = real_of_image(s->outlier[i], 16);
     const bool finite = sparse_pack(out, &kept, value, s->rows, s->cols, 16);
     kept_free(&kept);
-    free(value);
+    free(mark), free(value);
     if (!finite) FAIL(ERR_ARGUMENT, "spqr: an outlier of layer %d does not fit into 16 bits; set outliers=no", layer);
     return OK;
 }
