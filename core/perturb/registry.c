@@ -17,10 +17,10 @@
     X(higgs)                \
     X(ch8)                  \
     X(gptq)                 \
-    X(gptq_higgs)           \
-    X(awq)                  \
     X(spqr)                 \
-    X(squeezellm)
+    X(squeezellm)           \
+    X(gptq_higgs)           \
+    X(awq)
 
 #define X(name) extern const Perturbation perturbation_##name;
 PERTURBATION_LIST(X)
