@@ -19,6 +19,7 @@
     X(gptq)                 \
     X(spqr)                 \
     X(squeezellm)           \
+    X(pbllm)                \
     X(gptq_higgs)           \
     X(awq)
 
