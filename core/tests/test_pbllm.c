@@ -124,6 +124,7 @@ static void test_unrelated_inputs(void **state)
     Case c = made_up();
     memset(c.hessian, 0, sizeof *c.hessian * COLS * COLS);
     for (int64_t j = 0; j < COLS; j++) c.hessian[j * COLS + j] = 1;
+    c.w[7 * COLS + 7] = 0;
     quantize_case(&c, c.out, "0.9", "0");
     int64_t salient = 0;
     for (int64_t r = 0; r < ROWS; r++) {
