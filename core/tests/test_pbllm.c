@@ -165,6 +165,22 @@ static void test_more_salient_weights_are_better(void **state)
     case_free(&c);
 }
 
+/* A weight of an input that was never there is a sign, however large. */
+static void test_inputs_never_there(void **state)
+{
+    (void)state;
+    Case c = made_up();
+    for (int64_t i = 0; i < COLS; i++) c.hessian[7 * COLS + i] = c.hessian[i * COLS + 7] = 0;
+    c.w[40 * COLS + 7] = 30;
+    PerturbationError error;
+    const char *const metrics[] = { "magnitude", "hessian" };
+    for (int m = 0; m < 2; m++) {
+        assert_int_equal(quantize_with("pb-llm", c.out, &error, c.w, ROWS, COLS, &c.evidence, "metric", metrics[m], NULL), OK);
+        assert_true(c.out[40 * COLS + 7] > 0 && c.out[40 * COLS + 7] < 1);
+    }
+    case_free(&c);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -202,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_order_of_rows_and_scale_do_not_matter),
         cmocka_unit_test(test_unrelated_inputs),
         cmocka_unit_test(test_more_salient_weights_are_better),
+        cmocka_unit_test(test_inputs_never_there),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
