@@ -30,7 +30,7 @@ static const Option pbllm_options[] = {
     { "low",          OPTION_NUMBER,  false, "0.9", 0.5, 0.95,    NULL, "", "share of the weights that are stored as a sign" },
     { "salient_bits", OPTION_INTEGER, false, "8",   2,   8,       NULL, "bits", "width of the other weights' codes" },
     { "metric",       OPTION_ONE_OF,  false, "magnitude", 0, 0,   "magnitude|hessian", "", "what makes a weight salient: |w|, or w^2 / U_jj^2" },
-    { "group",        OPTION_INTEGER, false, "0",   0,   1 << 30, NULL, "weights", "consecutive input columns whose signs share a scale; 0: the row" },
+    { "group",        OPTION_INTEGER, false, "0",   0,   1 << 30, NULL, "weights", "input columns whose signs share a scale; 0: the row" },
     PERCDAMP_OPTION, SEQUENTIAL_OPTION,
     { 0 } };
 
@@ -210,6 +210,6 @@ static void pbllm_decode(float *out, const Packed *packed, const LayerWeights *s
 }
 
 const Perturbation perturbation_pbllm = {
-    .name = "pb-llm", .summary = "a few salient weights in 8 bits, the signs of the others, errors absorbed as by GPTQ (PB-LLM)", .version = 1,
+    .name = "pb-llm", .summary = "salient weights in 8 bits, signs of the others, in GPTQ's loop (PB-LLM)", .version = 1,
     .options = pbllm_options, .needs = NEEDS_INPUTS, .sequential = hessian_sequential, .encode = pbllm_encode, .decode = pbllm_decode,
 };

@@ -28,23 +28,22 @@
 #include "core/quantize/gptq_loop.h"
 #include "core/quantize/hessian.h"
 #include "core/quantize/scale.h"
-#include "kernels/cpu/simd.h"
+#include "core/quantize/spqr_fit.h"
 
 static const Option spqr_options[] = {
     { "bits",       OPTION_INTEGER, false, "3",   2,    8,       NULL, "bits", "width of a code" },
     { "group",      OPTION_INTEGER, false, "16",  0,    1 << 30, NULL, "weights", "consecutive input columns that share a scale; 0: the row" },
     { "scale_bits", OPTION_INTEGER, false, "3",   1,    8,       NULL, "bits", "width of a quantized scale" },
     { "zero_bits",  OPTION_INTEGER, false, "3",   1,    8,       NULL, "bits", "width of a quantized zero point" },
-    { "stat_group", OPTION_ONE_OF,  false, "16",  0,    0,       "4|8|16|32|64", "rows", "consecutive rows whose scales are quantized together, and zeros" },
+    { "stat_group", OPTION_ONE_OF,  false, "16",  0,    0,       "4|8|16|32|64", "rows",
+      "consecutive rows whose scales (or zero points) are quantized together" },
     { "outliers",   OPTION_FLAG,    false, "yes", 0,    0,       NULL, "", "keep single weights in 16 bits" },
-    { "threshold",  OPTION_NUMBER,  false, "0.2", 1e-6, 1e6,     NULL, "", "error of an outlier, in mean variances of a column; both over U_jj^2" },
+    { "threshold",  OPTION_NUMBER,  false, "0.2", 1e-6, 1e6,     NULL, "", "least error of an outlier, (w^ - w)^2 / U_jj^2, over the mean of var_j / U_jj^2" },
     { "percdamp",   OPTION_NUMBER,  false, "1",   0,    10,      NULL, "", "share of the Hessian's mean diagonal added to it" },
     SEQUENTIAL_OPTION,
     { 0 } };
 
-typedef struct { double scale, zero; } Grid;
-typedef struct { double step, least; } Level;           /* least + step c */
-typedef struct { Level scale, zero; } Statistics;
+typedef struct { SpqrLevel scale, zero; } Statistics;
 
 enum { PLANE_CODES, PLANE_SCALES, PLANE_ZEROS, PLANE_LEVELS, PLANE_OUTLIERS };
 enum { NO_OUTLIER = 0x7e00 };       /* the half of a NaN, which no weight is */
@@ -57,110 +56,25 @@ typedef struct {
     double *worth;                  /* [cols] 1 / U_jj^2; 0 of an input that was never there */
     uint16_t *code, *outlier;       /* [rows][cols] codes; halves, or NO_OUTLIER */
     int64_t *scale_code, *zero_code;    /* [rows][groups] */
-    Grid *grid;                     /* [rows][groups] s^ and z^ */
+    SpqrGrid *grid;                 /* [rows][groups] s^ and z^ */
     Statistics *statistics;         /* [blocks][groups] */
 } Spqr;
 
 /* ---- grids ---- */
 
-static inline double code_in(double x, double top)
-{
-    const double q = round_even(x);
-    return q > 0 ? (q < top ? q : top) : 0;             /* 0 for NaN: 0 / 0 */
-}
-
-static Grid grid_between(double low, double high, double top)
-{
-    const double scale = (high - low) / top;
-    return (Grid){ scale, scale > 0 ? -low / scale : 0 };
-}
-
-/* cost[n] = (w^ - w)^2 worth; returns their sum. */
-SIMD static double costs(double *cost, const double *w, const double *worth, int64_t n, Grid grid, double top)
-{
-    double sum = 0;
-    for (int64_t k = 0; k < n; k++) {
-        const double error = grid.scale * (code_in(w[k] / grid.scale + grid.zero, top) - grid.zero) - w[k];
-        cost[k] = error * error * worth[k];
-    }
-    for (int64_t k = 0; k < n; k++) sum += cost[k];
-    return sum;
-}
-
-/* The ends of n weights and 0, where they stand, and the ends without them. */
-typedef struct { double low, high, low_without, high_without; int64_t at_low, at_high; } Ends;
-
-static Ends ends_of(const double *w, int64_t n)
-{
-    Ends e = { .low = w[0], .high = w[0] };
-    for (int64_t k = 1; k < n; k++) {
-        if (w[k] < e.low) e.low = w[k], e.at_low = k;
-        if (w[k] > e.high) e.high = w[k], e.at_high = k;
-    }
-    for (int64_t k = 0; k < n; k++) {
-        if (k != e.at_low) e.low_without = fmin(e.low_without, w[k]);
-        if (k != e.at_high) e.high_without = fmax(e.high_without, w[k]);
-    }
-    e.low = fmin(e.low, 0), e.high = fmax(e.high, 0);
-    return e;
-}
-
-/* By how much the sum falls when weight k is left out of grid and sum. */
-static double fall_without(double *cost, double sum, int64_t k, const double *w, const double *worth, int64_t n, Grid grid, double top)
-{
-    const double others = costs(cost, w, worth, n, grid, top) - cost[k];
-    return sum - others;
-}
-
-/* fall[n]; cost[n] is scratch. */
-static void leave_one_out(double *fall, double *cost, const Ends *e, const double *w, const double *worth, int64_t n, double top)
-{
-    const double sum = costs(fall, w, worth, n, grid_between(e->low, e->high, top), top);
-    const double least = fall_without(cost, sum, e->at_low, w, worth, n, grid_between(e->low_without, e->high, top), top);
-    const double largest = fall_without(cost, sum, e->at_high, w, worth, n, grid_between(e->low, e->high_without, top), top);
-    fall[e->at_low] = least, fall[e->at_high] = largest;
-}
-
-static Grid fit(double *scratch, const double *w, const double *worth, int64_t n, const Spqr *s)
-{
-    const Ends e = ends_of(w, n);
-    if (isinf(s->threshold)) return grid_between(e.low, e.high, s->top);
-    double low = 0, high = 0;
-    leave_one_out(scratch, scratch + n, &e, w, worth, n, s->top);
-    for (int64_t k = 0; k < n; k++)
-        if (!(scratch[k] > s->threshold)) low = fmin(low, w[k]), high = fmax(high, w[k]);
-    return grid_between(low, high, s->top);
-}
-
-/* ---- their statistics, quantized ---- */
-
-/* Replaces x[i * stride], i < n, by what is left of it; code likewise. */
-static Level quantize_statistics(double *x, int64_t stride, int64_t *code, int64_t code_stride, int64_t n, double top)
-{
-    double low = x[0], high = x[0];
-    for (int64_t i = 1; i < n; i++) low = fmin(low, x[i * stride]), high = fmax(high, x[i * stride]);
-    const Level level = { scale_stored((high - low) / top, 16), scale_stored(low, 16) };
-    for (int64_t i = 0; i < n; i++) {
-        const double c = code_in((x[i * stride] - level.least) / level.step, top);
-        code[i * code_stride] = (int64_t)c;
-        x[i * stride] = level.least + level.step * c;
-    }
-    return level;
-}
-
 /* Grids of the tile's rows for the group that begins at its first column. */
 static void fit_tile(const GptqColumns *at, const Spqr *s)
 {
     const int64_t g = at->column / s->group, n = s->cols - at->column < s->group ? s->cols - at->column : s->group;
-    const int64_t stride = s->groups * (int64_t)(sizeof(Grid) / sizeof(double));
+    const int64_t stride = s->groups * (int64_t)(sizeof(SpqrGrid) / sizeof(double));
     double *scratch = xmalloc(sizeof *scratch * 2 * (size_t)n);
     for (int64_t r = 0; r < at->rows; r++)
-        s->grid[(at->row + r) * s->groups + g] = fit(scratch, at->w + r * at->stride, s->worth + at->column, n, s);
+        s->grid[(at->row + r) * s->groups + g] = spqr_fit(scratch, at->w + r * at->stride, s->worth + at->column, n, s->top, s->threshold);
     for (int64_t r = 0; r < at->rows; r += s->stat_group) {
         const int64_t count = at->rows - r < s->stat_group ? at->rows - r : s->stat_group, i = (at->row + r) * s->groups + g;
         s->statistics[(at->row + r) / s->stat_group * s->groups + g] = (Statistics){
-            quantize_statistics(&s->grid[i].scale, stride, s->scale_code + i, s->groups, count, s->scale_top),
-            quantize_statistics(&s->grid[i].zero, stride, s->zero_code + i, s->groups, count, s->zero_top),
+            spqr_quantize(&s->grid[i].scale, stride, s->scale_code + i, s->groups, count, s->scale_top),
+            spqr_quantize(&s->grid[i].zero, stride, s->zero_code + i, s->groups, count, s->zero_top),
         };
     }
     free(scratch);
@@ -181,8 +95,8 @@ static void spqr_round(double *out, const GptqColumns *at, void *context)
     if (at->column % s->group == 0) fit_tile(at, s);
     for (int64_t r = 0; r < at->rows; r++) {
         const int64_t i = (at->row + r) * s->cols + at->column;
-        const Grid *grid = &s->grid[(at->row + r) * s->groups + at->column / s->group];
-        const double w = at->w[r * at->stride], code = code_in(w / grid->scale + grid->zero, s->top);
+        const SpqrGrid *grid = &s->grid[(at->row + r) * s->groups + at->column / s->group];
+        const double w = at->w[r * at->stride], code = spqr_code(w / grid->scale + grid->zero, s->top);
         s->code[i] = (uint16_t)code;
         out[r] = grid->scale * (code - grid->zero);
         s->outlier[i] = NO_OUTLIER;

@@ -157,6 +157,6 @@ static void squeezellm_decode(float *out, const Packed *packed, const LayerWeigh
 }
 
 const Perturbation perturbation_squeezellm = {
-    .name = "squeezellm", .summary = "levels of each row placed by weighted k-means, few weights kept in 16 bits (SqueezeLLM)", .version = 1,
+    .name = "squeezellm", .summary = "k-means levels of each row, weighted by gradients; few weights sparse (SqueezeLLM)", .version = 1,
     .options = squeezellm_options, .needs = NEEDS_FISHER, .encode = squeezellm_encode, .decode = squeezellm_decode,
 };

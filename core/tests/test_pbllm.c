@@ -31,7 +31,8 @@ static void check_case(const GoldenCase *c, const char *name, int salient_bits, 
     int64_t rows, cols, n = 0;
     char salient_name[32];
     snprintf(salient_name, sizeof salient_name, "%s.salient", name);
-    float *expected = pbllm_tensor(name, &rows, &cols), *salient = pbllm_tensor(salient_name, &rows, &cols), *out = xmalloc(sizeof *out * (size_t)(rows * cols));
+    float *expected = pbllm_tensor(name, &rows, &cols), *salient = pbllm_tensor(salient_name, &rows, &cols);
+    float *out = xmalloc(sizeof *out * (size_t)(rows * cols));
     for (int64_t i = 0; i < rows * cols; i++) n += salient[i] != 0;
     PerturbationError error;
     const Evidence evidence = { .hessian = c->hessian };
@@ -63,7 +64,8 @@ typedef struct { float *w, *hessian, *out, *other; Evidence evidence; } Case;
 static Case made_up(void)
 {
     double mean[COLS];
-    Case c = { normals(ROWS * COLS, 2), made_up_hessian(mean, COLS, COLS, 3), xmalloc(sizeof(float) * ROWS * COLS), xmalloc(sizeof(float) * ROWS * COLS), { 0 } };
+    Case c = { normals(ROWS * COLS, 2), made_up_hessian(mean, COLS, COLS, 3), xmalloc(sizeof(float) * ROWS * COLS),
+               xmalloc(sizeof(float) * ROWS * COLS), { 0 } };
     for (int64_t i = 0; i < ROWS * COLS; i++) c.w[i] *= i % 97 == 0 ? 0.09f : 0.02f;
     c.evidence.hessian = c.hessian;
     return c;

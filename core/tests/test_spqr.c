@@ -84,7 +84,8 @@ static void test_defaults(void **state)
     expected[0] = spqr_tensor("default", &c.rows, &c.cols), expected[1] = spqr_tensor("row", &c.rows, &c.cols);
     assert_int_equal(quantize_with("spqr", out, &error, c.w, c.rows, c.cols, &evidence, NULL), OK);
     assert_same_weights(out, expected[0], c.w, n);
-    assert_int_equal(quantize_with("spqr", out, &error, c.w, c.rows, c.cols, &evidence, "bits", "4", "group", "0", "stat_group", "8", "threshold", "0.05", NULL), OK);
+    assert_int_equal(quantize_with("spqr", out, &error, c.w, c.rows, c.cols, &evidence, "bits", "4", "group", "0", "stat_group", "8",
+                                   "threshold", "0.05", NULL), OK);
     assert_same_weights(out, expected[1], c.w, n);
     free(out), free(expected[0]), free(expected[1]);
     golden_case_free(&c);
@@ -98,7 +99,8 @@ typedef struct { float *w, *hessian, *out, *other; Evidence evidence; } Case;
 static Case made_up(void)
 {
     double mean[COLS];
-    Case c = { normals(ROWS * COLS, 2), made_up_hessian(mean, COLS, COLS, 3), xmalloc(sizeof(float) * ROWS * COLS), xmalloc(sizeof(float) * ROWS * COLS), { 0 } };
+    Case c = { normals(ROWS * COLS, 2), made_up_hessian(mean, COLS, COLS, 3), xmalloc(sizeof(float) * ROWS * COLS),
+               xmalloc(sizeof(float) * ROWS * COLS), { 0 } };
     for (int64_t i = 0; i < ROWS * COLS; i++) c.w[i] *= i % 97 == 0 ? 0.09f : 0.02f;
     c.evidence.hessian = c.hessian;
     return c;
