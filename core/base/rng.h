@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 typedef enum { RNG_NOISE = 1, RNG_SIGN, RNG_SAMPLE, RNG_BOOTSTRAP, RNG_TEXT, RNG_PROBE, RNG_TEST, RNG_HALVES, RNG_ROTATION, RNG_ORDER, RNG_MASK,
-               RNG_GRID = 64 } RngPurpose;
+               RNG_CENTROIDS, RNG_GRID = 64 } RngPurpose;
 
 /* 8 bits purpose, 16 bits layer, 16 bits draw, 24 bits sequence: distinct arguments, distinct streams. */
 uint64_t rng_stream(RngPurpose purpose, int layer, int draw, int sequence);

@@ -88,7 +88,6 @@ const Corpus *study_corpus(const Study *study);
 Store *study_store(const Study *study);                 /* NULL: nothing is kept */
 const Kernels *study_kernels(const Study *study);
 EvidenceSource *study_source(const Study *study);       /* NULL: there is none */
-Store *study_store(const Study *study);                 /* NULL: nothing is kept */
 uint64_t study_seed(const Study *study);
 int study_executed(const Study *study);                 /* measurements run, not found */
 

@@ -17,6 +17,9 @@
     X(higgs)                \
     X(ch8)                  \
     X(gptq)                 \
+    X(spqr)                 \
+    X(squeezellm)           \
+    X(pbllm)                \
     X(gptq_higgs)           \
     X(awq)                  \
     X(tacq)

@@ -13,6 +13,19 @@ void kept_free(KeptWeights *kept)
     *kept = (KeptWeights){ 0 };
 }
 
+KeptWeights kept_of_marks(const unsigned char *mark, int64_t rows, int64_t cols)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < rows * cols; i++) n += mark[i] != 0;
+    KeptWeights kept = { 0, xcalloc((size_t)rows + 1, sizeof *kept.first), xmalloc(sizeof *kept.column * (size_t)(n + 1)) };
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < cols; c++)
+            if (mark[r * cols + c]) kept.column[kept.n++] = (uint32_t)c;
+        kept.first[r + 1] = kept.n;
+    }
+    return kept;
+}
+
 static int width_of(int64_t most)
 {
     int width = 1;

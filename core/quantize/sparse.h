@@ -17,6 +17,9 @@ typedef struct { int64_t n, *first; uint32_t *column; } KeptWeights;
 
 void kept_free(KeptWeights *kept);
 
+/* Those of mark [rows][cols] that are not 0. */
+KeptWeights kept_of_marks(const unsigned char *mark, int64_t rows, int64_t cols);
+
 /* value [n], rounded here to value_bits (16: IEEE half, 32).  Infinite where it is too large: false is returned then. */
 bool sparse_pack(Packed *out, const KeptWeights *kept, const double *value, int64_t rows, int64_t cols, int value_bits);
 
