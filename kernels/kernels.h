@@ -230,10 +230,15 @@ typedef struct {
     /* dgate = dy up silu'(gate),  dup = dy silu(gate),  silu'(g) = s (1 + g (1 - s)), s = 1/(1+exp(-g)).  dgate or dup may be dy. */
     void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n);
 
-    /* Replaces each row of logits (log sum A) by u = q r - p (q . r),  q_i = sqrt(p_i),  p_i = exp(logit_i - A):
-     * E uu' = diag(p) - pp' over random signs r.  r_i = +1 where bit i%32 of sign[row][i/32] is set, otherwise -1;
-     * sign: host, [rows][ceil(V/32)].  Zeros where target < 0. */
-    void (*logit_probe)(float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V);
+    /* What log_sum_exp gives, and with the same reading of the rows what logit_probe needs of them:
+     * product[r] = sum_i r_i sqrt(p_i),  p_i = exp(logit_i - log_sum[r]),  r_i = +1 where bit i%32 of sign[row][i/32] is set, otherwise -1.
+     * sign: host, [rows][ceil(V/32)]. */
+    void (*log_sum_exp_signed)(double *log_sum, int32_t *top, double *target_logit, double *product, const float *logits,
+                               const int32_t *target, const uint32_t *sign, int64_t rows, int V);
+
+    /* Replaces each row of logits (log sum A) by u = q r - p (q . r),  q_i = sqrt(p_i),  p_i = exp(logit_i - A),  q . r the row's product:
+     * E uu' = diag(p) - pp' over random signs r.  Zeros where target < 0. */
+    void (*logit_probe)(float *logits, const double *log_sum, const double *product, const uint32_t *sign, const int32_t *target, int64_t rows, int V);
 
     /* Replaces each row of logits by exp(logit_i - A) - p_i: p the distribution of the logits `other` with their log
      * sums, or, where other is NULL, 1 at the row's target and 0 elsewhere.  Zeros where target < 0. */

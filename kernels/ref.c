@@ -155,5 +155,5 @@ const Kernels kernels_ref = {
     .uniform = uniform_ref, .higgs = higgs_ref, .relative_error = relative_error_ref,
     .matmul_backward = matmul_backward_ref, .weight_gradient = weight_gradient_ref, .gradient_forms = gradient_forms_ref, .group_scales = group_scales_ref,
     .rms_norm_backward = rms_norm_backward_ref, .attention_backward = attention_backward_ref, .swiglu_backward = swiglu_backward_ref,
-    .logit_probe = logit_probe_ref, .logit_difference = logit_difference_ref,
+    .log_sum_exp_signed = log_sum_exp_signed_ref, .logit_probe = logit_probe_ref, .logit_difference = logit_difference_ref,
 };

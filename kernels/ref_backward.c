@@ -137,19 +137,27 @@ void swiglu_backward_ref(float *dgate, float *dup, const float *dy, const float 
     }
 }
 
-void logit_probe_ref(float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V)
+static double signed_root(double p, const uint32_t *sign, int i) { return sign[i / 32] >> (i % 32) & 1 ? sqrt(p) : -sqrt(p); }
+
+void log_sum_exp_signed_ref(double *log_sum, int32_t *top, double *target_logit, double *product, const float *logits,
+                            const int32_t *target, const uint32_t *sign, int64_t rows, int V)
 {
     int64_t words = (V + 31) / 32;
+    kernels_ref.log_sum_exp(log_sum, top, target_logit, logits, target, rows, V);
     for (int64_t r = 0; r < rows; r++) {
-        float *a = logits + r * V;
-        double product = 0;
-        for (int pass = 0; pass < 2; pass++)
-            for (int i = 0; i < V; i++) {
-                double p = exp(a[i] - log_sum[r]), signed_q = sign[r * words + i / 32] >> (i % 32) & 1 ? sqrt(p) : -sqrt(p);
-                if (pass == 0) product += signed_q;
-                else a[i] = target[r] < 0 ? 0 : (float)(signed_q - p * product);
-            }
+        product[r] = 0;
+        for (int i = 0; i < V; i++) product[r] += signed_root(exp(logits[r * V + i] - log_sum[r]), sign + r * words, i);
     }
+}
+
+void logit_probe_ref(float *logits, const double *log_sum, const double *product, const uint32_t *sign, const int32_t *target, int64_t rows, int V)
+{
+    int64_t words = (V + 31) / 32;
+    for (int64_t r = 0; r < rows; r++)
+        for (int i = 0; i < V; i++) {
+            double p = exp(logits[r * V + i] - log_sum[r]);
+            logits[r * V + i] = target[r] < 0 ? 0 : (float)(signed_root(p, sign + r * words, i) - p * product[r]);
+        }
 }
 
 void logit_difference_ref(float *logits, const double *log_sum, const float *other, const double *other_log_sum,

@@ -70,14 +70,18 @@ int gradient_pass_loss(void *context, float *logits, int s, int first, int n)
     }
     Positions at;
     positions_init(&at, n);
-    k->log_sum_exp(at.log_sum, at.top, at.target_logit, logits, target, n, V);
+    double *product = xmalloc(sizeof *product * (size_t)n);
+    if (p->request->probe == PROBE_SIGNS) {
+        draw_signs(p, window, row, n);
+        k->log_sum_exp_signed(at.log_sum, at.top, at.target_logit, product, logits, target, p->sign, n, V);
+    } else
+        k->log_sum_exp(at.log_sum, at.top, at.target_logit, logits, target, n, V);
     if (clean) k->kl_divergence(at.kl, clean, p->study->log_sum + scored, logits, at.log_sum, n, V);
     add_losses(p, &at, target, scored, window, n);
     int32_t *label = xmalloc(sizeof *label * (size_t)n);
     switch (p->request->probe) {
     case PROBE_SIGNS:
-        draw_signs(p, window, row, n);
-        k->logit_probe(logits, at.log_sum, p->sign, target, n, V);
+        k->logit_probe(logits, at.log_sum, product, p->sign, target, n, V);
         break;
     case PROBE_SAMPLED:
         draw_labels(p, label, logits, at.log_sum, target, window, row, n);
@@ -90,6 +94,7 @@ int gradient_pass_loss(void *context, float *logits, int s, int first, int n)
         k->logit_difference(logits, at.log_sum, NULL, NULL, target, n, V);
     }
     free(label);
+    free(product);
     positions_free(&at);
     return kernels_status(k);
 }

@@ -173,7 +173,10 @@ DEVICE_SLOT(rms_norm_backward, (float *dx, const float *dy, const float *x, cons
 DEVICE_SLOT(attention_backward, (float *dq, float *dk, float *dv, const float *dout, const float *q, const float *k, const float *v, const Ragged *b, int H, int G, int D),
             real(dq), real(dk), real(dv), real(dout), real(q), real(k), real(v), b, H, G, D)
 DEVICE_SLOT(swiglu_backward, (float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n), real(dgate), real(dup), real(dy), real(gate), real(up), n)
-DEVICE_SLOT(logit_probe, (float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V), real(logits), log_sum, sign, target, rows, V)
+DEVICE_SLOT(log_sum_exp_signed, (double *log_sum, int32_t *top, double *target_logit, double *product, const float *logits, const int32_t *target, const uint32_t *sign, int64_t rows, int V),
+            log_sum, top, target_logit, product, real(logits), target, sign, rows, V)
+DEVICE_SLOT(logit_probe, (float *logits, const double *log_sum, const double *product, const uint32_t *sign, const int32_t *target, int64_t rows, int V),
+            real(logits), log_sum, product, sign, target, rows, V)
 DEVICE_SLOT(logit_difference, (float *logits, const double *log_sum, const float *other, const double *other_log_sum, const int32_t *target, int64_t rows, int V),
             real(logits), log_sum, real(other), other_log_sum, target, rows, V)
 #undef DEVICE_SLOT
@@ -292,7 +295,7 @@ static inline const Kernels *device_on(const Kernels *base, bool parts, bool noi
         .noise = noise ? device_noise_slot : NULL,
         .matmul_backward = device_matmul_backward, .weight_gradient = device_weight_gradient, .gradient_forms = device_gradient_forms,
         .rms_norm_backward = device_rms_norm_backward, .attention_backward = device_attention_backward, .swiglu_backward = device_swiglu_backward,
-        .logit_probe = device_logit_probe, .logit_difference = device_logit_difference,
+        .log_sum_exp_signed = device_log_sum_exp_signed, .logit_probe = device_logit_probe, .logit_difference = device_logit_difference,
     };
     return &device.kernels;
 }

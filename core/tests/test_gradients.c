@@ -86,14 +86,14 @@ static int shortcut_loss(void *context, float *logits, int s, int first, int n)
 {
     const Shortcut *c = context;
     const Segment *segment = &c->corpus->segment[s];
-    double log_sum[FISHER_TOKENS], target_logit[FISHER_TOKENS];
+    double log_sum[FISHER_TOKENS], target_logit[FISHER_TOKENS], product[FISHER_TOKENS];
     int32_t top[FISHER_TOKENS];
     uint32_t sign[FISHER_TOKENS * 8];
     const int words = (c->V + 31) / 32;
     assert_true(words <= 8 && first == 0 && n <= FISHER_TOKENS);
-    c->kernels->log_sum_exp(log_sum, top, target_logit, logits, segment->targets, n, c->V);
     rng_integers(sign, (int64_t)n * words, c->seed, rng_stream(RNG_PROBE, 0, 0, segment->window), 0);
-    c->kernels->logit_probe(logits, log_sum, sign, segment->targets, n, c->V);
+    c->kernels->log_sum_exp_signed(log_sum, top, target_logit, product, logits, segment->targets, sign, n, c->V);
+    c->kernels->logit_probe(logits, log_sum, product, sign, segment->targets, n, c->V);
     return OK;
 }
 

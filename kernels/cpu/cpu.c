@@ -41,6 +41,7 @@ const Kernels *kernels_cpu(void)
     cpu.rms_norm_backward = rms_norm_backward_cpu;
     cpu.attention_backward = attention_backward_cpu;
     cpu.swiglu_backward = swiglu_backward_cpu;
+    cpu.log_sum_exp_signed = log_sum_exp_signed_cpu;
     cpu.logit_probe = logit_probe_cpu;
     cpu.logit_difference = logit_difference_cpu;
     cpu.group_scales = NULL;        /* core/measure has threads for it */

@@ -29,7 +29,9 @@ void rms_norm_backward_cpu(float *dx, const float *dy, const float *x, const flo
 void attention_backward_cpu(float *dq, float *dk, float *dv, const float *dout, const float *q, const float *k, const float *v,
                             const Ragged *batch, int H, int G, int D);
 void swiglu_backward_cpu(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n);
-void logit_probe_cpu(float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V);
+void log_sum_exp_signed_cpu(double *log_sum, int32_t *top, double *target_logit, double *product, const float *logits,
+                            const int32_t *target, const uint32_t *sign, int64_t rows, int V);
+void logit_probe_cpu(float *logits, const double *log_sum, const double *product, const uint32_t *sign, const int32_t *target, int64_t rows, int V);
 void logit_difference_cpu(float *logits, const double *log_sum, const float *other, const double *other_log_sum,
                           const int32_t *target, int64_t rows, int V);
 

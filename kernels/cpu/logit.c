@@ -41,29 +41,54 @@ static inline void apply_signs(float *q, const uint32_t *sign, int n)
     for (int i = whole; i < n; i++) q[i] = with_sign(q[i], sign[i / 32], i % 32);
 }
 
-/* q r in place of the logits, then the square of that for p: one exponential per token. */
-SIMD static void probe_row(float *a, double A, const uint32_t *sign, int V)
+/* q r of at most BLOCK logits. */
+SIMD static void signed_roots(float *q, const float *a, double A, const uint32_t *sign, int n)
+{
+    float half[BLOCK];
+    for (int i = 0; i < n; i++) half[i] = (float)(0.5 * (a[i] - A));
+    for (int i = 0; i < n; i++) q[i] = simd_expf(half[i]);
+    apply_signs(q, sign, n);
+}
+
+SIMD static double row_product(const float *a, double A, const uint32_t *sign, int V)
 {
     double product = 0;
     for (int first = 0; first < V; first += BLOCK) {
         int n = V - first < BLOCK ? V - first : BLOCK;
-        float half[BLOCK], *q = a + first;
-        for (int i = 0; i < n; i++) half[i] = (float)(0.5 * (q[i] - A));
-        for (int i = 0; i < n; i++) q[i] = simd_expf(half[i]);
-        apply_signs(q, sign + first / 32, n);
+        float q[BLOCK];
+        signed_roots(q, a + first, A, sign + first / 32, n);
         product += sum_of(q, n);
     }
-    float mean = (float)product;
-    for (int i = 0; i < V; i++) a[i] -= a[i] * a[i] * mean;
+    return product;
 }
 
-void logit_probe_cpu(float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V)
+/* p is the square of q r: one exponential per token. */
+SIMD static void probe_row(float *a, double A, float product, const uint32_t *sign, int V)
+{
+    for (int first = 0; first < V; first += BLOCK) {
+        int n = V - first < BLOCK ? V - first : BLOCK;
+        float *q = a + first;
+        signed_roots(q, q, A, sign + first / 32, n);
+        for (int i = 0; i < n; i++) q[i] -= q[i] * q[i] * product;
+    }
+}
+
+void log_sum_exp_signed_cpu(double *log_sum, int32_t *top, double *target_logit, double *product, const float *logits,
+                            const int32_t *target, const uint32_t *sign, int64_t rows, int V)
+{
+    int64_t words = (V + 31) / 32;
+    log_sum_exp_cpu(log_sum, top, target_logit, logits, target, rows, V);
+#pragma omp parallel for schedule(dynamic, 4) num_threads(kernels_threads())
+    for (int64_t r = 0; r < rows; r++) product[r] = row_product(logits + r * V, log_sum[r], sign + r * words, V);
+}
+
+void logit_probe_cpu(float *logits, const double *log_sum, const double *product, const uint32_t *sign, const int32_t *target, int64_t rows, int V)
 {
     int64_t words = (V + 31) / 32;
 #pragma omp parallel for schedule(dynamic, 4) num_threads(kernels_threads())
     for (int64_t r = 0; r < rows; r++) {
         if (target[r] < 0) memset(logits + r * V, 0, sizeof *logits * (size_t)V);
-        else probe_row(logits + r * V, log_sum[r], sign + r * words, V);
+        else probe_row(logits + r * V, log_sum[r], (float)product[r], sign + r * words, V);
     }
 }
 

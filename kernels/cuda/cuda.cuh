@@ -67,10 +67,12 @@ void attention_rounded(float *out, const float *q, const float *k, const float *
 
 /* loss.cu */
 void log_sum_exp_cuda(double *log_sum, int32_t *top, double *target_logit, const float *logits, const int32_t *target, int64_t rows, int V);
+void log_sum_exp_signed_cuda(double *log_sum, int32_t *top, double *target_logit, double *product, const float *logits,
+                             const int32_t *target, const uint32_t *sign, int64_t rows, int V);
 void kl_divergence_cuda(double *kl, const float *a, const double *A, const float *b, const double *B, int64_t rows, int V);
 
 /* logit.cu */
-void logit_probe_cuda(float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V);
+void logit_probe_cuda(float *logits, const double *log_sum, const double *product, const uint32_t *sign, const int32_t *target, int64_t rows, int V);
 void logit_difference_cuda(float *logits, const double *log_sum, const float *other, const double *other_log_sum, const int32_t *target, int64_t rows, int V);
 
 /* total.cu: total[i] = the sum of part[i][n], i < sums, in a tree that n alone decides */

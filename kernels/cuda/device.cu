@@ -191,6 +191,7 @@ static Kernels table(const char *precision)
     k.rms_norm_backward = rms_norm_backward_cuda;
     k.attention_backward = attention_backward_cuda;
     k.swiglu_backward = swiglu_backward_cuda;
+    k.log_sum_exp_signed = log_sum_exp_signed_cuda;
     k.logit_probe = logit_probe_cuda;
     k.logit_difference = logit_difference_cuda;
     return k;

@@ -137,6 +137,7 @@ static void test_rms_norm_backward(void **state)
         }
     for (size_t s = 0; s < sizeof wide / sizeof *wide; s++) check_norm(4, wide[s], FILL_OUTLIERS);
     check_norm(4099, 12, FILL_NORMAL);
+    check_norm(515, 2052, FILL_NORMAL);             /* rows of a block that are not all there, in the shape of long ones */
     check_done();
 }
 

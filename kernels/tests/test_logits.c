@@ -26,10 +26,36 @@ static double *log_sums(const float *logits, int64_t rows, int V)
     return sum;
 }
 
+typedef struct { double *log_sum, *target, *product; int32_t *top; } SignedSums;
+
+static void free_sums(SignedSums *s)
+{
+    host_free(s->log_sum);
+    host_free(s->target);
+    host_free(s->product);
+    host_free(s->top);
+}
+
+static SignedSums run_signed_sums(const Kernels *k, const float *logits, const uint32_t *sign, const int32_t *target, int64_t rows, int V)
+{
+    SignedSums s = { host_output(rows * 8), host_output(rows * 8), host_output(rows * 8), host_output(rows * 4) };
+    float *device = input(k, logits, rows * V);
+    k->log_sum_exp_signed(s.log_sum, s.top, s.target, s.product, device, target, sign, rows, V);
+    k->release(device);
+    check_host_guards("log_sum_exp_signed", s.log_sum, rows * 8);
+    check_host_guards("log_sum_exp_signed, target", s.target, rows * 8);
+    check_host_guards("log_sum_exp_signed, product", s.product, rows * 8);
+    check_host_guards("log_sum_exp_signed, top", s.top, rows * 4);
+    return s;
+}
+
+/* With the products of the same back end, as in a pass. */
 static float *run_probe(const Kernels *k, const float *logits, const double *A, const uint32_t *sign, const int32_t *target, int64_t rows, int V)
 {
+    SignedSums s = run_signed_sums(k, logits, sign, target, rows, V);
     float *u = output(k, logits, rows * V);
-    k->logit_probe(u, A, sign, target, rows, V);
+    k->logit_probe(u, A, s.product, sign, target, rows, V);
+    free_sums(&s);
     return taken(k, "logit_probe", u, rows * V);
 }
 
@@ -39,6 +65,22 @@ static float *run_difference(const Kernels *k, const float *a, const double *A, 
     k->logit_difference(d, A, other, B, target, rows, V);
     k->release(other);
     return taken(k, "logit_difference", d, rows * V);
+}
+
+/* The numbers of log_sum_exp to the bit. */
+static void check_same_as_unsigned(const SignedSums *s, const float *logits, const int32_t *target, int64_t rows, int V)
+{
+    double *log_sum = xmalloc(sizeof *log_sum * (unsigned long)(rows + 1)), *target_logit = xmalloc(sizeof *target_logit * (unsigned long)(rows + 1));
+    int32_t *top = xmalloc(sizeof *top * (unsigned long)(rows + 1));
+    float *device = input(check_kernels(), logits, rows * V);
+    check_kernels()->log_sum_exp(log_sum, top, target_logit, device, target, rows, V);
+    check_kernels()->release(device);
+    check_same("log_sum_exp_signed", s->log_sum, log_sum, rows * 8);
+    check_same("log_sum_exp_signed, target", s->target, target_logit, rows * 8);
+    check_same("log_sum_exp_signed, top", s->top, top, rows * 4);
+    free(log_sum);
+    free(target_logit);
+    free(top);
 }
 
 /* Where p vanishes, exp may stop at its least, the exponential of -87. */
@@ -119,6 +161,44 @@ static void test_logit_probe(void **state)
         for (Fill how = 0; how < FILLS; how++) {
             check_probe(vocabularies[v] > 2000 ? 2 : ROWS, vocabularies[v], how);
             check_probe(0, vocabularies[v], how);
+        }
+    check_done();
+}
+
+/* q . r is off by what its terms are off by (probe_terms), however many rows there are and however far apart logits lie. */
+static void check_signed_sums(int64_t rows, int V, Fill how)
+{
+    float *logits = filled(rows * V, how);
+    uint32_t *sign = random_signs(rows * words_of(V));
+    int32_t target[ROWS];
+    for (int r = 0; r < rows; r++) target[r] = r == 1 ? -1 : r % V;
+    SignedSums got = run_signed_sums(check_kernels(), logits, sign, target, rows, V);
+    check_same_as_unsigned(&got, logits, target, rows, V);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *a = logits + r * V;
+        double A, at_target, want, off = 0;
+        int32_t top;
+        kernels_ref.log_sum_exp_signed(&A, &top, &at_target, &want, a, target + r, sign + r * words_of(V), 1, V);
+        for (int i = 0; i < V; i++) off += exp((a[i] - A) / 2) * (fabs(a[i] - A) / 4 + 2) + LEAST;
+        check_note("log_sum_exp_signed", V, fabs(got.product[r] - want) / (FLT_EPSILON * off));
+        if (!(fabs(got.product[r] - want) <= FLT_EPSILON * off))
+            check_complain("q . r, %s, V %d: %.9g, not %.9g", fill_name(how), V, got.product[r], want);
+        SignedSums alone = run_signed_sums(check_kernels(), a, sign + r * words_of(V), target + r, 1, V);
+        check_same("log_sum_exp_signed of a row alone", alone.product, got.product + r, 8);
+        free_sums(&alone);
+    }
+    free_sums(&got);
+    free(logits);
+    free(sign);
+}
+
+static void test_log_sum_exp_signed(void **state)
+{
+    (void)state;
+    for (int v = 0; v < VOCABULARIES; v++)
+        for (Fill how = 0; how < FILLS; how++) {
+            check_signed_sums(vocabularies[v] > 2000 ? 2 : ROWS, vocabularies[v], how);
+            check_signed_sums(0, vocabularies[v], how);
         }
     check_done();
 }
@@ -314,6 +394,7 @@ int main(int argc, char **argv)
     (void)argc;
     check_start(argv);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_sum_exp_signed),
         cmocka_unit_test(test_logit_probe),
         cmocka_unit_test(test_probe_covariance),
         cmocka_unit_test(test_gradients_sum_to_zero),

@@ -4,41 +4,21 @@
  *     probe:       u = q r - p (q . r),   q_i = sqrt(p_i),  p_i = exp(logit_i - A),  r_i = +-1
  *     difference:  exp(logit_i - A) - p_i,  p the distribution of other logits or 1 at the target
  *
- * One row a block of 512 threads, four neighbours a thread.  The difference reads and writes every logit once: 8 bytes a logit (12 with
- * another distribution).  The probe needs q . r of the row before its first number, and a row of 128256 logits is larger than the registers
- * and the shared memory of a multiprocessor: it is read twice (12 bytes a logit), the second time backwards, since its end is still in
- * the cache then, and the exponentials are made twice, which costs nothing beside that.
+ * One row a block of 512 threads, four neighbours a thread.  Both read and write every logit once: 8 bytes a logit, the probe an eighth of
+ * one more for its signs, the difference 12 with another distribution.  q . r, which the first number of a probe needs already, comes with the log sum
+ * (loss.cu): a row of 128256 logits is larger than the registers and the shared memory of a multiprocessor, which would have to read it twice.
  */
-#include "kernels/cuda/rows/four.cuh"
 #include "kernels/cuda/cuda.cuh"
+#include "kernels/cuda/loss/signs.cuh"
 
 constexpr int THREADS = 512, STEP = 4 * THREADS;
-
-/* Bit j says that r is +1 for the j-th of a thread's four; neighbours from a multiple of four on share a word. */
-__device__ __forceinline__ unsigned signs_of(Global<const uint32_t> sign, int i, int V, Fours f)
-{
-    if (f.stride == 1) {
-        uint32_t word = sign[i / 32];
-        return word >> (i % 32) & 15;
-    }
-    unsigned bits = 0;
-    for (int j = 0; j < 4; j++)
-        if (i + j * f.stride < V) {
-            uint32_t word = sign[(i + j * f.stride) / 32];
-            bits |= (word >> ((i + j * f.stride) % 32) & 1) << j;
-        }
-    return bits;
-}
 
 /* q r of a thread's four logits. */
 __device__ __forceinline__ void signed_roots(float *q, Global<const float> row, double A, Global<const uint32_t> sign, int i, int V, Fours f)
 {
     load_four(q, row, i, V, f);
     unsigned bits = signs_of(sign, i, V, f);
-    for (int j = 0; j < 4; j++) {
-        float root = expf((float)(0.5 * (q[j] - A)));
-        q[j] = bits >> j & 1 ? root : -root;
-    }
+    for (int j = 0; j < 4; j++) q[j] = signed_by(bits, j, expf((float)(0.5 * (q[j] - A))));
 }
 
 __device__ __forceinline__ void zero_row(Global<float> row, int V, Fours f)
@@ -47,23 +27,17 @@ __device__ __forceinline__ void zero_row(Global<float> row, int V, Fours f)
     for (int i = first_of(f, threadIdx.x); i < V; i += STEP) store_four(row, zero, i, V, f);
 }
 
-__global__ void __launch_bounds__(THREADS, 2) logit_probe_kernel(Global<float> logits, Global<const double> log_sum, Global<const uint32_t> signs,
-                                                                 Global<const int32_t> target, int V, Fours f)
+__global__ void __launch_bounds__(THREADS, 2) logit_probe_kernel(Global<float> logits, Global<const double> log_sum, Global<const double> products,
+                                                                 Global<const uint32_t> signs, Global<const int32_t> target, int V, Fours f)
 {
     Global<float> row = logits + (int64_t)blockIdx.x * V;
     Global<const uint32_t> sign = signs + (int64_t)blockIdx.x * ((V + 31) / 32);
     int token = target[blockIdx.x];
     if (token < 0) return zero_row(row, V, f);
-    double A = log_sum[blockIdx.x], sum = 0;
+    const double A = log_sum[blockIdx.x], exact = products[blockIdx.x];
+    const float product = (float)exact;
     float q[4];
-    int i = first_of(f, threadIdx.x);
-    for (; i < V; i += STEP) {
-        signed_roots(q, row, A, sign, i, V, f);
-        for (int j = 0; j < 4; j++)
-            if (i + j * f.stride < V) sum += q[j];
-    }
-    float product = (float)block_sum<THREADS>(sum);
-    for (i -= STEP; i >= 0; i -= STEP) {
+    for (int i = first_of(f, threadIdx.x); i < V; i += STEP) {
         signed_roots(q, row, A, sign, i, V, f);
         for (int j = 0; j < 4; j++) q[j] -= q[j] * q[j] * product;
         store_four(row, q, i, V, f);
@@ -101,19 +75,21 @@ __global__ void logit_difference_kernel(Global<float> logits, Global<const doubl
     }
 }
 
-/* One piece of scratch, doubles first: what comes from the host for each row. */
-void logit_probe_cuda(float *logits, const double *log_sum, const uint32_t *sign, const int32_t *target, int64_t rows, int V)
+void logit_probe_cuda(float *logits, const double *log_sum, const double *product, const uint32_t *sign, const int32_t *target, int64_t rows, int V)
 {
     if (rows <= 0) return;
-    const int64_t words = rows * ((V + 31) / 32), doubles = rows * (int64_t)sizeof(double), ints = rows * (int64_t)sizeof(int32_t);
+    const int64_t words = rows * ((V + 31) / 32), doubles = rows * (int64_t)sizeof(double);
     scratch_reset();
-    char *device = scratch<char>(doubles + ints + 4 * words);
-    device_put(device, log_sum, doubles);
-    device_put(device + doubles, target, ints);
-    device_put(device + doubles + ints, sign, 4 * words);
-    operation_work(10.0 * rows * V, 8.0 * rows * V);
-    LAUNCH(logit_probe_kernel, (unsigned)rows, THREADS, 0, logits, (const double *)device, (const uint32_t *)(device + doubles + ints),
-           (const int32_t *)(device + doubles), V, fours_of(V, aligned16(logits), THREADS));
+    double *device_A = scratch<double>(2 * rows), *device_product = device_A + rows;
+    int32_t *device_target = scratch<int32_t>(rows);
+    uint32_t *device_sign = scratch<uint32_t>(words);
+    device_put(device_A, log_sum, doubles);
+    device_put(device_product, product, doubles);
+    device_put(device_target, target, rows * (int64_t)sizeof(int32_t));
+    device_put(device_sign, sign, words * (int64_t)sizeof(uint32_t));
+    operation_work(10.0 * rows * V, 8.0 * rows * V + 4.0 * words);
+    LAUNCH(logit_probe_kernel, (unsigned)rows, THREADS, 0, logits, device_A, device_product, device_sign, device_target, V,
+           fours_of(V, aligned16(logits), THREADS));
 }
 
 void logit_difference_cuda(float *logits, const double *log_sum, const float *other, const double *other_log_sum,
