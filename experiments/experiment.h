@@ -44,6 +44,7 @@ typedef struct {
     Progress *progress;
     int measured, found;            /* distinct measurements: run now; in the store already */
     void *seen;                     /* keys of those counted                  */
+    double finest;                  /* least t2 of noise measured so far, 0: none */
     int64_t inputs;                 /* tokens of the run's own text, in passes over which work is counted; 0: the study's */
     bool quiet;
     struct Tables *tables;          /* of the whole run, all combinations     */
@@ -93,6 +94,10 @@ void run_emit(Run *run, Table *table);
 
 /* Says so where windows begin with a special token, which is part of what a coefficient means. */
 void run_say_first_token(Run *run);
+
+/* One sentence where noise was measured in a precision whose own rounding of the weights is not small beside it, otherwise NULL.  The
+ * caller frees. */
+char *run_rounding(const Run *run);
 
 /* A line of the summary printed at the end. */
 void run_say(Run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -151,6 +151,13 @@ static void say_text(const Alpha *a)
     else printf("           windows begin with an ordinary token: the coefficients are not those of text that begins with a special one\n");
 }
 
+static void say_rounding(const Alpha *a)
+{
+    char *rounding = run_rounding(&a->run);
+    if (rounding) printf("WARNING    %s\n", rounding);
+    free(rounding);
+}
+
 static void say_cost(const Alpha *a)
 {
     printf("cost       %.1f forward passes of this text, %.3g s", a->c.passes, a->c.seconds);
@@ -181,6 +188,7 @@ int alpha_print_text(const Alpha *a)
     say_heavy(a);
     if (*a->estimator->caveat) printf("caveat     %s\n", a->estimator->caveat);
     say_text(a);
+    say_rounding(a);
     say_cost(a);
     say_use(a);
     return OK;

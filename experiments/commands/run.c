@@ -91,6 +91,9 @@ static int run_point(Point *p, Job *s)
         if (status == OK) status = e->run(&p->run);
     }
     progress_end(p->run.progress);
+    char *rounding = run_rounding(&p->run);
+    if (rounding) run_say(&p->run, "%s", rounding);
+    free(rounding);
     set_provenance(p, s, clock_seconds() - start);
     keep_summary(s, &p->run);
     return status;

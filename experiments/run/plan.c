@@ -118,12 +118,23 @@ void run_turn(Run *run)
 
 double run_passes(const Run *run, const Study *study) { return run->inputs ? (double)study_corpus(study)->n_inputs / (double)run->inputs : 1; }
 
+static void note_noise(Run *run, const LayerMap *map)
+{
+    const double scale = map->scale > 0 ? map->scale : 1;
+    for (int i = 0; i < map->n; i++) {
+        if (!map->entry[i].perturbation->noise) continue;
+        const double t2 = options_number(map->entry[i].options, "t2") * scale * scale;
+        if (t2 > 0 && !(run->finest > 0 && run->finest <= t2)) run->finest = t2;
+    }
+}
+
 int run_measure(Measurement *out, Run *run, const LayerMap *map)
 {
     bool known = measure_known(run->study, map);
     double work = measure_cost(run->study, map) * run_passes(run, run->study);
     int before = study_executed(run->study);
     TRY(measure(out, run->study, map));
+    note_noise(run, map);
     run->measured += study_executed(run->study) - before;
     if (!key_is_new(&run->seen, out->key)) return OK;
     run->found += known;
@@ -167,6 +178,15 @@ void run_say(Run *run, const char *format, ...)
     va_end(args);
     run->summary = xrealloc(run->summary, sizeof *run->summary * (size_t)(run->n_summary + 1));
     run->summary[run->n_summary++] = xstrdup(line);
+}
+
+/* Weights are rounded with the noise and without it: t2 of that is 2.8e-6 for normal weights, once, and twice where they were not bf16 before. */
+char *run_rounding(const Run *run)
+{
+    static const double rounding = 2.8e-6, fine = 1e-4;
+    if (!(run->finest > 0 && run->finest < fine) || strcmp(study_kernels(run->study)->precision, "bf16")) return NULL;
+    return xformat("Noise of t2 = %g was measured in bf16, which rounds the weights themselves by %.1e to %.1e: below %g that is no longer small beside the "
+                   "noise; --precision fp32 is without, or take larger levels.", run->finest, rounding, 2 * rounding, fine);
 }
 
 void run_say_first_token(Run *run)

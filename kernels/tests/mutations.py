@@ -15,7 +15,8 @@ import time
 ROOT = "kernels/cuda/"
 LIMIT = 120                                     # seconds that a test may take
 
-# What is wrong; file; text; replacement; sources to compile (none: the file itself); test, "aligned" where its outputs have to be.
+# What is wrong; file; text; replacement; sources to compile (none: the file itself); test of kernels/tests ("core/...": of core/tests),
+# "aligned" where its outputs have to be.
 Mutation = collections.namedtuple("Mutation", "name file text replacement sources test")
 MUTATIONS = [
     Mutation("reduction: the sums before may still be read", "device.cuh",
@@ -69,6 +70,29 @@ MUTATIONS = [
     Mutation("loss: of equal logits the last", "loss/loss.cu", "b.at < a.at) ? b : a", "b.at > a.at) ? b : a", [], "losses"),
     Mutation("loss: the maximum is read before it is there", "loss/loss.cu",
              "        at[threadIdx.x / WARP] = mine.at;\n    }\n    __syncthreads();\n", "        at[threadIdx.x / WARP] = mine.at;\n    }\n", [], "losses"),
+    Mutation("loss: q . r is not scaled down where a larger logit comes", "loss/loss.cu",
+             "            if (SIGNED) product *= exp(0.5 * ((double)shift - mine.value));\n", "", [], "logits"),
+    Mutation("logit: p for its root", "loss/logit.cu", "q[j] -= q[j] * q[j] * product;", "q[j] -= q[j] * product;", [], "logits"),
+    Mutation("logit: the target where neighbours would have it", "loss/logit.cu", "else if (i + j * f.stride == token)", "else if (i + j == token)", [], "logits"),
+    Mutation("noise: a shorter group's mean over a whole one", "weights/noise.cu", "noise.t * sqrt(own / (double)width)", "noise.t * sqrt(own / (double)shape.group)",
+             [], "noise"),
+    Mutation("noise: the radius of the first pair for both", "weights/random.cuh", "q * d, q * t", "r * d, r * t", ["weights/noise.cu"], "noise"),
+    Mutation("noise: kappa with its sign turned", "weights/noise.cu", "0 - sum[2] / sum[0]", "sum[2] / sum[0]", [], "noise"),
+    Mutation("uniform: nobody looks at what registers do not hold", "weights/uniform.cu", "        const float v = w[i];\n        own.take(v);\n",
+             "        const float v = w[i];\n        (void)v;\n", [], "quantized_weights"),
+    Mutation("uniform: a group goes on in the next row", "weights/uniform.cu", "n = s.group < s.cols - col ? s.group : s.cols - col;", "n = s.group;",
+             [], "quantized_weights"),
+    Mutation("higgs: weights of the next row for the zeros behind one", "weights/higgs.cu", "if (at.col < s.cols) v =", "v =", [], "quantized_weights"),
+    Mutation("higgs: codes are read before they are there", "weights/higgs.cu",
+             "            if (q < all) room.code[q] = (uint16_t)index[v];\n        }\n    }\n    __syncthreads();\n",
+             "            if (q < all) room.code[q] = (uint16_t)index[v];\n        }\n    }\n", [], "quantized_weights"),
+    Mutation("grids: of equally near points the last", "weights/quantize.cuh", "if (distance < best)", "if (distance <= best)", ["weights/grid_encode.cu"], "quantize_kernels"),
+    Mutation("grids: points over those that are still tried", "weights/grid_encode.cu", "        __syncthreads();\n        load_points<P, THREADS>(plane, tile, point, k, n);\n",
+             "        load_points<P, THREADS>(plane, tile, point, k, n);\n", [], "quantize_kernels"),
+    Mutation("parts: weights that changed stay as they were rounded", "product/bf16.cu", "    s->n = n;\n    to_bf16_cuda(s->rounded, w, n);\n",
+             "    if (s->n != n) to_bf16_cuda(s->rounded, w, n);\n    s->n = n;\n", [], "core/bf16"),
+    Mutation("parts: the stream is forgotten", "product/bf16.cu", "rest = { true, false, true, stream,", "rest = { true, false, false, stream,", [], "core/bf16"),
+    Mutation("parts: keys by the gains of queries", "product/bf16.cu", "norm_rotate_bf16(qkv + q, all, a->k_gain,", "norm_rotate_bf16(qkv + q, all, a->q_gain,", [], "core/bf16"),
     Mutation("product: rows of the output as wide as they are written", "product/matmul.cu", "product.ld = p->out_stride,", "product.ld = p->N,", [], "products"),
     Mutation("product: the halves forget the first", "product/matmul.cu", "second = { false, false, half > 0,", "second = { false, false, false,", [], "products"),
     Mutation("product: sequences side by side as wide as they are written", "product/matmul.cu", "product.stride = length * p->out_stride;",
@@ -103,10 +127,11 @@ def build(folder, mutation):
         objects.append(f"{folder}/{source.replace('/', '-')}.o")
         subprocess.run([*os.environ["MUTATIONS_CXX"].split(), f"-I{folder}", "-I.", "-c", "-o", objects[-1],
                         mutated if os.path.exists(mutated) else ROOT + source], check=True)
-    name = split(mutation.test)[0]
+    folder_of_tests, _, name = ("kernels/" + split(mutation.test)[0]).rpartition("/")
+    tests = folder_of_tests.split("/")[-1] + "/tests"
     binary = f"{folder}/test_{name}"
     build_folder = os.path.dirname(os.environ["MUTATIONS_BUILD"])
-    subprocess.run([*os.environ["MUTATIONS_LINK"].split(), "-o", binary, f"{build_folder}/obj/kernels/tests/test_{name}.c.o", *objects,
+    subprocess.run([*os.environ["MUTATIONS_LINK"].split(), "-o", binary, f"{build_folder}/obj/{tests}/test_{name}.c.o", *objects,
                     f"{build_folder}/core.a", f"{build_folder}/shim.a", *os.environ["MUTATIONS_LIBS"].split()], check=True)
     return binary
 
