@@ -67,8 +67,8 @@ static inline const Whole *plan_model(const Lsaq *l, const BlockPlan *plan) { re
 static inline int64_t plan_bytes(const BlockPlan *plan) { return (plan->bits + 7) / 8; }
 
 /* Difference of the measured KL from that of another plan, window by window, and the ratio of both. */
-Mean kl_difference(const Lsaq *l, const BlockPlan *plan, const BlockPlan *other);
-Mean kl_ratio(const Lsaq *l, const BlockPlan *plan, const BlockPlan *other);
+Mean plan_difference(const Lsaq *l, const BlockPlan *plan, const BlockPlan *other);
+Mean plan_ratio(const Lsaq *l, const BlockPlan *plan, const BlockPlan *other);
 
 /* lsaq_compare.c: rank correlations of all pairs of orders, with their 95 % intervals over windows (NaN where no text was looked at). */
 typedef struct { int a, b; Interval rho; } Correlation;

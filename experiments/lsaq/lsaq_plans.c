@@ -245,7 +245,7 @@ int plans_make(Lsaq *l)
 
 /* ---- against one another, on the same windows ---- */
 
-Mean kl_difference(const Lsaq *l, const BlockPlan *plan, const BlockPlan *other)
+Mean plan_difference(const Lsaq *l, const BlockPlan *plan, const BlockPlan *other)
 {
     const Dynamic *d = &l->d;
     double *difference = xmalloc(sizeof *difference * (size_t)d->n_measured);
@@ -255,7 +255,7 @@ Mean kl_difference(const Lsaq *l, const BlockPlan *plan, const BlockPlan *other)
     return mean;
 }
 
-Mean kl_ratio(const Lsaq *l, const BlockPlan *plan, const BlockPlan *other)
+Mean plan_ratio(const Lsaq *l, const BlockPlan *plan, const BlockPlan *other)
 {
     Mean ratio;
     ratio.value = paired_ratio(&ratio.se, plan_model(l, plan)->kl, plan_model(l, other)->kl, l->d.measured_tokens, l->d.n_measured);

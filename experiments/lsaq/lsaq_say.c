@@ -48,7 +48,7 @@ static void say_plan(const Lsaq *l, const BlockPlan *p)
 {
     const Mean kl = measured_mean(&l->d, plan_model(l, p)->kl);
     const BlockPlan *best = exact_of_size(l, p, PLAN_LAYERS);
-    const Mean more = kl_ratio(l, p, best);
+    const Mean more = plan_ratio(l, p, best);
     const Interval predicted = predicted_interval(&l->d, plan_model(l, p), false);
     char *measured = with_error(kl.value, kl.se), *times = p == best ? xstrdup("") : xformat(", %.3g +- %.2g times that of exact layers", more.value, more.se);
     run_say(l->run, "  %-14s KL %-16s predicted %.3g%s%s%s%s", plan_rule(p), measured, predicted.value,

@@ -97,15 +97,15 @@ static void add_plan_row(Table *t, const Lsaq *l, const BlockPlan *p)
     table_set_integer(t, row, "high", p->high);
     table_set_integer(t, row, "bytes", plan_bytes(p));
     table_set_number(t, row, "bits", m->bits);
-    set_model_losses(t, row, &(Losses){ d->n_measured, d->measured_tokens, m->kl, m->nll, d->clean, d->floor_kl });
+    set_model_losses(t, row, &(Losses){ study_corpus(d->run->study), d->n_measured, d->measured_tokens, m->kl, m->nll, d->clean, d->floor_kl });
     table_set_number(t, row, "predicted", predicted.value);
     table_set_number(t, row, "predicted_low", predicted.low);
     table_set_number(t, row, "predicted_high", predicted.high);
     table_set_integer(t, row, "inside", kl >= predicted.low && kl <= predicted.high);
-    set_estimate(t, row, "above_layers", kl_difference(l, p, layers));
-    set_estimate(t, row, "ratio_layers", kl_ratio(l, p, layers));
-    set_estimate(t, row, "above_blocks", kl_difference(l, p, blocks));
-    set_estimate(t, row, "ratio_blocks", kl_ratio(l, p, blocks));
+    set_estimate(t, row, "above_layers", plan_difference(l, p, layers));
+    set_estimate(t, row, "ratio_layers", plan_ratio(l, p, layers));
+    set_estimate(t, row, "above_blocks", plan_difference(l, p, blocks));
+    set_estimate(t, row, "ratio_blocks", plan_ratio(l, p, blocks));
     table_set_integer(t, row, "optimal", p->optimal);
 }
 

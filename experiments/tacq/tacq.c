@@ -53,7 +53,7 @@ static char *text_name(const Options *options, const char *key, const Corpus *co
 static void side_init(Side *side, const Run *run, Study *study, const char *key)
 {
     const Corpus *corpus = study_corpus(study);
-    *side = (Side){ .name = text_name(run->options, key, corpus), .n_windows = corpus->n_windows, .tokens = corpus->tokens };
+    *side = (Side){ .name = text_name(run->options, key, corpus), .corpus = corpus, .n_windows = corpus->n_windows, .tokens = corpus->tokens };
     side->clean = xcalloc((size_t)corpus->n_windows, sizeof *side->clean);
 }
 

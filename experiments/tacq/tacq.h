@@ -14,7 +14,7 @@ enum { SIDES = 2 };                 /* the run's text, and that of coefficients.
 typedef struct { double *linear, *square, *joint, *first; } Forms;
 
 /* A text, and on it a model. */
-typedef struct { char *name; int n_windows; const int64_t *tokens; double floor_kl, *clean; } Side;
+typedef struct { char *name; const Corpus *corpus; int n_windows; const int64_t *tokens; double floor_kl, *clean; } Side;
 typedef struct { double *kl, *nll, *same_top; Forms forms; } OnSide;
 
 typedef struct {

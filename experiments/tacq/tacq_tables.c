@@ -97,7 +97,7 @@ static void add_model(Table *table, const Tacq *t, const MaskModel *m, int s)
     table_set_number(table, row, "code_bits", m->code_bits);
     table_set_number(table, row, "bits", m->bits);
     table_set_number(table, row, "t2", m->t2);
-    set_model_losses(table, row, &(Losses){ side->n_windows, side->tokens, on->kl, on->nll, side->clean, side->floor_kl });
+    set_model_losses(table, row, &(Losses){ side->corpus, side->n_windows, side->tokens, on->kl, on->nll, side->clean, side->floor_kl });
     set_estimate(table, row, "same_top", side_mean(side, on->same_top));
     set_forms(table, row, side, on);
     free(method);
