@@ -160,7 +160,7 @@ static void print_model(const Result *r, const char *name, const Answers *answer
 static void print_change(const char *name, AccuracyChange c)
 {
     if (c.gained + c.lost == 0) printf("%s: every item is answered as before\n", name);
-    else printf("%s: %d answered rightly now and wrongly before, %d the reverse; the change is %s its error (sign test p = %.2g)\n", name, c.gained, c.lost,
+    else printf("%s: %d answered rightly now and wrongly before, %d the reverse; the change is %s its standard error (sign test p = %.2g)\n", name, c.gained, c.lost,
                 c.below_error ? "below" : "above", c.p);
 }
 
