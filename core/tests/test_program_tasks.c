@@ -161,6 +161,14 @@ static void test_accuracies(void **state)
         assert_true(value(r, key[4]) == gained && value(r, key[5]) == lost && gained + lost > 0);
         assert_int_equal(json_is_true(json_object_get(r, key[7])), fabs(value(r, key[3])) <= value(r, key[6]) * (1 + 1e-9));
     }
+    double change = 0;
+    for (int i = 0; i < ITEMS; i++) {
+        const json_t *row = json_array_get(rows, (size_t)i);
+        const size_t c = (size_t)label_of(i);
+        change += (json_number_value(json_array_get(json_object_get(row, "loglikelihood_other"), c)) - json_number_value(json_array_get(json_object_get(row, "loglikelihood"), c))) / ITEMS;
+    }
+    assert_true(near(value(r, "loglikelihood_change"), change, 1e-9) && near(value(r, "loglikelihood_other") - value(r, "loglikelihood"), change, 1e-9));
+    assert_true(value(r, "loglikelihood_change_se") > 0 && value(r, "loglikelihood_change_se") < value(r, "loglikelihood_se"));
     assert_true(near(value(r, "chance"), 1. / 3, 1e-12) && value(r, "items") == ITEMS && value(r, "kl") > 0 && value(r, "shortened") == 0);
     assert_string_equal(json_string_value(json_object_get(r, "format")), "context and choices");
     json_decref(r);

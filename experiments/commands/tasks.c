@@ -33,14 +33,15 @@ static const char *base_name(const char *path)
 
 static double log_likelihood(const Result *r, const double *nll, int window) { return -nll[window] * (double)r->corpus->tokens[window]; }
 
-/* Mean log-likelihood of the right choices, [nats]. */
-static Share right_choices(const Result *r, const double *nll)
+/* Mean log-likelihood of the right choices, [nats]; before: its change from that (NULL: none). */
+static Share right_choices(const Result *r, const double *nll, const double *before)
 {
     const CorpusTask *task = r->corpus->task;
     double *x = xmalloc(sizeof *x * (size_t)task->n_items);
     int64_t *one = xmalloc(sizeof *one * (size_t)task->n_items);
     for (int i = 0; i < task->n_items; i++) {
-        x[i] = log_likelihood(r, nll, task->first[i] + task->label[i]);
+        const int window = task->first[i] + task->label[i];
+        x[i] = log_likelihood(r, nll, window) - (before ? log_likelihood(r, before, window) : 0);
         one[i] = 1;
     }
     Share mean;
@@ -78,7 +79,7 @@ static void put_model(const Result *r, const char *of, const Answers *answers, c
 {
     put_pair("acc", of, accuracy(answers->right, answers->n_items));
     put_pair("acc_norm", of, accuracy(answers->right_norm, answers->n_items));
-    put_pair("loglikelihood", of, right_choices(r, nll));
+    put_pair("loglikelihood", of, right_choices(r, nll, NULL));
 }
 
 static void put_change(const char *name, AccuracyChange c)
@@ -115,6 +116,7 @@ static void print_json(const Result *r)
         put_model(r, "_other", &r->other_answers, r->losses->other_nll);
         put_change("acc", accuracy_change(r->other_answers.right, r->answers.right, task->n_items));
         put_change("acc_norm", accuracy_change(r->other_answers.right_norm, r->answers.right_norm, task->n_items));
+        put_pair("loglikelihood", "_change", right_choices(r, r->losses->other_nll, r->losses->nll));
         put_pair("kl", "", task_kl(r));
     }
     printf(",\"rows\":[");
@@ -140,20 +142,25 @@ static void print_share(double value, double se, const char *sign)
     printf("  %-17s", text);
 }
 
+static void print_nats(Share x)
+{
+    if (isfinite(x.se)) printf("  %.2f +- %.2f\n", x.value, x.se);
+    else printf("  %.2f\n", x.value);
+}
+
 static void print_model(const Result *r, const char *name, const Answers *answers, const double *nll)
 {
-    const Share acc = accuracy(answers->right, answers->n_items), norm = accuracy(answers->right_norm, answers->n_items), right = right_choices(r, nll);
+    const Share acc = accuracy(answers->right, answers->n_items), norm = accuracy(answers->right_norm, answers->n_items), right = right_choices(r, nll, NULL);
     printf("%-36.36s", name);
     print_share(acc.value, acc.se, "");
     print_share(norm.value, norm.se, "");
-    if (isfinite(right.se)) printf("  %.2f +- %.2f\n", right.value, right.se);
-    else printf("  %.2f\n", right.value);
+    print_nats(right);
 }
 
 static void print_change(const char *name, AccuracyChange c)
 {
     if (c.gained + c.lost == 0) printf("%s: every item is answered as before\n", name);
-    else printf("%s: %d items answered rightly now and wrongly before, %d the reverse; the change is %s its error (sign test p = %.2g)\n", name, c.gained, c.lost,
+    else printf("%s: %d answered rightly now and wrongly before, %d the reverse; the change is %s its standard error (sign test p = %.2g)\n", name, c.gained, c.lost,
                 c.below_error ? "below" : "above", c.p);
 }
 
@@ -161,11 +168,10 @@ static void print_both(const Result *r)
 {
     const int n = r->answers.n_items;
     const AccuracyChange acc = accuracy_change(r->other_answers.right, r->answers.right, n), norm = accuracy_change(r->other_answers.right_norm, r->answers.right_norm, n);
-    print_model(r, r->other, &r->other_answers, r->losses->other_nll);
     printf("%-36s", "change");
     print_share(acc.value, acc.se, "+");
     print_share(norm.value, norm.se, "+");
-    putchar('\n');
+    print_nats(right_choices(r, r->losses->other_nll, r->losses->nll));
     print_change("accuracy", acc);
     print_change("by length", norm);
     const Share kl = task_kl(r);
@@ -177,13 +183,14 @@ static void print_both(const Result *r)
 static void print_text(const Result *r)
 {
     const Corpus *c = r->corpus;
-    printf("%s (%s): %d items, %d choices of %lld tokens in all; %s; %.1f s\n", r->file, c->task->format, c->task->n_items, c->n_windows, (long long)c->n_scored,
+    printf("%s (%s): %d item%s, %d choices of %lld tokens in all; %s; %.1f s\n", r->file, c->task->format, c->task->n_items, c->task->n_items == 1 ? "" : "s", c->n_windows, (long long)c->n_scored,
            c->bos ? "with BOS" : "no BOS", r->seconds);
     if (c->shortened) printf("%d choices and their contexts are longer than %d tokens and lost their beginning\n", c->shortened, c->context);
     printf("%-36s  %-17s  %-17s  %s\n", "", "accuracy", "by length", "log-likelihood of the right choice, nats");
     print_model(r, r->model, &r->answers, r->losses->nll);
-    if (r->other) print_both(r);
+    if (r->other) print_model(r, r->other, &r->other_answers, r->losses->other_nll);
     printf("%-36s  %.1f %%\n", "guessing", 100 * accuracy_of_chance(c->task));
+    if (r->other) print_both(r);
 }
 
 /* ---- the run ---- */
@@ -243,8 +250,8 @@ static const char details[] =
     "  loglikelihood (mean of the right choices, nats), loglikelihood_se, seconds,\n"
     "  rows [{loglikelihood [of each choice], tokens [..], label}]\n"
     "  with OTHER also acc_other, acc_norm_other, loglikelihood_other and _se of each; acc_change, acc_change_se,\n"
-    "  acc_gained, acc_lost, acc_below_error, acc_p (sign test) and the same of acc_norm; kl, kl_se (nats/token);\n"
-    "  loglikelihood_other in rows\n";
+    "  acc_gained, acc_lost, acc_below_error, acc_p (sign test) and the same of acc_norm; loglikelihood_change and\n"
+    "  loglikelihood_change_se; kl, kl_se (nats/token); loglikelihood_other in rows\n";
 
 const Command command_tasks = {
     .name = "tasks", .arguments = "MODEL FILE [OTHER]", .summary = "multiple-choice questions: accuracy, and the change of it in another file of the model",
