@@ -153,7 +153,7 @@ static Table *make_masks(int sides)
         const int side = i / 10, width = 2 + i % 10 % 2, kept = i % 10 < 4 ? 0 : i % 10 / 2;
         const double bits = width + .1 * kept, kl = (1 + side) * pow(6, -bits) * 20;
         const int64_t row = table_add_row(table);
-        table_set_text(table, row, "text", side ? "other, text.raw" : "a_task.jsonl");
+        table_set_text(table, row, "text", side ? "other text.raw" : "a_task.jsonl");
         table_set_integer(table, row, "side", side + 1);
         table_set_text(table, row, "method", kept ? "tacq" : i % 10 < 2 ? "gptq" : "allocated");
         table_set_number(table, row, "ratio", .001 * kept);
