@@ -161,11 +161,6 @@ int study_streams(Study *study, StreamVisitor visit, void *context)
 
 void study_calibrate(Study *study, EvidenceSource *source) { study->evidence = source; }
 
-int study_evidence(const Evidence **out, Evidence *room, Study *study, const MapEntry *entry)
-{
-    return evidence_for(out, room, study->evidence, entry, NULL);
-}
-
 int study_apply(float *out, PerturbationError *error, Study *study, const MapEntry *entry, Draw draw)
 {
     const Layer *layer = model_layer(study->model, entry->layer);

@@ -56,9 +56,6 @@ void study_share(Study *study, Study *lender);
 /* Where perturbations that need evidence get it from; borrowed, before the first of them is measured. */
 void study_calibrate(Study *study, EvidenceSource *source);
 
-/* What an entry needs to know of its layer in the clean model, as evidence_for has it. */
-int study_evidence(const Evidence **out, Evidence *room, Study *study, const MapEntry *entry);
-
 /* One perturbation of one layer, weights read from the model: what came out (out NULL: not wanted) and its error.  Its inputs are the
  * clean model's, those of a sequential one too: alone no layer before it is quantized. */
 int study_apply(float *out, PerturbationError *error, Study *study, const MapEntry *entry, Draw draw);

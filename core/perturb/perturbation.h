@@ -32,7 +32,7 @@ typedef struct { uint64_t seed; int draw, sequence; } Draw;
 /* Bits per weight, in all and of the codes alone; NaN for noise, which has no rate. */
 typedef struct { double t2, kappa, bits, code_bits; } PerturbationError;
 
-/* What a perturbation may ask for beyond the weights, collected once for all that ask (core/measure/calibration.h); what it did not ask
+/* What a perturbation may ask for beyond the weights, collected once for all that ask (core/measure/evidence.h); what it did not ask
  * for is NULL. */
 enum { NEEDS_INPUTS = 1, NEEDS_GRADIENT = 2, NEEDS_FISHER = 4, NEEDS_MASK = 8 };
 typedef struct {

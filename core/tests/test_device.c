@@ -135,8 +135,7 @@ static int act(int which, Study *study, const Model *model, const Corpus *corpus
         Evidence room;
         EvidenceSource *source;
         WORKS(evidence_open(&source, model, corpus, &device.kernels, &(EvidencePlan){ .expected = NEEDS_INPUTS }));
-        study_calibrate(study, source);
-        status = study_evidence(&evidence, &room, study, &(MapEntry){ 1, perturbation_find("gptq"), NULL });
+        status = evidence_for(&evidence, &room, source, &(MapEntry){ 1, perturbation_find("gptq"), NULL }, NULL);
         evidence_close(&source);
     } else if (which == ACT_SUMS) {
         GradientSums sums = { 0 };

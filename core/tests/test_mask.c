@@ -124,6 +124,15 @@ static void masks_of_golden_gradients(void **state)
     }
 }
 
+static void counts(void **state)
+{
+    (void)state;
+    assert_int_equal(mask_count(0, 1000), 0);
+    assert_int_equal(mask_count(0.0035, 1000), 3);
+    assert_int_equal(mask_count(0.0035, 6979321856), 24427626);        /* Llama-3-8B */
+    assert_int_equal(mask_count(1, 1000), 1000);
+}
+
 /* A mask is a part of every larger one of the same scores, and the same whatever was asked for before. */
 static void shares_are_cut_from_one_ranking(void **state)
 {
@@ -224,6 +233,7 @@ int main(int argc, char **argv)
     start_with(1, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(masks_of_golden_gradients),
+        cmocka_unit_test(counts),
         cmocka_unit_test(shares_are_cut_from_one_ranking),
         cmocka_unit_test(nothing_is_collected_in_vain),
         cmocka_unit_test(masked_models_are_measured),

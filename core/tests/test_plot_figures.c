@@ -209,6 +209,57 @@ static void test_lsaq(void **state)
 /* ---- axes ---- */
 
 /* Powers of ten are where their labels say, wherever the axis begins. */
+/* ---- masks ---- */
+
+/* On one text or two: plain models, three shares at two widths, one model that is not measured well. */
+static Table *make_masks(int sides)
+{
+    Table *table = table_new("masks", "");
+    table_add_column(table, COLUMN_TEXT, "text", "", "");
+    table_add_column(table, COLUMN_INTEGER, "side", "", "");
+    table_add_column(table, COLUMN_TEXT, "method", "", "");
+    add_numbers(table, "ratio code_bits bits kl kl_se linear square joint");
+    for (int i = 0; i < 10 * sides; i++) {
+        const int side = i / 10, width = 2 + i % 10 % 2, kept = i % 10 < 4 ? 0 : i % 10 / 2;
+        const double bits = width + .1 * kept, kl = (1 + side) * pow(6, -bits) * 20;
+        const int64_t row = table_add_row(table);
+        table_set_text(table, row, "text", side ? "other text.raw" : "a_task.jsonl");
+        table_set_integer(table, row, "side", side + 1);
+        table_set_text(table, row, "method", kept ? "tacq" : i % 10 < 2 ? "gptq" : "allocated");
+        table_set_number(table, row, "ratio", .001 * kept);
+        table_set_number(table, row, "code_bits", width);
+        table_set_number(table, row, "bits", bits);
+        table_set_number(table, row, "kl", kl);
+        if (i % 10 != 5) table_set_number(table, row, "kl_se", i % 10 == 6 ? 2 * kl : .1 * kl);
+        table_set_number(table, row, "linear", 2 * kl);
+        table_set_number(table, row, "square", i % 10 == 7 ? 0 : 1.5 * kl);
+        table_set_number(table, row, "joint", kl);
+    }
+    return table;
+}
+
+static void test_masks(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    for (int sides = 1; sides <= 2; sides++) {
+        Store *store = NULL;
+        if (store_open(&store, scratch_path(sides == 1 ? "mask.h5" : "masks.h5"), false) != OK) fail_msg("%s", err_last());
+        put(store, make_masks(sides));
+        const char *folder = scratch_path(sides == 1 ? "mask" : "masks");
+        assert_int_equal(plot(store, folder), 1 + 2 * 3);
+        static const char *const picture[] = { "masks.svg", "mask_ratio.svg", "masks_predicted.svg" };
+        for (int i = 0; i < 3; i++) {
+            assert_true(picture_says(folder, picture[i], "a_task.jsonl"));
+            assert_int_equal(picture_says(folder, picture[i], ".raw"), sides == 2);
+        }
+        assert_true(picture_says(folder, "masks.svg", "allocated") && picture_says(folder, "masks.svg", "tacq, 3 bits"));
+        assert_false(picture_says(folder, "mask_ratio.svg", "allocated"));
+        assert_null(plot_left_out(store));
+        store_close(&store);
+    }
+}
+
 static void test_ticks(void **state)
 {
     (void)state;
@@ -237,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_older_tables),
         cmocka_unit_test(test_additivity),
         cmocka_unit_test(test_lsaq),
+        cmocka_unit_test(test_masks),
         cmocka_unit_test(test_ticks),
     };
     return cmocka_run_group_tests_name("plot_figures", tests, NULL, remove_scratch);

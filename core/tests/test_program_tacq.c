@@ -182,7 +182,11 @@ static void test_dry_run_prices_gradients(void **state)
     assert_int_equal(ran.status, 0);
     assert_null(strstr(ran.out, "gradients by the weights"));
     ran_free(&ran);
-    free(text), free(other), free(output);
+    char *alone = xformat("experiment: quantizers\nmodel: " MODEL "\ntext: {random: {windows: 2, length: 20}}\ncalibration: {file: %s}\nchoices: [tacq]\n", calibration_text());
+    ran = program("run", scratch_text("dry3.yaml", alone), "--dry-run", "--set", output, NULL);
+    assert_non_null(strstr(ran.out, "(gradients by the weights: "));
+    ran_free(&ran);
+    free(text), free(other), free(output), free(alone);
 }
 
 static json_t *quantized(const char *backend, const char *const *set)

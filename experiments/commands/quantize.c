@@ -26,7 +26,7 @@ static const Option own[] = {
     { "layers",      OPTION_TEXT,    true,  "*",    0, 0,      NULL, "", "layers to quantize: globs over names such as blocks.3.down; the others stay as they are" },
     { "dtype",       OPTION_ONE_OF,  false, "f32",  0, 0,      "f32|bf16|f16", "", "of all tensors written; f32 holds them exactly, the others add an error of their own (in t^2, where it is a layer's)" },
     { "shard-size",  OPTION_SIZE,    false, "5GiB", 1e3, 1e15, NULL, "bytes", "a larger model is written as several files" },
-    { "calibration", OPTION_TEXT,    false, NULL,   0, 0,      NULL, "", "a text, for methods that look at the inputs of the layers" },
+    { "calibration", OPTION_TEXT,    false, NULL,   0, 0,      NULL, "", "a text, for methods that look at the inputs of the layers or at gradients" },
     { "context",     OPTION_INTEGER, false, "256",  2, 1e7,    NULL, "tokens", "length of a window of that text" },
     { "windows",     OPTION_INTEGER, false, "32",   1, 1e9,    NULL, "windows", "the first N windows of it" },
     { "seed",        OPTION_INTEGER, false, "0",    0, 9e15,   NULL, "", "of what a method draws, and of protocol gptq" },
