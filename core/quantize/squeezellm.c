@@ -6,8 +6,8 @@
  *
  * Dense and sparse: the `sensitive` share of the matrix's weights whose F is largest, and of the others the `outliers` share whose |w| is
  * largest, have no part in that sum and are stored beside it in 16 bits (sparse.h).  (SqueezeLLM's program finds outliers by a
- * range, |w| >= max(|Q1 - r IQR|, |Q3 + r IQR|), with the one r that makes 0.45 % of all the model's weights sparse; here every matrix has
- * that share.)  A share is rounded to whole weights; weights without F are no sensitive ones, zeros no outliers.
+ * range, |w| >= max(|Q1 - r IQR|, |Q3 + r IQR|), with one r of 1.5 to 2 for the whole model; here every matrix has the same share.)
+ * A share is rounded to whole weights; weights without F are no sensitive ones, zeros no outliers.
  *
  *     bits per weight = b + 16 2^b / cols + 32 sparse weights / weights
  *

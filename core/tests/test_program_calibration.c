@@ -62,6 +62,7 @@ static void test_one_calibration_for_all(void **state)
     same_errors("gptq", "gptq: {bits: 3, group: 16}", plain);
     same_errors("gptq", "gptq: {bits: 3, group: 16, sequential: yes}", sequential);
     same_errors("awq", "awq: {bits: 3, group: 16}", plain);
+    same_errors("spqr", "spqr: {bits: 3, group: 16}", plain);
 }
 
 static void test_another_text_is_another_measurement(void **state)
