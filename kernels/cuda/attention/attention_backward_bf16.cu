@@ -21,16 +21,8 @@
 #include <float.h>
 
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/cuda/attention/tensor.cuh"
-
-enum {
-    WARP_ROWS = 16,
-    QUERY_WARPS = 8, QUERY_ROWS = QUERY_WARPS * WARP_ROWS, QUERY_THREADS = QUERY_WARPS * WARP,         /* the first kernel: its queries, */
-    QUERY_KEYS = 64, QUERY_STEP = 32,                                                                /* keys of a tile, and at a time */
-    KEY_WARPS = 4, KEY_ROWS = KEY_WARPS * WARP_ROWS, KEY_THREADS = KEY_WARPS * WARP,                 /* the second one: its keys, */
-    KEY_QUERIES = 32, KEY_STEP = 16                                                                  /* queries of a tile, and at a time */
-};
-static_assert(QUERY_ROWS == 2 * QUERY_KEYS && KEY_ROWS == 2 * KEY_QUERIES, "the block's own rows come by way of the two buffers");
+#include "kernels/cuda/attention/backward_statistics.cuh"
+#include "kernels/cuda/attention/backward_tiles.cuh"
 
 /* Blocks of the first kernel that share a multiprocessor where D is 64: two have 128 registers a thread, and on other kinds than these
  * some would spill. */
@@ -42,85 +34,7 @@ enum { MOST_BLOCKS = 1 };
 
 struct Inputs { Global<const bf16> q, k, v, dout; };
 
-/* The first half of either buffer has q or k, the second one dout or v; then, in the second kernel, what statistics the queries have. */
-template <int DIM> struct Layout {
-    static constexpr int STRIDE = DIM <= 64 ? 64 : 128;
-    static constexpr int QUERY_TILE = QUERY_KEYS * STRIDE, QUERY_BYTES = 4 * QUERY_TILE * (int)sizeof(bf16);
-    static constexpr int KEY_TILE = KEY_QUERIES * STRIDE, STATISTICS = 4 * KEY_TILE, EACH = 2 * KEY_QUERIES * (int)(sizeof(float) / sizeof(bf16));
-    static constexpr int KEY_BYTES = (STATISTICS + 2 * EACH) * (int)sizeof(bf16);
-};
-
-/* Tile [first, first + N) of a sequence, zeros beyond its length and from column D on. */
-template <int DIM, int N, int THREADS>
-__device__ __forceinline__ void fetch(Shared<bf16> to, int at, Global<const bf16> x, int64_t stride, int first, int length, int D)
-{
-    constexpr int STRIDE = Layout<DIM>::STRIDE, CHUNKS = STRIDE / 8, STEP = THREADS / CHUNKS;
-    static_assert(STEP % 8 == 0 && N % STEP == 0, "rows of a thread are swizzled alike");
-    int chunk = threadIdx.x % CHUNKS, row = threadIdx.x / CHUNKS;
-    if (chunk * 8 >= DIM) return;
-    int own = at + swizzled<STRIDE>(row, chunk);
-    Global<const bf16> from = x + ((first + row) * stride + chunk * 8);
-    UNROLL for (int r = 0; r < N; r += STEP) copy_later(to, own + r * STRIDE, from + r * stride, chunk * 8 < D && first + row + r < length);
-}
-
-/* The left operand whose 16 rows start at `at`.  A place in a tile, of chunk 0 or 1, turned over in the bits of an even c is the place
- * of chunk c or c + 1, swizzled. */
-template <int DIM> __device__ __forceinline__ void hold(unsigned (&a)[DIM / 16][4], Shared<bf16> shared, int at)
-{
-    at += swizzled<Layout<DIM>::STRIDE>(threadIdx.x % 16, threadIdx.x % WARP / 16);
-    UNROLL for (int c = 0; c < DIM / 8; c += 2) load_matrices(a[c / 2], shared, at ^ 8 * c);
-}
-
-/* s = a b^T of the warp's rows and N rows of a tile. */
-template <int DIM, int N> __device__ __forceinline__ void product(float (&s)[N / 8][4], const unsigned (&a)[DIM / 16][4], Shared<bf16> shared, int b)
-{
-    constexpr int STRIDE = Layout<DIM>::STRIDE;
-    int lane = threadIdx.x % WARP;
-    b += swizzled<STRIDE>(lane % 8 + lane / 16 * 8, lane / 8 % 2);
-    UNROLL for (int n = 0; n < N / 8; n++)
-        UNROLL for (int i = 0; i < 4; i++) s[n][i] = 0;
-    UNROLL for (int c = 0; c < DIM / 8; c += 2)
-        UNROLL for (int n = 0; n < N / 8; n += 2) {
-            unsigned two[4];
-            load_matrices(two, shared, (b ^ 8 * c) + 8 * n * STRIDE);
-            multiply_add(s[n], a[c / 2], two[0], two[1]);
-            multiply_add(s[n + 1], a[c / 2], two[2], two[3]);
-        }
-}
-
-/* o += a b with 16 rows of a tile. */
-template <int DIM> __device__ __forceinline__ void add_product(float (&o)[DIM / 8][4], const unsigned (&a)[4], Shared<bf16> shared, int b)
-{
-    b += swizzled<Layout<DIM>::STRIDE>(threadIdx.x % 16, threadIdx.x % WARP / 16);
-    UNROLL for (int c = 0; c < DIM / 8; c += 2) {
-        unsigned two[4];
-        load_transposed(two, shared, b ^ 8 * c);
-        multiply_add(o[c], a, two[0], two[1]);
-        multiply_add(o[c + 1], a, two[2], two[3]);
-    }
-}
-
-/* Sums of 16 rows, of which the first `rows` are there, to float32 that is aligned as floats are. */
-template <int DIM> __device__ __forceinline__ void store(Global<float> to, int64_t stride, const float (&sum)[DIM / 8][4], float scale, int rows, int D)
-{
-    int lane = threadIdx.x % WARP;
-    UNROLL for (int half = 0; half < 2; half++) {
-        int row = lane / 4 + 8 * half;
-        if (row >= rows) continue;
-        UNROLL for (int n = 0; n < DIM / 8; n++) {
-            if (8 * n >= D) continue;
-            int64_t at = row * stride + 8 * n + lane % 4 * 2;
-            to[at] = sum[n][2 * half] * scale;
-            to[at + 1] = sum[n][2 * half + 1] * scale;
-        }
-    }
-}
-
 /* ---- queries: statistics, dq ---- */
-
-/* What a lane knows of its rows, lane / 4 and eight more of the warp's: the largest score so far, this lane's part of the sum of weights
- * relative to it and of weights times dP.  Complete: log2 of the sum of weights (in `largest`) and the mean of dP. */
-struct RowStatistics { float largest[2], sum[2], mean[2]; };
 
 /* Keys behind the query.  row: of this lane's first number; key: the first. */
 __device__ __forceinline__ void mask(float (&s)[QUERY_STEP / 8][4], float (&dp)[QUERY_STEP / 8][4], int row, int key)
@@ -129,52 +43,6 @@ __device__ __forceinline__ void mask(float (&s)[QUERY_STEP / 8][4], float (&dp)[
     UNROLL for (int n = 0; n < QUERY_STEP / 8; n++)
         UNROLL for (int i = 0; i < 4; i++)
             if (key + 8 * n + i % 2 > row + i / 2 * 8) s[n][i] = -INFINITY, dp[n][i] = 0;
-}
-
-/* fmaxf passes over NaN, which reaches the sums.  `largest` starts at the least number, not at -infinity: a row whose scores all were
- * -infinity so far has weights of 0, not of NaN. */
-__device__ __forceinline__ void add_statistics(RowStatistics &x, const float (&s)[QUERY_STEP / 8][4], const float (&dp)[QUERY_STEP / 8][4], float scale)
-{
-    UNROLL for (int half = 0; half < 2; half++) {
-        float top = -INFINITY;
-        UNROLL for (int n = 0; n < QUERY_STEP / 8; n++) top = fmaxf(top, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
-        top = fmaxf(top, __shfl_xor_sync(ALL_LANES, top, 1));
-        top = fmaxf(x.largest[half], fmaxf(top, __shfl_xor_sync(ALL_LANES, top, 2)) * scale);
-        float shrink = exp2f_approximate(x.largest[half] - top);
-        x.largest[half] = top;
-        x.sum[half] *= shrink;
-        x.mean[half] *= shrink;
-        UNROLL for (int n = 0; n < QUERY_STEP / 8; n++)
-            UNROLL for (int i = 2 * half; i < 2 * half + 2; i++) {
-                float weight = exp2f_approximate(s[n][i] * scale - top);
-                x.sum[half] += weight;
-                x.mean[half] += weight * dp[n][i];
-            }
-    }
-}
-
-__device__ __forceinline__ void complete(RowStatistics &x)
-{
-    UNROLL for (int half = 0; half < 2; half++) {
-        float sum = x.sum[half], mean = x.mean[half];
-        UNROLL for (int step = 1; step <= 2; step *= 2) {
-            sum += __shfl_xor_sync(ALL_LANES, sum, step);
-            mean += __shfl_xor_sync(ALL_LANES, mean, step);
-        }
-        x.largest[half] += log2f(sum);
-        x.mean[half] = mean / sum;
-    }
-}
-
-/* A row beyond the sequence: its weights are to vanish for every key. */
-__device__ __forceinline__ void store_statistics(Global<float> to, const RowStatistics &x, int row, int length)
-{
-    if (threadIdx.x % 4) return;
-    UNROLL for (int half = 0; half < 2; half++) {
-        bool there = row + 8 * half < length;
-        to[2 * (row + 8 * half)] = there ? x.largest[half] : INFINITY;
-        to[2 * (row + 8 * half) + 1] = there ? x.mean[half] : 0;
-    }
 }
 
 /* dq of 16 keys, n and n + 1 of s and dp. */

@@ -65,6 +65,11 @@ static inline Warp *running_warp() { return &block->warp[running()->index / LANE
 
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* stacks.cc: entry runs on the fiber's stack when it is next turned to; the scheduler turns to a fiber of its block, a fiber back */
+void start_fiber(Fiber *f, void (*entry)());
+void to_fiber(Fiber *f);
+void to_scheduler(Fiber *f);
+
 /* shared.cc: a new block has `bytes` of dynamic shared memory, and nothing is written yet */
 void begin_shared(int64_t bytes);
 void copy_begins(const void *p, int bytes);         /* from here on nobody may touch it ... */
