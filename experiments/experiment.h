@@ -77,6 +77,11 @@ void add_estimate(Table *table, const char *name, const char *unit, const char *
 void set_estimate(Table *table, int64_t row, const char *name, Mean mean);
 char *with_error(double value, double se);
 
+/* Mean of [n_windows] over the scored tokens of a text, and the ratio of two such means on the same windows.  Errors are over what is drawn
+ * independently: windows, or the items of a task. */
+Mean corpus_mean(const Corpus *corpus, const double *by_window);
+Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b);
+
 /* Losses of a model by window, [n_windows]; clean: NLL of the clean model. */
 typedef struct { const Corpus *corpus; int n_windows; const int64_t *tokens; const double *kl, *nll, *clean; double floor_kl; } Losses;
 

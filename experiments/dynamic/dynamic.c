@@ -19,19 +19,9 @@
 #include "core/base/err.h"
 #include "core/estimate/fit.h"
 
-Mean measured_mean(const Dynamic *d, const double *by_window)
-{
-    Mean mean;
-    weighted_mean(&mean.value, &mean.se, by_window, d->measured_tokens, d->n_measured);
-    return mean;
-}
+Mean measured_mean(const Dynamic *d, const double *by_window) { return corpus_mean(d->measured_text, by_window); }
 
-Mean coefficient_mean(const Dynamic *d, const double *by_window)
-{
-    Mean mean;
-    weighted_mean(&mean.value, &mean.se, by_window, d->tokens, d->n_windows);
-    return mean;
-}
+Mean coefficient_mean(const Dynamic *d, const double *by_window) { return corpus_mean(d->text, by_window); }
 
 void dynamic_close(Dynamic *d)
 {
@@ -98,7 +88,8 @@ int dynamic_open(Dynamic *d, Run *run, const char *name)
     const Corpus *measured = study_corpus(run->study), *other = study_corpus(run->coefficients);
     const int slopes = (int)options_integer(run->options, "dynamic.windows");
     *d = (Dynamic){ .run = run, .n_layers = run->n_layers, .n_choices = run->config->n_choices, .n_rows = run->n_layers * run->config->n_choices,
-                    .n_windows = other->n_windows, .n_slopes = slopes < other->n_windows ? slopes : other->n_windows, .n_measured = measured->n_windows, .tokens = other->tokens, .measured_tokens = measured->tokens,
+                    .n_windows = other->n_windows, .n_slopes = slopes < other->n_windows ? slopes : other->n_windows, .n_measured = measured->n_windows, .text = other, .measured_text = measured,
+                    .tokens = other->tokens, .measured_tokens = measured->tokens,
                     .same_text = run->coefficients == run->study };
     numbers_init(d);
     table_init(d);

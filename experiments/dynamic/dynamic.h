@@ -40,6 +40,7 @@ typedef struct {
 typedef struct {
     Run *run;
     int n_layers, n_choices, n_rows, n_windows, n_slopes, n_measured;       /* rows = layers x choices; windows of both texts */
+    const Corpus *text, *measured_text;                         /* of the coefficients; that is measured on         */
     const int64_t *tokens, *measured_tokens;                    /* [n_windows], [n_measured]                      */
     bool same_text;
     int64_t *weights;               /* [n_layers]                                              */

@@ -170,7 +170,7 @@ static void add_model_row(Table *t, const Dynamic *d, const Whole *m)
     for (size_t i = 0; i < sizeof cell / sizeof *cell; i++) table_set_number(t, row, cell[i].name, cell[i].value);
     table_set_integer(t, row, "optimal", m->optimal);
     table_set_integer(t, row, "clamped", m->clamped);
-    set_model_losses(t, row, &(Losses){ study_corpus(d->run->study), d->n_measured, d->measured_tokens, m->kl, m->nll, d->clean, d->floor_kl });
+    set_model_losses(t, row, &(Losses){ d->measured_text, d->n_measured, d->measured_tokens, m->kl, m->nll, d->clean, d->floor_kl });
     set_predicted(t, row, d, m);
 }
 

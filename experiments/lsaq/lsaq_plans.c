@@ -257,7 +257,5 @@ Mean plan_difference(const Lsaq *l, const BlockPlan *plan, const BlockPlan *othe
 
 Mean plan_ratio(const Lsaq *l, const BlockPlan *plan, const BlockPlan *other)
 {
-    Mean ratio;
-    ratio.value = paired_ratio(&ratio.se, plan_model(l, plan)->kl, plan_model(l, other)->kl, l->d.measured_tokens, l->d.n_measured);
-    return ratio;
+    return corpus_ratio(l->d.measured_text, plan_model(l, plan)->kl, plan_model(l, other)->kl);
 }

@@ -97,7 +97,7 @@ static void add_plan_row(Table *t, const Lsaq *l, const BlockPlan *p)
     table_set_integer(t, row, "high", p->high);
     table_set_integer(t, row, "bytes", plan_bytes(p));
     table_set_number(t, row, "bits", m->bits);
-    set_model_losses(t, row, &(Losses){ study_corpus(d->run->study), d->n_measured, d->measured_tokens, m->kl, m->nll, d->clean, d->floor_kl });
+    set_model_losses(t, row, &(Losses){ d->measured_text, d->n_measured, d->measured_tokens, m->kl, m->nll, d->clean, d->floor_kl });
     table_set_number(t, row, "predicted", predicted.value);
     table_set_number(t, row, "predicted_low", predicted.low);
     table_set_number(t, row, "predicted_high", predicted.high);

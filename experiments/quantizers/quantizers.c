@@ -17,19 +17,9 @@
 #include "core/base/err.h"
 #include "core/estimate/fit.h"
 
-Mean mean_of(const Quantizers *q, const double *by_window)
-{
-    Mean mean;
-    weighted_mean(&mean.value, &mean.se, by_window, q->tokens, q->n_windows);
-    return mean;
-}
+Mean mean_of(const Quantizers *q, const double *by_window) { return corpus_mean(study_corpus(q->run->study), by_window); }
 
-Mean ratio_of(const Quantizers *q, const double *a, const double *b)
-{
-    Mean ratio;
-    ratio.value = paired_ratio(&ratio.se, a, b, q->tokens, q->n_windows);
-    return ratio;
-}
+Mean ratio_of(const Quantizers *q, const double *a, const double *b) { return corpus_ratio(study_corpus(q->run->study), a, b); }
 
 static void quantizers_free(Quantizers *q)
 {

@@ -3,10 +3,12 @@
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/err.h"
 #include "core/estimate/accuracy.h"
 #include "core/estimate/fit.h"
+#include "core/estimate/predict.h"
 #include "experiments/run/run.h"
 
 void add_estimate(Table *t, const char *name, const char *unit, const char *meaning)
@@ -31,27 +33,49 @@ char *with_error(double value, double se)
     return isfinite(se) ? xformat("%.3g +- %.2g", value, se) : xformat("%.3g", value);
 }
 
-static Mean mean_over(const Losses *l, const double *by_window)
+/* What is drawn independently of one another: items of a task, whose choices share a question; windows of other text. */
+typedef struct { double *x; int64_t *tokens; int n; } Units;
+
+static Units units_of(const Corpus *corpus, const double *by_window)
+{
+    const CorpusTask *task = corpus->task;
+    Units u = { .n = task ? task->n_items : corpus->n_windows };
+    u.x = xmalloc(sizeof *u.x * (size_t)u.n);
+    u.tokens = xmalloc(sizeof *u.tokens * (size_t)u.n);
+    if (task) item_means(u.x, u.tokens, task, by_window, corpus->tokens);
+    else memcpy(u.x, by_window, sizeof *u.x * (size_t)u.n), memcpy(u.tokens, corpus->tokens, sizeof *u.tokens * (size_t)u.n);
+    return u;
+}
+
+static void units_free(Units *u)
+{
+    free(u->x);
+    free(u->tokens);
+}
+
+Mean corpus_mean(const Corpus *corpus, const double *by_window)
 {
     Mean mean;
-    const CorpusTask *task = l->corpus->task;
-    if (!task) {
-        weighted_mean(&mean.value, &mean.se, by_window, l->tokens, l->n_windows);
-        return mean;
-    }
-    double *x = xmalloc(sizeof *x * (size_t)task->n_items);
-    int64_t *tokens = xmalloc(sizeof *tokens * (size_t)task->n_items);
-    item_means(x, tokens, task, by_window, l->tokens);
-    weighted_mean(&mean.value, &mean.se, x, tokens, task->n_items);
-    free(x);
-    free(tokens);
+    Units u = units_of(corpus, by_window);
+    weighted_mean(&mean.value, &mean.se, u.x, u.tokens, u.n);
+    units_free(&u);
     return mean;
+}
+
+Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b)
+{
+    Mean ratio;
+    Units x = units_of(corpus, a), y = units_of(corpus, b);
+    ratio.value = paired_ratio(&ratio.se, x.x, y.x, x.tokens, x.n);
+    units_free(&x);
+    units_free(&y);
+    return ratio;
 }
 
 Mean set_model_losses(Table *t, int64_t row, const Losses *l)
 {
     double *difference = window_difference(l->nll, l->clean, l->n_windows);
-    const Mean kl = mean_over(l, l->kl), nll = mean_over(l, l->nll), delta = mean_over(l, difference);
+    const Mean kl = corpus_mean(l->corpus, l->kl), nll = corpus_mean(l->corpus, l->nll), delta = corpus_mean(l->corpus, difference);
     free(difference);
     set_estimate(t, row, "kl", kl);
     set_estimate(t, row, "delta_nll", delta);

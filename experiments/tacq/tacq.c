@@ -18,12 +18,7 @@
 #include "core/base/err.h"
 #include "core/estimate/fit.h"
 
-Mean side_mean(const Side *side, const double *by_window)
-{
-    Mean mean;
-    weighted_mean(&mean.value, &mean.se, by_window, side->tokens, side->n_windows);
-    return mean;
-}
+Mean side_mean(const Side *side, const double *by_window) { return corpus_mean(side->corpus, by_window); }
 
 static void tacq_free(Tacq *t)
 {

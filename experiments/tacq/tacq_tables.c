@@ -63,12 +63,7 @@ static double kept_share(const Tacq *t, const MaskModel *m)
     return options ? options_number(options, "ratio") : 0;
 }
 
-Mean kl_ratio(const Side *side, const double *kl, const double *other)
-{
-    Mean ratio;
-    ratio.value = paired_ratio(&ratio.se, kl, other, side->tokens, side->n_windows);
-    return ratio;
-}
+Mean kl_ratio(const Side *side, const double *kl, const double *other) { return corpus_ratio(side->corpus, kl, other); }
 
 static void set_forms(Table *table, int64_t row, const Side *side, const OnSide *on)
 {
