@@ -166,7 +166,8 @@ int64_t evidence_bytes(const ModelShape *shape, const Corpus *text, const Kernel
 {
     int64_t bytes = 0;
     if (expected & NEEDS_INPUTS) bytes += calibration_bytes(shape, text, kernels, false);
-    if (expected & NEEDS_INPUTS && sequential) bytes += calibration_bytes(shape, text, kernels, true);
+    const int walks = expected & NEEDS_MASK ? 2 : 1;        /* a mask's while that of the model that asks for it waits */
+    if (expected & NEEDS_INPUTS && sequential) bytes += walks * calibration_bytes(shape, text, kernels, true);
     if (expected & (NEEDS_GRADIENT | NEEDS_FISHER)) bytes += gradient_sums_bytes(shape, text, kernels);
     return bytes;
 }

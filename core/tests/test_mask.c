@@ -227,6 +227,42 @@ static void masked_models_are_measured(void **state)
     case_close(&c);
 }
 
+/* Whether quantized layers are kept, some of them or all: the same measurements; all of them are made once. */
+static void kept_layers_change_nothing(void **state)
+{
+    (void)state;
+    static const int64_t room[] = { 0, 9000, 1 << 30 };
+    Case c;
+    case_open(&c, "llama-mha-untied");
+    const Perturbation *tacq = perturbation_find("tacq"), *gptq = perturbation_find("gptq");
+    Options *mask = options_of(tacq, "bits", "2", "ratio", "0.03", NULL), *plain = options_of(gptq, "bits", "3", "group", "16", NULL);
+    const MapEntry entry[2] = { { 0, tacq, mask }, { 0, gptq, plain } };
+    Measurement first[2];
+    for (int i = 0; i < 3; i++) {
+        EvidenceSource *source;
+        WORKS(evidence_open(&source, c.tiny.model, &c.corpus, kernels_cpu(), &(EvidencePlan){ .quantized = room[i] }));
+        double seconds[2] = { 0 };
+        for (int again = 0; again < 2; again++) {
+            Study *study = study_of(c.tiny.model, &c.corpus, "cpu");
+            study_calibrate(study, source);
+            for (int p = 0; p < 2; p++) {
+                Measurement m = measured_with(study, entry[p].options, entry[p].perturbation);
+                if (i + again) assert_same(&m, &first[p], "kept layers");
+                if (i + again) measurement_free(&m);
+                else first[p] = m;
+                const double spent = evidence_quantizing(source, &entry[p]);
+                assert_true(spent > 0 && (!again || (spent > seconds[p]) == (i < 2)));
+                seconds[p] = spent;
+            }
+            study_close(&study);
+        }
+        evidence_close(&source);
+    }
+    for (int p = 0; p < 2; p++) measurement_free(&first[p]);
+    options_free(mask), options_free(plain);
+    case_close(&c);
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -237,6 +273,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(shares_are_cut_from_one_ranking),
         cmocka_unit_test(nothing_is_collected_in_vain),
         cmocka_unit_test(masked_models_are_measured),
+        cmocka_unit_test(kept_layers_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
