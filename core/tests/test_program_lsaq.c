@@ -270,6 +270,28 @@ static void test_from_the_store(void **state)
     json_decref(again);
 }
 
+/* Once more by slopes, not at the ends, within the same bytes; the references stay those without them. */
+static void test_slopes(void **state)
+{
+    (void)state;
+    const char *const change[] = { "lsaq.rules=lim", "lsaq.slopes=yes", "lsaq.free=no", "dynamic.costs=group", "dynamic.windows=3", NULL };
+    free(run_said("lsaq.yaml", config, "lsaq.h5", change));
+    char *again = run_said("lsaq.yaml", config, "lsaq.h5", change);
+    assert_non_null(strstr(again, "\n0 measurements were run"));
+    json_t *rows = rows_of("lsaq.h5", "plans");
+    const size_t end = 1 + 2, between = 1 + 2 + 2;
+    assert_int_equal(json_array_size(rows), PAIRS * 2 * (end + between));
+    for (size_t p = 0; p < json_array_size(rows); p++) {
+        if (!strcmp(word(rows, p, "rule"), "exact layers") && !strcmp(word(rows, p, "cost"), "group")) assert_true(number(rows, p, "above_layers") == 0 && number(rows, p, "above_layers_se") == 0);
+        if (strcmp(word(rows, p, "cost"), "group x slopes")) continue;
+        const double high = number(rows, p, "high");
+        assert_true(high > 0 && high < BLOCKS && number(rows, p, "optimal") == 1);
+        assert_true(number(rows, p, "bytes") <= number(rows, p - 4 + (!strcmp(word(rows, p, "rule"), "exact layers")), "bytes"));
+    }
+    json_decref(rows);
+    free(again);
+}
+
 static void expect_refused(const char *text, const char *sentence)
 {
     Ran ran = program("run", scratch_text("bad.yaml", text), "--quiet", NULL);
@@ -309,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_correlations),
         cmocka_unit_test(test_resumed),
         cmocka_unit_test(test_from_the_store),
+        cmocka_unit_test(test_slopes),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, run_once, forget);

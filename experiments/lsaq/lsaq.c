@@ -7,7 +7,8 @@
  * Importances and coefficients come from one text (coefficients.from), losses from another.  The plans of all rules at one n have one size
  * where blocks have one shape, so what differs is the order alone.
  * Cost: a forward pass for each plan that is not another's; one for the importances that look at states, with the head on the last
- * positions (on all where lsaq.positions asks), and a backward pass, over the text of the coefficients.
+ * positions (on all where lsaq.positions asks), and a backward pass, over the text of the coefficients; with lsaq.slopes two more over some of its
+ * windows for each of two exact allocations.
  */
 #include "experiments/lsaq/lsaq.h"
 
@@ -83,6 +84,8 @@ static int plan(Plan *out, int *later, Run *run)
     double passes;
     int status = orders_cost(&passes, &l);
     run_turn(run);
+    out->later_windows = points_at_most(&l) * 2 * l.d.n_slopes;
+    out->later_passes += points_at_most(&l) * passes_of_point(&l.d);
     if (passes > 0) *later += 1, out->later_passes += passes - 1;
     lsaq_free(&l);
     return status;

@@ -30,6 +30,7 @@ typedef struct {
     int pair, high;                 /* blocks with the high choice; of an exact one those of the plan whose size it has */
     const Order *order;             /* of PLAN_BY_ORDER     */
     const CostKind *cost;           /* of the exact ones    */
+    bool sloped;                    /* that cost weighed with slopes (dynamic_point.c) */
     int model;                      /* its place in dynamic.model */
     int64_t bits;                   /* whole bits of all layers under study */
     bool optimal;
@@ -61,7 +62,9 @@ void orders_free(Lsaq *l);
 int  pairs_init(Lsaq *l);
 int  plans_make(Lsaq *l);
 int  plans_at_most(const Lsaq *l);
+int  points_at_most(const Lsaq *l);                     /* of slopes */
 const char *plan_rule(const BlockPlan *plan);           /* "jaccard", "exact layers" ... */
+char *plan_cost(const BlockPlan *plan);                 /* "", "group", "group x slopes"; the caller frees */
 const BlockPlan *exact_of_size(const Lsaq *l, const BlockPlan *plan, PlanKind kind);      /* by the first cost; NULL where there is none */
 static inline const Whole *plan_model(const Lsaq *l, const BlockPlan *plan) { return &l->d.model[plan->model]; }
 static inline int64_t plan_bytes(const BlockPlan *plan) { return (plan->bits + 7) / 8; }

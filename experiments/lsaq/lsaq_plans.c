@@ -106,7 +106,17 @@ int plans_at_most(const Lsaq *l)
 {
     int measured = 0;
     for (int o = 0; o < l->n_orders; o++) measured += l->order[o].measured;
-    return l->n_pairs * l->n_high * (measured + l->d.n_costs * (options_flag(l->run->options, "lsaq.free") ? 3 : 2));
+    return l->n_pairs * l->n_high * (measured + l->d.n_costs * (options_flag(l->run->options, "lsaq.free") ? 3 : 2)) + points_at_most(l);
+}
+
+/* The models of one choice have no other allocation. */
+static bool is_end(const Lsaq *l, int high) { return high == 0 || high == l->n_blocks; }
+
+int points_at_most(const Lsaq *l)
+{
+    int between = 0;
+    for (int h = 0; h < l->n_high; h++) between += !is_end(l, l->high[h]);
+    return options_flag(l->run->options, "lsaq.slopes") ? 2 * l->n_pairs * between : 0;
 }
 
 /* ---- plans ---- */
@@ -114,6 +124,8 @@ int plans_at_most(const Lsaq *l)
 static const char *const kind_name[] = { [PLAN_LAYERS] = "exact layers", [PLAN_BLOCKS] = "exact blocks", [PLAN_FREE] = "exact free" };
 
 const char *plan_rule(const BlockPlan *plan) { return plan->kind == PLAN_BY_ORDER ? plan->order->name : kind_name[plan->kind]; }
+
+char *plan_cost(const BlockPlan *plan) { return xformat("%s%s", plan->cost ? plan->cost->name : "", plan->sloped ? " x slopes" : ""); }
 
 static int64_t size_of_choices(const Dynamic *d, const int *choice)
 {
@@ -145,7 +157,8 @@ static void by_order(Lsaq *l, int pair, int high, const Order *order, int *choic
 /* Rows of the choices that take part, layer by layer; the names are the dynamic table's. */
 typedef struct { ChoiceTable table; const char **name; int *layer, *choice; double *bits, *cost; } Rows;
 
-static void rows_init(Rows *r, const Dynamic *d, const CostKind *cost, const Pair *pair)
+/* factor [n_layers] of the costs; NULL: 1. */
+static void rows_init(Rows *r, const Dynamic *d, const CostKind *cost, const double *factor, const Pair *pair)
 {
     const size_t most = (size_t)d->n_rows;
     *r = (Rows){ .name = xmalloc(sizeof *r->name * most), .layer = xmalloc(sizeof *r->layer * most), .choice = xmalloc(sizeof *r->choice * most),
@@ -156,7 +169,7 @@ static void rows_init(Rows *r, const Dynamic *d, const CostKind *cost, const Pai
             if (pair && c != pair->high && c != pair->low) continue;
             const int row = row_of(d, i, c);
             r->name[n] = dynamic_choice(d, c)->name, r->layer[n] = i, r->choice[n] = c, r->bits[n] = d->bits[row];
-            r->cost[n++] = coefficient_mean(d, cost_windows(d, cost, row)).value;
+            r->cost[n++] = (factor ? factor[i] : 1) * coefficient_mean(d, cost_windows(d, cost, row)).value;
         }
     r->table = (ChoiceTable){ d->n_layers, d->table.layer, d->weights, n, r->layer, r->name, r->bits, r->cost };
 }
@@ -182,12 +195,12 @@ static int solve(Allocation *best, const ChoiceTable *table, bool together, int6
     return status;
 }
 
-static int add_exact(Lsaq *l, BlockPlan plan, int64_t bytes, int *choice)
+static int add_exact(Lsaq *l, BlockPlan plan, const double *factor, int64_t bytes, int *choice)
 {
     Rows rows;
     Allocation best;
     const double start = clock_seconds();
-    rows_init(&rows, &l->d, plan.cost, plan.kind == PLAN_FREE ? NULL : &l->pair[plan.pair]);
+    rows_init(&rows, &l->d, plan.cost, factor, plan.kind == PLAN_FREE ? NULL : &l->pair[plan.pair]);
     int status = solve(&best, &rows.table, plan.kind == PLAN_BLOCKS, bytes);
     if (status == OK) {
         char *stage = xformat("strategy %s", plan_rule(&plan));
@@ -206,7 +219,7 @@ const BlockPlan *exact_of_size(const Lsaq *l, const BlockPlan *plan, PlanKind ki
 {
     for (int p = 0; p < l->n_plans; p++) {
         const BlockPlan *exact = &l->plan[p];
-        if (exact->kind == kind && exact->pair == plan->pair && exact->high == plan->high && exact->cost == &l->d.cost[0]) return exact;
+        if (exact->kind == kind && exact->pair == plan->pair && exact->high == plan->high && exact->cost == &l->d.cost[0] && !exact->sloped) return exact;
     }
     return NULL;
 }
@@ -220,12 +233,29 @@ static int64_t least_bytes(const Lsaq *l, int first)
     return least;
 }
 
+/* Once more, by the first cost times the slopes at the plan that it gave. */
+static int add_sloped(Lsaq *l, const BlockPlan *found, int64_t bytes, int *choice)
+{
+    double *factor = xmalloc(sizeof *factor * (size_t)l->d.n_layers);
+    BlockPlan plan = *found;
+    plan.sloped = true;
+    int status = operating_point(factor, &l->d, &l->d.model[found->model], true);
+    if (status == OK) status = add_exact(l, plan, factor, bytes, choice);
+    free(factor);
+    return status;
+}
+
 static int exact_plans(Lsaq *l, int pair, int high, int first, int *choice)
 {
     const PlanKind last = options_flag(l->run->options, "lsaq.free") ? PLAN_FREE : PLAN_BLOCKS;
     const int64_t bytes = least_bytes(l, first);
     for (PlanKind kind = PLAN_LAYERS; kind <= last; kind++)
-        for (int k = 0; k < l->d.n_costs; k++) TRY(add_exact(l, (BlockPlan){ .kind = kind, .pair = pair, .high = high, .cost = &l->d.cost[k] }, bytes, choice));
+        for (int k = 0; k < l->d.n_costs; k++) TRY(add_exact(l, (BlockPlan){ .kind = kind, .pair = pair, .high = high, .cost = &l->d.cost[k] }, NULL, bytes, choice));
+    if (is_end(l, high) || !options_flag(l->run->options, "lsaq.slopes")) return OK;
+    for (PlanKind kind = PLAN_LAYERS; kind <= PLAN_BLOCKS; kind++) {
+        const BlockPlan found = *exact_of_size(l, &l->plan[first], kind);      /* the list moves as it grows */
+        TRY(add_sloped(l, &found, bytes, choice));
+    }
     return OK;
 }
 

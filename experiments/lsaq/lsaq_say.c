@@ -51,9 +51,11 @@ static void say_plan(const Lsaq *l, const BlockPlan *p)
     const Mean more = plan_ratio(l, p, best);
     const Interval predicted = predicted_interval(&l->d, plan_model(l, p), false);
     char *measured = with_error(kl.value, kl.se), *times = p == best ? xstrdup("") : xformat(", %.3g +- %.2g times that of exact layers", more.value, more.se);
-    run_say(l->run, "  %-14s KL %-16s predicted %.3g%s%s%s%s", plan_rule(p), measured, predicted.value,
-            kl.value >= predicted.low && kl.value <= predicted.high ? "" : " (outside its interval)", times, is_exact(p) && p->cost != l->d.cost ? ", by " : "",
-            is_exact(p) && p->cost != l->d.cost ? p->cost->name : "");
+    char *cost = plan_cost(p), *by = is_exact(p) && (p->cost != l->d.cost || p->sloped) ? xformat(", by %s", cost) : xstrdup("");
+    run_say(l->run, "  %-14s KL %-16s predicted %.3g%s%s%s", plan_rule(p), measured, predicted.value,
+            kl.value >= predicted.low && kl.value <= predicted.high ? "" : " (outside its interval)", times, by);
+    free(cost);
+    free(by);
     free(measured);
     free(times);
 }

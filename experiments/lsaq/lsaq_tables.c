@@ -93,7 +93,9 @@ static void add_plan_row(Table *t, const Lsaq *l, const BlockPlan *p)
     const int64_t row = table_add_row(t);
     table_set_text(t, row, "pair", l->pair[p->pair].name);
     table_set_text(t, row, "rule", plan_rule(p));
-    table_set_text(t, row, "cost", p->cost ? p->cost->name : "");
+    char *cost = plan_cost(p);
+    table_set_text(t, row, "cost", cost);
+    free(cost);
     table_set_integer(t, row, "high", p->high);
     table_set_integer(t, row, "bytes", plan_bytes(p));
     table_set_number(t, row, "bits", m->bits);
@@ -116,6 +118,21 @@ static Table *plan_table(const Lsaq *l)
     return t;
 }
 
+static void add_layers(Table *t, const Lsaq *l, const BlockPlan *p)
+{
+    char *cost = plan_cost(p);
+    for (int i = 0; i < l->d.n_layers; i++) {
+        const int64_t row = table_add_row(t);
+        table_set_text(t, row, "pair", l->pair[p->pair].name);
+        table_set_text(t, row, "rule", plan_rule(p));
+        table_set_text(t, row, "cost", cost);
+        table_set_integer(t, row, "high", p->high);
+        table_set_text(t, row, "layer", dynamic_layer(&l->d, i)->name);
+        table_set_text(t, row, "choice", dynamic_choice(&l->d, plan_model(l, p)->choice[i])->name);
+    }
+    free(cost);
+}
+
 static Table *layer_table(const Lsaq *l)
 {
     Table *t = table_new("plan_layers", "the choice of each layer in the exact allocations; in the plans by importance it follows from the ranks");
@@ -126,15 +143,7 @@ static Table *layer_table(const Lsaq *l)
     table_add_column(t, COLUMN_TEXT, "layer", "", "name of the layer");
     table_add_column(t, COLUMN_TEXT, "choice", "", "what it gets");
     for (int p = 0; p < l->n_plans; p++)
-        for (int i = 0; i < l->d.n_layers && l->plan[p].kind != PLAN_BY_ORDER; i++) {
-            const int64_t row = table_add_row(t);
-            table_set_text(t, row, "pair", l->pair[l->plan[p].pair].name);
-            table_set_text(t, row, "rule", plan_rule(&l->plan[p]));
-            table_set_text(t, row, "cost", l->plan[p].cost->name);
-            table_set_integer(t, row, "high", l->plan[p].high);
-            table_set_text(t, row, "layer", dynamic_layer(&l->d, i)->name);
-            table_set_text(t, row, "choice", dynamic_choice(&l->d, plan_model(l, &l->plan[p])->choice[i])->name);
-        }
+        if (l->plan[p].kind != PLAN_BY_ORDER) add_layers(t, l, &l->plan[p]);
     return t;
 }
 
