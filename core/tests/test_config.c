@@ -172,7 +172,7 @@ static void test_overrides(void **state)
     static const struct { const char *override, *message; } refused[] = {
         { "noise.group", "--set noise.group: must be KEY=VALUE, such as noise.group=64" },
         { "noise.grup=3", "--set: unknown key 'noise.grup'; did you mean 'noise.group'?" },
-        { "=3", "--set: unknown key ''; keys are: experiment, model, text, coefficients, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, dynamic, lsaq, bootstrap, seed, backend, device, precision, threads, memory, output" },
+        { "=3", "--set: unknown key ''; keys are: experiment, model, text, coefficients, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, dynamic, lsaq, tacq, bootstrap, seed, backend, device, precision, threads, memory, output" },
         { "noise.group=", "--set: 'noise.group' has no value" },
         { "noise.group=[3,4]", "--set: 'noise.group' must be a whole number of weights from 1 to 1000000, not '[3,4]'" },
         { "choices=rtn", "--set: 'choices' can be given in the file only" },

@@ -174,6 +174,6 @@ static int run(Run *run)
 }
 
 const Experiment experiment_tacq = {
-    .name = "tacq", .summary = "weights kept out of quantized models, against plain quantizers and allocations of the same size, on two texts",
+    .name = "tacq", .summary = "weights kept out of quantized models, against others and allocations of the same size, on two texts",
     .other_text = true, .plan = plan, .run = run,
 };
