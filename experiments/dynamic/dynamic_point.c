@@ -60,9 +60,11 @@ static int measure_point(OperatingPoint *point, Dynamic *d, const Whole *model)
     if (!entry) return ERR_ARGUMENT;
     int status = OK;
     for (int sign = 0; sign < 2 && status == OK; sign++) {
-        char *label = xformat("slopes at %s %g bits%s", model->label, model->budget, sign ? " mirrored" : "");
+        char *where = isnan(model->budget) ? xstrdup(model->label) : xformat("%s %g bits", model->label, model->budget);
+        char *label = xformat("slopes at %s%s", where, sign ? " mirrored" : "");
         status = add_sign(point, d, &(LayerMap){ .n = d->n_layers, .entry = entry, .mirrored = sign, .label = label });
         free(label);
+        free(where);
     }
     entries_free(entry, d->n_layers);
     return status;
