@@ -15,7 +15,7 @@ static void say_model(Tacq *t, int index, int s)
     const OnSide *on = &m->on[s];
     const Mean kl = side_mean(side, on->kl), linear = kl_ratio(side, on->kl, on->forms.linear), joint = kl_ratio(side, on->kl, on->forms.joint);
     char *text[] = { with_error(kl.value, kl.se), with_error(linear.value, linear.se), with_error(joint.value, joint.se) };
-    run_say(t->run, "%-26s %.4f bits: KL %s; over sum of a^G t2 %s, over <G, E>^2/2T %s%s", m->label, m->bits, text[0], text[1], text[2],
+    run_say(t->run, "%-36s %.4f bits: KL %s; over sum of a^G t2 %s, over <G, E>^2/2T %s%s", m->label, m->bits, text[0], text[1], text[2],
             kl.value > FLOOR_FACTOR * side->floor_kl ? "" : "; near the noise floor");
     for (int i = 0; i < 3; i++) free(text[i]);
 }
@@ -33,7 +33,7 @@ static void say_rivals(Tacq *t, int index, int s)
         best = with_error(ratio.value, ratio.se);
     }
     if (isfinite(path.kl) || best)
-        run_say(t->run, "%-26s KL over that of one plain choice of its size %s%s%s", m->label, plain, best ? ", of the best allocation of its size " : "", best ? best : "");
+        run_say(t->run, "%-36s KL over that of one plain choice of its size %s%s%s", m->label, plain, best ? ", of the best allocation of its size " : "", best ? best : "");
     free(plain);
     free(best);
 }
