@@ -12,7 +12,7 @@ meet(x) = (blocks = max(blocks, column("high")), low = min(low, x), high = max(h
 stats table("plans") using (drawn(0) && of_first_cost(0) ? meet(column("kl")) : 0, 1) nooutput
 low = low / 1.4
 high = high * 1.4
-left = 0.095; right = 0.795; gap = 0.02
+left = 0.105; right = 0.795; gap = 0.02
 wide = (right - left - gap * (panels - 1)) / panels
 shift(r) = panels > 1 ? 0 : (r - (nr + 1) / 2.) * 0.004 * blocks
 rank_of(r) = exact(rule[r]) ? 1 : control(rule[r]) ? 3 : 2          # controls are drawn first, exact allocations last
@@ -21,7 +21,7 @@ dash_of(r) = rule[r] eq "exact blocks" ? 2 : 1
 set label 1 note."bars: ±1.96 standard errors over windows" at screen 0.985, 0.965 right font ",8" textcolor rgb grey noenhanced
 set xrange [-0.03 * blocks:1.03 * blocks]
 set xtics step(blocks, 4)
-set ylabel "KL(clean ‖ quantized)  [nats/token]" offset 0.8, 0
+set ylabel "KL(clean ‖ quantized)  [nats/token]" offset -0.3, 0
 set xlabel "blocks at more bits" offset 0, 0.3
 call scripts."/log_axis.gp" "y" low high
 set multiplot
