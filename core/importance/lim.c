@@ -10,7 +10,8 @@ static double cosine(const float *x, const float *y, int n)
     double xy = 0, xx = 0, yy = 0;
     for (int i = 0; i < n; i++) xy += (double)x[i] * y[i], xx += (double)x[i] * x[i], yy += (double)y[i] * y[i];
     if (xx == 0 || yy == 0) return 0;
-    return fmax(-1, fmin(1, xy / (sqrt(xx) * sqrt(yy))));
+    const double c = xy / (sqrt(xx) * sqrt(yy));
+    return c > 1 ? 1 : c < -1 ? -1 : c;        /* not fmin, which would make 1 of a NaN */
 }
 
 double lim(const float *x, const float *y, int rows, int width)

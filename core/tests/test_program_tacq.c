@@ -189,6 +189,20 @@ static void test_dry_run_prices_gradients(void **state)
     free(text), free(other), free(output), free(alone);
 }
 
+/* Both texts are priced: what a dry run counts is what is run, where nothing follows from results. */
+static void test_price_is_what_is_run(void **state)
+{
+    (void)state;
+    char *text = config(TEXTS, "choices: [{gptq: {bits: 2, group: 0}}, {tacq: {bits: 2, ratio: 0.01}}]\n"), *output = xformat("output=%s", scratch_path("priced.h5"));
+    Ran ran = program("run", scratch_text("priced.yaml", text), "--dry-run", "--set", output, NULL);
+    assert_int_equal(ran.status, 0);
+    assert_non_null(strstr(ran.out, "measurements   28, of which 0"));         /* null runs, two models and two probes of 6 and 5 windows */
+    ran_free(&ran);
+    char *said = run_said("priced.yaml", text, "priced.h5", NULL);
+    assert_non_null(strstr(said, "\n28 measurements were run"));
+    free(text), free(output), free(said);
+}
+
 static json_t *quantized(const char *backend, const char *const *set)
 {
     const char *words[MOST_WORDS + 1] = { "quantize", MODEL, "--method", "tacq", "--calibration", calibration_text(), "--out", scratch_path("quantized"), "--force", "--json", "--quiet",
@@ -256,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_again_and_on_one_text),
         cmocka_unit_test(test_dry_run_prices_gradients),
+        cmocka_unit_test(test_price_is_what_is_run),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, run_once, forget);

@@ -103,6 +103,14 @@ bool key_is_new(void **seen, const char *key)
     return is_new;
 }
 
+int gradients_pass_key(char **out, Study *study, const GradientRequest *request)
+{
+    char key[HASH_TEXT];
+    TRY(gradients_key(key, study, request));
+    *out = xformat("%s on %s", key, study_corpus(study)->hash);
+    return OK;
+}
+
 void keys_free(void **seen)
 {
     tdestroy(*seen, free);
@@ -154,10 +162,11 @@ static void step_window(void *context, const char *label)
 
 int run_gradients_of(Measurement *out, Run *run, const GradientRequest *request, int n_windows)
 {
-    char key[HASH_TEXT];
+    char *key;
     const int windows = study_corpus(run->study)->n_windows;
-    TRY(gradients_key(key, run->study, request));
+    TRY(gradients_pass_key(&key, run->study, request));
     GradientSteps steps = { run, gradients_cost(run->study, request) * run_passes(run, run->study) / windows, key_is_new(&run->seen, key) };
+    free(key);
     const int known = gradients_known(run->study, request, n_windows);
     for (int i = 0; i < known && steps.counts; i++) progress_skip(run->progress, steps.work);
     run->found += steps.counts ? known : 0;

@@ -38,10 +38,12 @@ static int price_map(Price *price, void **seen, const Point *p, Study *study, co
 
 static int price_gradients(Price *price, void **seen, const Point *p, Study *study, const GradientRequest *request)
 {
-    char key[HASH_TEXT];
+    char *key;
     const int windows = study_corpus(study)->n_windows;
-    TRY(gradients_key(key, study, request));
-    if (!key_is_new(seen, key)) return OK;
+    TRY(gradients_pass_key(&key, study, request));
+    const bool is_new = key_is_new(seen, key);
+    free(key);
+    if (!is_new) return OK;
     double work = gradients_cost(study, request) * run_passes(&p->run, study);
     int known = gradients_known(study, request, windows);
     price->n += windows, price->known += known, price->backward += windows;
@@ -138,7 +140,7 @@ void price_say(const Point *p, const Price *price)
     if (p->others.n_windows) printf("coefficients   from %s, %d windows, %lld tokens scored\n", p->others.protocol, p->others.n_windows, (long long)p->others.n_scored);
     printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
     if (price->later) printf("               (at most %d measurements that follow from the results; some may be in the store)\n", price->later);
-    if (price->later_windows) printf("               (%d windows of backward passes at allocated models, likewise)\n", price->later_windows);
+    if (price->later_windows) printf("               (%d windows of backward passes for allocations, likewise)\n", price->later_windows);
     char used[SIZE_TEXT], least[SIZE_TEXT];
     if (p->calibration.n_segments)
         printf("calibration    %s, %d windows, %lld tokens; up to %s for what it tells\n", p->calibration.protocol, p->calibration.n_windows,

@@ -60,6 +60,9 @@ typedef struct Tables { int n; Table **table; } Tables;
 int  tables_store(const Tables *tables, const Config *config, Store *store);
 void tables_free(Tables *tables);
 
+/* What a backward pass over a text is known by: the request's key does not name the text.  The caller frees. */
+int gradients_pass_key(char **out, Study *study, const GradientRequest *request);
+
 /* True the first time that it is asked about this key; *seen is NULL before the first, and freed by keys_free. */
 bool key_is_new(void **seen, const char *key);
 void keys_free(void **seen);

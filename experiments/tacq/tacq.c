@@ -111,7 +111,7 @@ static int plan(Plan *out, int *later, Run *run)
         forms_plan(out, run);
     }
     *later = count_rivals(&t) * t.n_sides;
-    if (*later) out->later_passes += allocation_passes(run);
+    if (*later) out->later_passes += allocation_passes(run), out->later_windows += allocation_windows(run);
     free(entry);
     free(choice);
     tacq_free(&t);

@@ -52,6 +52,7 @@ void mask_map(MapEntry *entry, const Tacq *t, const int *choice);
 /* tacq_allocate.c: for each model that is not plain, the best choices of plain ones at its size, by what the calibration text tells of their errors. */
 int allocate_sizes(Tacq *t);
 double allocation_passes(const Run *run);
+int allocation_windows(const Run *run);
 
 /* tacq_forms.c: of all models, on all sides. */
 int  forms_measure(Tacq *t);

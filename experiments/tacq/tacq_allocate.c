@@ -33,6 +33,12 @@ double allocation_passes(const Run *run)
     return gradient_sums_flops(shape, evidence_corpus(source)) / network_flops(shape, own->n_inputs, (double)own->n_inputs / own->n_segments, 0, own->n_scored);
 }
 
+int allocation_windows(const Run *run)
+{
+    const EvidenceSource *source = study_source(run->study);
+    return source ? evidence_corpus(source)->n_windows : 0;
+}
+
 /* ---- forms on the calibration text ---- */
 
 static int open_calibrated(Study **out, const Tacq *t)
