@@ -67,7 +67,8 @@ typedef struct { const ImportanceRule *rule; const Options *options; const char 
 
 /*
  * out[n]: the importances by n rules on the study's text, the caller's to free.  One forward pass serves all rules that look at states and
- * whose results the store lacks; each result becomes a record there.  Memory: the stream at work, a second one, and the tokens wanted.
+ * whose results the store lacks; each result becomes a record there.  Memory beyond the study's plan, on the host: a second stream, the tokens
+ * wanted, and the logits of head_rows positions, there and on the back end; network_project_bytes for an embedding that is not the head.
  * alpha as in ImportanceEvidence.  ERR_ARGUMENT: k above the vocabulary, alpha missing; ERR_FORMAT: not finite; ERR_INTERRUPTED.
  */
 int  importance_measure(Importance *out, Study *study, const ImportanceRequest *request, int n, const double *alpha);

@@ -262,8 +262,11 @@ static int take_known(Importance *out, Study *study, const ImportanceRequest *r)
     const Measurement *known = NULL;
     TRY(find_record(&known, study, r));
     if (!known) return OK;
+    const double *form = measurement_form(known, "importance");
+    if (!form || known->n_layers != model_shape(study_model(study))->n_blocks || known->n_windows != study_corpus(study)->n_windows)
+        FAIL(ERR_FORMAT, "the record of importances by %s in the results file is not one of this model and text", r->name);
     importance_init(out, known->n_layers, known->n_windows);
-    memcpy(out->by_window, measurement_form(known, "importance"), sizeof *out->by_window * (size_t)out->n_blocks * (size_t)out->n_windows);
+    memcpy(out->by_window, form, sizeof *out->by_window * (size_t)out->n_blocks * (size_t)out->n_windows);
     out->seconds = known->seconds;
     return importance_finish(out, r->name);
 }

@@ -96,6 +96,8 @@ static void lim_by_hand(void **state)
     assert_true(lim(scaled, x, 1, 4) == lim(many, x, 1, 4));            /* powers of two change no bit */
     const float zero[] = { 0, 0 };
     assert_true(lim(zero, y, 1, 2) == 0 && lim(y, zero, 1, 2) == 0);
+    const float not_finite[][2] = { { NAN, 1 }, { INFINITY, 1 } };                      /* and no state of these is "unchanged" */
+    for (int i = 0; i < 2; i++) assert_true(isnan(lim(not_finite[i], y, 1, 2)) && isnan(lim(y, not_finite[i], 1, 2)));
 }
 
 static void shares_by_hand(void **state)

@@ -11,7 +11,7 @@
 typedef struct { const char *rule, *option, *key; } Axis;
 static const Axis axes[] = {
     { "jaccard", "k", "lsaq.k" }, { "jaccard", "projection", "lsaq.projection" }, { "jaccard", "norm", "lsaq.norm" }, { "jaccard", "positions", "lsaq.positions" },
-    { "jaccard", "set", "lsaq.set" }, { "zd", "over", "lsaq.zd" },
+    { "jaccard", "set", "lsaq.set" }, { "zd", "over", "lsaq.zd" }, { "zd", "sides", "lsaq.sides" },
 };
 enum { AXES = sizeof axes / sizeof *axes };
 
