@@ -18,13 +18,13 @@ static void test_refused(void **state)
         { "choises: [rtn]\n", "@:1:1: unknown key 'choises'; did you mean 'choices'?" },
         { "text: {sampel: {windows: 3}}\n", "@:1:8: unknown key 'text.sampel'; did you mean 'text.sample'?" },
         { "noise: {amplitude: 3}\n", "@:1:9: unknown key 'noise.amplitude'; keys of 'noise' are: law, scale, group, t2, draws, fresh" },
-        { "temperature: 1\n", "@:1:1: unknown key 'temperature'; keys are: experiment, model, text, coefficients, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, dynamic, tacq, bootstrap, seed, "
+        { "temperature: 1\n", "@:1:1: unknown key 'temperature'; keys are: experiment, model, text, coefficients, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, dynamic, lsaq, tacq, bootstrap, seed, "
                               "backend, device, precision, threads, memory, output, choices, sweep" },
         { "model: x\nmodel: y\n", "@:2:1: 'model' is given twice (first in line 1)" },
         { "noise: {group: 3}\nnoise: {law: sign}\n", "@:2:1: 'noise' is given twice (first in line 1)" },
         { "[1, 2]: 3\n", "@:1:1: 'a key' must be one value, not a list" },
         { "? {a: 1}\n: 3\n", "@:1:3: 'a key' must be one value, not a mapping" },
-        { "<<: {model: x}\n", "@:1:1: unknown key '<<'; keys are: experiment, model, text, coefficients, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, dynamic, tacq, bootstrap, seed, "
+        { "<<: {model: x}\n", "@:1:1: unknown key '<<'; keys are: experiment, model, text, coefficients, calibration, layers, noise, check, estimator, probes, robust, estimators, paper, budgets, additivity, quantizers, dynamic, lsaq, tacq, bootstrap, seed, "
                               "backend, device, precision, threads, memory, output, choices, sweep" },
         { "\"mod\\0el\": x\n", "@:1:1: 'a key' holds a zero character" },
         /* values */
