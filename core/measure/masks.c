@@ -31,7 +31,7 @@ void masks_free(Masks *m)
 int64_t masks_bytes(const ModelShape *shape)
 {
     const double weights = (double)gradient_sums_kept(shape) / sizeof(float), of_ranking = SHARE * weights * (sizeof(float) + sizeof(int64_t));
-    return (int64_t)((MOST_RANKINGS + 1) * of_ranking + MOST_MASKS * SHARE * weights * sizeof(uint32_t));
+    return (int64_t)((MOST_RANKINGS + 2) * of_ranking + MOST_MASKS * SHARE * weights * sizeof(uint32_t));
 }
 
 /* ---- ranking ---- */
@@ -139,7 +139,7 @@ static int rank(Masks *m, TopK *top, EvidenceSource *source, const MapEntry *ent
     Options *plain = plain_options(empty);
     int status = rank_layers(&walk, entry, plain);
     options_free(plain);
-    top_k_keep(top, top->k);
+    top_k_finish(top);
     calibration_close(&walk.sequential);
     room_free(&walk.room);
     return status;

@@ -188,6 +188,26 @@ static void nothing_is_collected_in_vain(void **state)
     }
 }
 
+/* Rankings are kept, their candidates are not: what masks_bytes promises. */
+static void rankings_hold_no_candidates(void **state)
+{
+    (void)state;
+    static const char *const score[] = { "magnitude", "random", "msg" };
+    Case c;
+    case_open(&c, "llama-mha-untied");
+    Masks masks = { 0 };
+    for (int s = 0; s < 3; s++) {
+        Options *options = options_of(perturbation_find("tacq"), "score", score[s], "ratio", "0.01", NULL);
+        const KeptWeights *kept;
+        WORKS(masks_kept(&kept, &masks, c.source, &(MapEntry){ 0, perturbation_find("tacq"), options }));
+        assert_int_equal(masks.ranking[s].top.n, mask_count(.02, mask_weights(c.tiny.model)));
+        assert_int_equal(masks.ranking[s].top.room, masks.ranking[s].top.n);
+        options_free(options);
+    }
+    masks_free(&masks);
+    case_close(&c);
+}
+
 /* ---- measured ---- */
 
 static Measurement measured_with(Study *study, const Options *options, const Perturbation *p)
@@ -272,6 +292,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(counts),
         cmocka_unit_test(shares_are_cut_from_one_ranking),
         cmocka_unit_test(nothing_is_collected_in_vain),
+        cmocka_unit_test(rankings_hold_no_candidates),
         cmocka_unit_test(masked_models_are_measured),
         cmocka_unit_test(kept_layers_change_nothing),
     };
