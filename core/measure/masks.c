@@ -57,13 +57,14 @@ static void room_free(Room *room)
     free(room->w), free(room->quantized), free(room->score), free(room->diagonal);
 }
 
+/* U_jj; infinite for inputs that were never there, whose diagonal hessian_factor makes up: without their weights nothing is lost. */
 static int hessian_diagonal(double *out, const float *hessian, const MapEntry *entry, int64_t n)
 {
     const double percdamp = options_has(entry->options, "percdamp") ? options_number(entry->options, "percdamp") : .01;
     double *u = xmalloc(sizeof *u * (size_t)(n * n));
     hessian_load(u, hessian, n, NULL);
     int status = hessian_factor(u, n, percdamp, entry->perturbation->name, entry->layer);
-    for (int64_t j = 0; j < n && status == OK; j++) out[j] = u[j * n + j];
+    for (int64_t j = 0; j < n && status == OK; j++) out[j] = hessian[j * n + j] > 0 ? u[j * n + j] : INFINITY;
     free(u);
     return status;
 }

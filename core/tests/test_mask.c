@@ -3,6 +3,7 @@
 
 #include "core/measure/evidence.h"
 #include "core/measure/masks.h"
+#include "core/tests/model_files.h"
 
 enum { MOST_LAYERS = 64 };
 
@@ -208,6 +209,57 @@ static void rankings_hold_no_candidates(void **state)
     case_close(&c);
 }
 
+/* The model in a folder, with one gain of a block's first norm 0: its q, k and v never see that input. */
+static void write_deaf_model(const char *folder, const char *name, const char *gain, int input)
+{
+    static const char *const files[] = { "config.json", "model.safetensors" };
+    for (int i = 0; i < 2; i++) {
+        char *from = xformat("core/tests/golden/tiny/%s/%s", name, files[i]), *to = xformat("%s/%s", folder, files[i]);
+        Bytes bytes = bytes_read(from);
+        if (i == 1) {
+            uint64_t header;
+            memcpy(&header, bytes.data, sizeof header);
+            json_t *root = json_loadb((const char *)bytes.data + sizeof header, header, 0, NULL), *offsets = json_object_get(json_object_get(root, gain), "data_offsets");
+            assert_non_null(offsets);
+            memset(bytes.data + sizeof header + header + json_integer_value(json_array_get(offsets, 0)) + 4 * input, 0, 4);
+            json_decref(root);
+        }
+        bytes_write(&bytes, to);
+        bytes_free(&bytes);
+        free(from), free(to);
+    }
+}
+
+/* Weights of an input that is always 0 cost nothing, whatever their size: no bits for them. */
+static void inputs_that_were_never_there_keep_nothing(void **state)
+{
+    (void)state;
+    enum { INPUT = 7 };
+    char *folder = folder_make();
+    write_deaf_model(folder, "llama-mha-untied", "model.layers.0.input_layernorm.weight", INPUT);
+    Case c = { .tiny = tiny_open("llama-mha-untied") };
+    tiny_corpus(&c.corpus, &c.tiny, WHOLE);
+    model_close(&c.tiny.model);
+    WORKS(model_open(&c.tiny.model, folder));
+    WORKS(evidence_open(&c.source, c.tiny.model, &c.corpus, kernels_cpu(), &(EvidencePlan){ .expected = NEEDS_INPUTS }));
+    Options *options = options_of(perturbation_find("tacq"), "score", "hessian", "ratio", "0.3", NULL);
+    int64_t count, of_input = 0;
+    unsigned char *kept = kept_weights(&count, &c, options);
+    const unsigned char *at = kept;
+    for (int l = 0; l < model_layer_count(c.tiny.model); l++) {
+        const Layer *layer = model_layer(c.tiny.model, l);
+        const bool deaf = layer->block == 0 && (layer->type == WEIGHT_Q || layer->type == WEIGHT_K || layer->type == WEIGHT_V);
+        for (int64_t r = 0; deaf && r < layer->rows; r++) of_input += at[r * layer->cols + INPUT];
+        at += layer->rows * layer->cols;
+    }
+    assert_int_equal(count, mask_count(.3, mask_weights(c.tiny.model)));
+    assert_int_equal(of_input, 0);
+    free(kept);
+    options_free(options);
+    case_close(&c);
+    folder_remove(folder);
+}
+
 /* ---- measured ---- */
 
 static Measurement measured_with(Study *study, const Options *options, const Perturbation *p)
@@ -293,6 +345,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(shares_are_cut_from_one_ranking),
         cmocka_unit_test(nothing_is_collected_in_vain),
         cmocka_unit_test(rankings_hold_no_candidates),
+        cmocka_unit_test(inputs_that_were_never_there_keep_nothing),
         cmocka_unit_test(masked_models_are_measured),
         cmocka_unit_test(kept_layers_change_nothing),
     };
