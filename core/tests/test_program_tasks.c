@@ -241,6 +241,17 @@ static void test_dynamic_on_a_task(void **state)
     free(yaml);
 }
 
+/* Questions that were calibrated on with their right answers are no test; others of the same file are. */
+static void test_calibrated_questions_are_said(void **state)
+{
+    (void)state;
+    const char *const again[] = { "text.skip=3", NULL };
+    char *yaml = config_for("quantizers"), *apart = run_said("apart.yaml", yaml, "apart.h5", NULL), *seen = run_said("seen.yaml", yaml, "seen.h5", again);
+    assert_null(strstr(apart, "calibration text do"));
+    assert_non_null(strstr(seen, "3 of 81 windows of the text that is measured on begin as windows of the calibration text do"));
+    free(yaml), free(apart), free(seen);
+}
+
 /* What is sure is so over items: the three choices of two questions are two things that were seen, not six. */
 static void test_tacq_on_two_items(void **state)
 {
@@ -267,7 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_likelihoods), cmocka_unit_test(test_accuracies), cmocka_unit_test(test_quantizers_on_a_task), cmocka_unit_test(test_sweep_of_protocols),
-        cmocka_unit_test(test_dynamic_on_a_task), cmocka_unit_test(test_tacq_on_two_items),
+        cmocka_unit_test(test_dynamic_on_a_task), cmocka_unit_test(test_calibrated_questions_are_said), cmocka_unit_test(test_tacq_on_two_items),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
