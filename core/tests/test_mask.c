@@ -209,6 +209,31 @@ static void rankings_hold_no_candidates(void **state)
     case_close(&c);
 }
 
+/* More scores than rankings and masks are kept: what went is made again, the same. */
+static void rankings_that_went_are_made_again(void **state)
+{
+    (void)state;
+    static const char *const score[] = { "magnitude", "random", "msg", "gradient", "hessian", "error" };
+    enum { SCORES = sizeof score / sizeof *score };
+    Case c;
+    case_open(&c, "llama3-gqa-tied");
+    unsigned char *first[SCORES];
+    const size_t n = (size_t)mask_weights(c.tiny.model);
+    for (int i = 0; i < 2 * SCORES; i++) {
+        const int s = i < SCORES ? i : 2 * SCORES - 1 - i;          /* back in the other order: some are still there */
+        Options *options = options_of(perturbation_find("tacq"), "score", score[s], "ratio", "0.01", NULL);
+        int64_t count;
+        unsigned char *kept = kept_weights(&count, &c, options);
+        assert_int_equal(count, mask_count(.01, (int64_t)n));
+        if (i < SCORES) first[s] = kept;
+        else assert_memory_equal(kept, first[s], n), free(kept);
+        for (int other = 0; i < SCORES && other < s; other++) assert_true(memcmp(first[other], first[s], n) != 0);
+        options_free(options);
+    }
+    for (int s = 0; s < SCORES; s++) free(first[s]);
+    case_close(&c);
+}
+
 /* The model in a folder, with one gain of a block's first norm 0: its q, k and v never see that input. */
 static void write_deaf_model(const char *folder, const char *name, const char *gain, int input)
 {
@@ -345,6 +370,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(shares_are_cut_from_one_ranking),
         cmocka_unit_test(nothing_is_collected_in_vain),
         cmocka_unit_test(rankings_hold_no_candidates),
+        cmocka_unit_test(rankings_that_went_are_made_again),
         cmocka_unit_test(inputs_that_were_never_there_keep_nothing),
         cmocka_unit_test(masked_models_are_measured),
         cmocka_unit_test(kept_layers_change_nothing),
