@@ -81,6 +81,7 @@ char *with_error(double value, double se);
  * independently: windows, or the items of a task. */
 Mean corpus_mean(const Corpus *corpus, const double *by_window);
 Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b);
+int  corpus_units(const Corpus *corpus);            /* how many of those there are: Student's degrees of freedom are one less */
 
 /* Losses of a model by window, [n_windows]; clean: NLL of the clean model. */
 typedef struct { const Corpus *corpus; int n_windows; const int64_t *tokens; const double *kl, *nll, *clean; double floor_kl; } Losses;

@@ -22,7 +22,7 @@ array marker[8] = [5, 9, 11, 13, 15, 7, 5, 9]
 of(i, s, x) = drawn(0) && series(0) eq name[i] && column("side") == s ? x : NaN
 tone(i) = colour[(i - 1) % 8 + 1]
 mark(i) = marker[(i - 1) % 8 + 1] - (i > 8 ? 1 : 0)
-set label 1 note."bars: ±1.96 standard errors over windows" at screen 0.985, 0.97 right font ",8" textcolor rgb grey noenhanced
+set label 1 note."bars: ±1.96 standard errors over windows or items" at screen 0.985, 0.97 right font ",8" textcolor rgb grey noenhanced
 set multiplot
 set tmargin screen 0.86
 set bmargin screen 0.15

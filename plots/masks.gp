@@ -25,7 +25,7 @@ mark(i) = marker[(i - 1) % 8 + 1] - (i > 8 ? 1 : 0)
 edges = max(0.1, 0.06 * (bits_high - bits_low))
 set xrange [bits_low - edges:bits_high + edges]
 set xtics step(bits_high - bits_low + 2 * edges, sides > 1 ? 5 : 9)
-set label 1 note."bars: ±1.96 standard errors over windows" at screen 0.985, 0.97 right font ",8" textcolor rgb grey noenhanced
+set label 1 note."bars: ±1.96 standard errors over windows or items" at screen 0.985, 0.97 right font ",8" textcolor rgb grey noenhanced
 set multiplot
 set tmargin screen 0.86
 set bmargin screen 0.15

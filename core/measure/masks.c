@@ -31,7 +31,7 @@ void masks_free(Masks *m)
 int64_t masks_bytes(const ModelShape *shape)
 {
     const double weights = (double)gradient_sums_kept(shape) / sizeof(float), of_ranking = SHARE * weights * (sizeof(float) + sizeof(int64_t));
-    return (int64_t)((MOST_RANKINGS + 1) * of_ranking + MOST_MASKS * SHARE * weights * sizeof(uint32_t));
+    return (int64_t)((MOST_RANKINGS + 2) * of_ranking + MOST_MASKS * SHARE * weights * sizeof(uint32_t));
 }
 
 /* ---- ranking ---- */
@@ -57,13 +57,14 @@ static void room_free(Room *room)
     free(room->w), free(room->quantized), free(room->score), free(room->diagonal);
 }
 
+/* U_jj; infinite for inputs that were never there, whose diagonal hessian_factor makes up: without their weights nothing is lost. */
 static int hessian_diagonal(double *out, const float *hessian, const MapEntry *entry, int64_t n)
 {
     const double percdamp = options_has(entry->options, "percdamp") ? options_number(entry->options, "percdamp") : .01;
     double *u = xmalloc(sizeof *u * (size_t)(n * n));
     hessian_load(u, hessian, n, NULL);
     int status = hessian_factor(u, n, percdamp, entry->perturbation->name, entry->layer);
-    for (int64_t j = 0; j < n && status == OK; j++) out[j] = u[j * n + j];
+    for (int64_t j = 0; j < n && status == OK; j++) out[j] = hessian[j * n + j] > 0 ? u[j * n + j] : INFINITY;
     free(u);
     return status;
 }
@@ -139,7 +140,7 @@ static int rank(Masks *m, TopK *top, EvidenceSource *source, const MapEntry *ent
     Options *plain = plain_options(empty);
     int status = rank_layers(&walk, entry, plain);
     options_free(plain);
-    top_k_keep(top, top->k);
+    top_k_finish(top);
     calibration_close(&walk.sequential);
     room_free(&walk.room);
     return status;

@@ -24,7 +24,7 @@ typedef struct {
 
 void masks_free(Masks *masks);
 
-/* Bytes of all rankings and masks, that at work among them, of choices that keep little. */
+/* Bytes of all rankings and masks, of choices that keep little; a ranking at work, beside those that there are, takes twice what it leaves. */
 int64_t masks_bytes(const ModelShape *shape);
 
 /* What an entry keeps of its layer.  Borrowed until the next call. */

@@ -34,7 +34,7 @@ bool score_reads_hessian(Score score);
 typedef struct {
     int64_t rows, cols;
     const float *w, *quantized, *gradient, *fisher;     /* [rows][cols] */
-    const double *diagonal;                             /* [cols] U_jj  */
+    const double *diagonal;                             /* [cols] U_jj; infinite where the input was never there */
     uint64_t seed, stream;                              /* random       */
 } SaliencyInput;
 

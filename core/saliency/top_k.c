@@ -58,6 +58,14 @@ void top_k_keep(TopK *t, int64_t k)
     t->bar = bar.bits;
 }
 
+void top_k_finish(TopK *t)
+{
+    top_k_keep(t, t->k);
+    t->room = t->n;
+    t->score = xrealloc(t->score, sizeof *t->score * (size_t)(t->n ? t->n : 1));
+    t->place = xrealloc(t->place, sizeof *t->place * (size_t)(t->n ? t->n : 1));
+}
+
 /* Where k are there already, what equals the least of them comes too late. */
 void top_k_add(TopK *t, const float *score, int64_t n, int64_t first)
 {

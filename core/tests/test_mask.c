@@ -3,6 +3,7 @@
 
 #include "core/measure/evidence.h"
 #include "core/measure/masks.h"
+#include "core/tests/model_files.h"
 
 enum { MOST_LAYERS = 64 };
 
@@ -188,6 +189,102 @@ static void nothing_is_collected_in_vain(void **state)
     }
 }
 
+/* Rankings are kept, their candidates are not: what masks_bytes promises. */
+static void rankings_hold_no_candidates(void **state)
+{
+    (void)state;
+    static const char *const score[] = { "magnitude", "random", "msg" };
+    Case c;
+    case_open(&c, "llama-mha-untied");
+    Masks masks = { 0 };
+    for (int s = 0; s < 3; s++) {
+        Options *options = options_of(perturbation_find("tacq"), "score", score[s], "ratio", "0.01", NULL);
+        const KeptWeights *kept;
+        WORKS(masks_kept(&kept, &masks, c.source, &(MapEntry){ 0, perturbation_find("tacq"), options }));
+        assert_int_equal(masks.ranking[s].top.n, mask_count(.02, mask_weights(c.tiny.model)));
+        assert_int_equal(masks.ranking[s].top.room, masks.ranking[s].top.n);
+        options_free(options);
+    }
+    masks_free(&masks);
+    case_close(&c);
+}
+
+/* More scores than rankings and masks are kept: what went is made again, the same. */
+static void rankings_that_went_are_made_again(void **state)
+{
+    (void)state;
+    static const char *const score[] = { "magnitude", "random", "msg", "gradient", "hessian", "error" };
+    enum { SCORES = sizeof score / sizeof *score };
+    Case c;
+    case_open(&c, "llama3-gqa-tied");
+    unsigned char *first[SCORES];
+    const size_t n = (size_t)mask_weights(c.tiny.model);
+    for (int i = 0; i < 2 * SCORES; i++) {
+        const int s = i < SCORES ? i : 2 * SCORES - 1 - i;          /* back in the other order: some are still there */
+        Options *options = options_of(perturbation_find("tacq"), "score", score[s], "ratio", "0.01", NULL);
+        int64_t count;
+        unsigned char *kept = kept_weights(&count, &c, options);
+        assert_int_equal(count, mask_count(.01, (int64_t)n));
+        if (i < SCORES) first[s] = kept;
+        else assert_memory_equal(kept, first[s], n), free(kept);
+        for (int other = 0; i < SCORES && other < s; other++) assert_true(memcmp(first[other], first[s], n) != 0);
+        options_free(options);
+    }
+    for (int s = 0; s < SCORES; s++) free(first[s]);
+    case_close(&c);
+}
+
+/* The model in a folder, with one gain of a block's first norm 0: its q, k and v never see that input. */
+static void write_deaf_model(const char *folder, const char *name, const char *gain, int input)
+{
+    static const char *const files[] = { "config.json", "model.safetensors" };
+    for (int i = 0; i < 2; i++) {
+        char *from = xformat("core/tests/golden/tiny/%s/%s", name, files[i]), *to = xformat("%s/%s", folder, files[i]);
+        Bytes bytes = bytes_read(from);
+        if (i == 1) {
+            uint64_t header;
+            memcpy(&header, bytes.data, sizeof header);
+            json_t *root = json_loadb((const char *)bytes.data + sizeof header, header, 0, NULL), *offsets = json_object_get(json_object_get(root, gain), "data_offsets");
+            assert_non_null(offsets);
+            memset(bytes.data + sizeof header + header + json_integer_value(json_array_get(offsets, 0)) + 4 * input, 0, 4);
+            json_decref(root);
+        }
+        bytes_write(&bytes, to);
+        bytes_free(&bytes);
+        free(from), free(to);
+    }
+}
+
+/* Weights of an input that is always 0 cost nothing, whatever their size: no bits for them. */
+static void inputs_that_were_never_there_keep_nothing(void **state)
+{
+    (void)state;
+    enum { INPUT = 7 };
+    char *folder = folder_make();
+    write_deaf_model(folder, "llama-mha-untied", "model.layers.0.input_layernorm.weight", INPUT);
+    Case c = { .tiny = tiny_open("llama-mha-untied") };
+    tiny_corpus(&c.corpus, &c.tiny, WHOLE);
+    model_close(&c.tiny.model);
+    WORKS(model_open(&c.tiny.model, folder));
+    WORKS(evidence_open(&c.source, c.tiny.model, &c.corpus, kernels_cpu(), &(EvidencePlan){ .expected = NEEDS_INPUTS }));
+    Options *options = options_of(perturbation_find("tacq"), "score", "hessian", "ratio", "0.3", NULL);
+    int64_t count, of_input = 0;
+    unsigned char *kept = kept_weights(&count, &c, options);
+    const unsigned char *at = kept;
+    for (int l = 0; l < model_layer_count(c.tiny.model); l++) {
+        const Layer *layer = model_layer(c.tiny.model, l);
+        const bool deaf = layer->block == 0 && (layer->type == WEIGHT_Q || layer->type == WEIGHT_K || layer->type == WEIGHT_V);
+        for (int64_t r = 0; deaf && r < layer->rows; r++) of_input += at[r * layer->cols + INPUT];
+        at += layer->rows * layer->cols;
+    }
+    assert_int_equal(count, mask_count(.3, mask_weights(c.tiny.model)));
+    assert_int_equal(of_input, 0);
+    free(kept);
+    options_free(options);
+    case_close(&c);
+    folder_remove(folder);
+}
+
 /* ---- measured ---- */
 
 static Measurement measured_with(Study *study, const Options *options, const Perturbation *p)
@@ -272,6 +369,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(counts),
         cmocka_unit_test(shares_are_cut_from_one_ranking),
         cmocka_unit_test(nothing_is_collected_in_vain),
+        cmocka_unit_test(rankings_hold_no_candidates),
+        cmocka_unit_test(rankings_that_went_are_made_again),
+        cmocka_unit_test(inputs_that_were_never_there_keep_nothing),
         cmocka_unit_test(masked_models_are_measured),
         cmocka_unit_test(kept_layers_change_nothing),
     };

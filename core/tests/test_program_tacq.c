@@ -151,6 +151,26 @@ static void test_stages(void **state)
     assert_true(gradients == 1 && quantizing == UNIFORM);
 }
 
+/* Of sequential choices a layer's error depends on the layers before it: what is said of uniform models does not depend on allocations measured later. */
+static void test_allocations_leave_uniform_models_alone(void **state)
+{
+    (void)state;
+    static const char choices[] = "choices:\n  - gptq: {bits: [2, 3], group: 0, sequential: yes}\n  - tacq: {bits: 2, ratio: 0.01}\n";
+    char *text[2] = { config(TEXTS, choices), config(TEXTS "tacq: {allocate: tacq}\n", choices) };
+    json_t *rows[2];
+    for (int i = 0; i < 2; i++) {
+        free(run_said("turn.yaml", text[i], "turn.h5", NULL));
+        rows[i] = rows_of("turn.h5", "masks");
+        free(text[i]);
+    }
+    assert_int_equal(json_array_size(rows[0]), 8);
+    assert_int_equal(json_array_size(rows[1]), 6);
+    assert_string_equal(word(rows[0], 3, "method"), "allocated");
+    for (size_t side = 0; side < 2; side++)
+        for (size_t i = 0; i < 3; i++) assert_true(number(rows[0], 4 * side + i, "linear") == number(rows[1], 3 * side + i, "linear"));
+    json_decref(rows[0]), json_decref(rows[1]);
+}
+
 static void test_again_and_on_one_text(void **state)
 {
     (void)state;
@@ -268,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_rivals),
         cmocka_unit_test(test_stages),
         cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_allocations_leave_uniform_models_alone),
         cmocka_unit_test(test_again_and_on_one_text),
         cmocka_unit_test(test_dry_run_prices_gradients),
         cmocka_unit_test(test_price_is_what_is_run),

@@ -241,11 +241,44 @@ static void test_dynamic_on_a_task(void **state)
     free(yaml);
 }
 
+/* Questions that were calibrated on with their right answers are no test; others of the same file are. */
+static void test_calibrated_questions_are_said(void **state)
+{
+    (void)state;
+    const char *const again[] = { "text.skip=3", NULL };
+    char *yaml = config_for("quantizers"), *apart = run_said("apart.yaml", yaml, "apart.h5", NULL), *seen = run_said("seen.yaml", yaml, "seen.h5", again);
+    assert_null(strstr(apart, "calibration text do"));
+    assert_non_null(strstr(seen, "3 of 81 windows of the text that is measured on begin as windows of the calibration text do"));
+    free(yaml), free(apart), free(seen);
+}
+
+/* What is sure is so over items: the three choices of two questions are two things that were seen, not six. */
+static void test_tacq_on_two_items(void **state)
+{
+    (void)state;
+    const double one_degree = 12.706204736, five_degrees = 2.570581836;
+    int between = 0;
+    char *yaml = xformat("experiment: tacq\nmodel: %s\ntext: {file: %s, protocol: choices, skip: 6, windows: 2}\ncalibration: {file: %s, protocol: answers, windows: 6}\n"
+                         "choices:\n  - gptq: {bits: [2, 3, 4], group: 0}\n  - tacq: {bits: 2, ratio: [0.01, 0.02, 0.03], score: [tacq, random]}\n",
+                         scratch_path("m"), scratch_path("task.jsonl"), scratch_path("task.jsonl"));
+    free(run_said("two.yaml", yaml, "two.h5", NULL));
+    json_t *rows = rows_of("two.h5", "mask_rivals");
+    assert_true(json_array_size(rows) > 4);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const double errors = fabs(number(rows, i, "ratio") - 1) / number(rows, i, "ratio_se");
+        assert_true(number(rows, i, "sure") == (errors > one_degree));
+        between += errors > five_degrees && errors < one_degree;
+    }
+    assert_true(between > 0);
+    json_decref(rows);
+    free(yaml);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_likelihoods), cmocka_unit_test(test_accuracies), cmocka_unit_test(test_quantizers_on_a_task), cmocka_unit_test(test_sweep_of_protocols),
-        cmocka_unit_test(test_dynamic_on_a_task),
+        cmocka_unit_test(test_dynamic_on_a_task), cmocka_unit_test(test_calibrated_questions_are_said), cmocka_unit_test(test_tacq_on_two_items),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }

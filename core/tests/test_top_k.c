@@ -115,6 +115,27 @@ static void smaller_ones_are_cut_from_larger(void **state)
     free(x);
 }
 
+/* What is kept for long takes no room for candidates. */
+static void finished_ones_take_what_they_hold(void **state)
+{
+    (void)state;
+    static const int64_t k[] = { 0, 1, 700, N, N + 5 };
+    float *x = scores("random");
+    for (size_t i = 0; i < sizeof k / sizeof *k; i++) {
+        TopK top, kept = top_of(x, N, k[i], 1000);
+        top_k_init(&top, k[i]);
+        top_k_add(&top, x, N, 0);
+        assert_true(top.room > top.n || k[i] >= N);
+        top_k_finish(&top);
+        assert_int_equal(top.n, kept.n);
+        assert_int_equal(top.room, top.n);
+        assert_memory_equal(top.place, kept.place, sizeof *top.place * (size_t)top.n);
+        assert_memory_equal(top.score, kept.score, sizeof *top.score * (size_t)top.n);
+        top_k_free(&top), top_k_free(&kept);
+    }
+    free(x);
+}
+
 static void bars_by_hand(void **state)
 {
     (void)state;
@@ -134,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_as_a_sort),
         cmocka_unit_test(smaller_ones_are_cut_from_larger),
+        cmocka_unit_test(finished_ones_take_what_they_hold),
         cmocka_unit_test(bars_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

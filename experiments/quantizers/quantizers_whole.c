@@ -140,7 +140,8 @@ static void add_rivals(Quantizers *q, int better, int other, const double *kl)
     table_set_number(q->rivals, row, "rival_bits", table_number(q->whole, other, "bits"));
     set_estimate(q->rivals, row, "kl_ratio", ratio_of(q, a, b));
     set_estimate(q->rivals, row, "difference", mean);
-    table_set_integer(q->rivals, row, "sure", q->n_windows > 1 && mean.value > student_quantile(.95, q->n_windows - 1) * mean.se);
+    const int units = corpus_units(study_corpus(q->run->study));
+    table_set_integer(q->rivals, row, "sure", units > 1 && mean.value > student_quantile(.95, units - 1) * mean.se);
     free(difference);
 }
 

@@ -15,7 +15,7 @@ void add_estimate(Table *t, const char *name, const char *unit, const char *mean
 {
     char *se = xformat("%s_se", name);
     table_add_column(t, COLUMN_NUMBER, name, unit, meaning);
-    table_add_column(t, COLUMN_NUMBER, se, unit, "its standard error over windows");
+    table_add_column(t, COLUMN_NUMBER, se, unit, "its standard error over windows, of a task over items");
     free(se);
 }
 
@@ -36,10 +36,12 @@ char *with_error(double value, double se)
 /* What is drawn independently of one another: items of a task, whose choices share a question; windows of other text. */
 typedef struct { double *x; int64_t *tokens; int n; } Units;
 
+int corpus_units(const Corpus *corpus) { return corpus->task ? corpus->task->n_items : corpus->n_windows; }
+
 static Units units_of(const Corpus *corpus, const double *by_window)
 {
     const CorpusTask *task = corpus->task;
-    Units u = { .n = task ? task->n_items : corpus->n_windows };
+    Units u = { .n = corpus_units(corpus) };
     u.x = xmalloc(sizeof *u.x * (size_t)u.n);
     u.tokens = xmalloc(sizeof *u.tokens * (size_t)u.n);
     if (task) item_means(u.x, u.tokens, task, by_window, corpus->tokens);

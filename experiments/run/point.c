@@ -136,16 +136,34 @@ static int open_studies(Point *p, Store *store)
     return OK;
 }
 
+/* As far as the shorter one goes. */
+static bool same_inputs(const Segment *a, const Segment *b)
+{
+    const int n = a->length < b->length ? a->length : b->length;
+    return !memcmp(a->inputs, b->inputs, sizeof(int32_t) * (size_t)n);
+}
+
 /* Losses on windows that the coefficients have seen are no test of them. */
 static int check_texts(const Corpus *measured, const Corpus *other)
 {
     for (int i = 0; i < other->n_segments; i++)
         for (int j = 0; j < measured->n_segments; j++) {
-            const int n = other->segment[i].length < measured->segment[j].length ? other->segment[i].length : measured->segment[j].length;
-            if (memcmp(other->segment[i].inputs, measured->segment[j].inputs, sizeof(int32_t) * (size_t)n)) continue;
+            if (!same_inputs(&other->segment[i], &measured->segment[j])) continue;
             FAIL(ERR_ARGUMENT, "window %d of the coefficients' text is window %d of the text that is measured on; give another text or seed, or coefficients.from: text", i, j);
         }
     return OK;
+}
+
+/* Nor of what was fitted to them; but a text may be calibrated on to see just that. */
+static void say_calibrated(Point *p, const Corpus *measured, const char *name)
+{
+    const Corpus *seen = &p->calibration;
+    int windows = 0;
+    for (int i = 0, last = -1; i < measured->n_segments; i++)
+        for (int j = 0; j < seen->n_segments && measured->segment[i].window != last; j++)
+            if (same_inputs(&measured->segment[i], &seen->segment[j])) windows++, last = measured->segment[i].window;
+    if (windows)
+        run_say(&p->run, "%d of %d windows of %s begin as windows of the calibration text do: what was fitted to these is measured on them.", windows, measured->n_windows, name);
 }
 
 static int point_texts(Point *p, const char *folder, bool dry)
@@ -168,5 +186,7 @@ int point_studies(Point *p, Store *store, const char *folder, bool dry)
     p->run.study = p->study;
     p->run.inputs = p->corpus.n_inputs;
     p->run.coefficients = p->coefficients ? p->coefficients : p->study;
+    say_calibrated(p, &p->corpus, "the text that is measured on");
+    say_calibrated(p, &p->others, "the coefficients' text");
     return OK;
 }

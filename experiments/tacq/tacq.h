@@ -31,7 +31,7 @@ typedef struct {
     int n_layers, n_choices, n_sides;
     int64_t *weights;               /* [n_layers]                                             */
     bool *plain;                    /* [n_choices] of a method that tacq.allocate names       */
-    double *t2, *bits;              /* [n_layers][n_choices], of what was measured or asked for */
+    double *t2, *bits;              /* [n_layers][n_choices], as in uniform models             */
     Side side[SIDES];
     int n_models;                   /* the first n_choices are uniform                        */
     MaskModel *model;

@@ -52,6 +52,7 @@ static void keep(Tacq *t, MaskModel *model, int s, const Measurement *m)
     const size_t bytes = sizeof(double) * (size_t)t->side[s].n_windows;
     memcpy(model->on[s].kl, m->kl, bytes), memcpy(model->on[s].nll, m->nll, bytes), memcpy(model->on[s].same_top, m->same_top, bytes);
     model->bits = average(t, m->bits), model->code_bits = average(t, m->code_bits), model->t2 = average(t, m->t2);
+    if (model->spends >= 0) return;     /* sequential choices are others there: t2 is that of uniform models, whatever is measured after them */
     for (int i = 0; i < t->n_layers; i++) t->t2[tacq_at(t, i, model->choice[i])] = m->t2[i], t->bits[tacq_at(t, i, model->choice[i])] = m->bits[i];
 }
 

@@ -30,7 +30,7 @@ static Table *mask_table(void)
     add_estimate(t, "delta_nll", "nats/token", "measured, NLL quantized - NLL clean");
     add_estimate(t, "ppl", "", "perplexity");
     add_estimate(t, "same_top", "", "share of positions whose most likely token stays");
-    add_estimate(t, "linear", "nats/token", "KL predicted as sum of a^G t2");
+    add_estimate(t, "linear", "nats/token", "KL predicted as sum of a^G t2: a^G and all G here of this very text, E of layers alone");
     add_estimate(t, "square", "nats/token", "as sum over layers of <G, E>^2 / 2T");
     add_estimate(t, "joint", "nats/token", "as <G, E>^2 / 2T with all layers in G and E");
     add_estimate(t, "first", "nats/token", "delta-NLL predicted to first order, <g, E> / T with the gradient of the NLL itself");
@@ -164,7 +164,8 @@ static void add_rival(Table *table, const Side *side, int s, const MaskModel *m,
     table_set_number(table, row, "rival_bits", bits);
     table_set_number(table, row, "rival_kl", kl);
     set_estimate(table, row, "ratio", ratio);
-    table_set_integer(table, row, "sure", side->n_windows > 1 && fabs(ratio.value - 1) > student_quantile(.95, side->n_windows - 1) * ratio.se);
+    const int units = corpus_units(side->corpus);
+    table_set_integer(table, row, "sure", units > 1 && fabs(ratio.value - 1) > student_quantile(.95, units - 1) * ratio.se);
 }
 
 static void add_rivals(Table *table, const Tacq *t, int index, int s)
