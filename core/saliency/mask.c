@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/base/largest.h"
 
 int64_t mask_weights(const Model *model)
 {
@@ -29,9 +30,9 @@ static void make_layer(KeptWeights *out, const Layer *layer, const int64_t *plac
 static int64_t *places_of(const TopK *ranking, int64_t k)
 {
     int64_t *place = xmalloc(sizeof *place * (size_t)(k ? k : 1)), n = 0;
-    TopKBar bar = top_k_bar(ranking->score, ranking->n, k);
+    LargestBar bar = largest_bar(ranking->score, ranking->n, k);
     for (int64_t i = 0; i < ranking->n; i++) {
-        const uint32_t bits = score_bits(ranking->score[i]);
+        const uint32_t bits = magnitude_bits(ranking->score[i]);
         if (bits > bar.bits || (bits == bar.bits && bar.ties-- > 0)) place[n++] = ranking->place[i];
     }
     return place;
