@@ -2,7 +2,7 @@
  * experiment.h - one question that `linearity run` can answer, and what it is given
  *
  * An experiment plans measurements, has them measured, and turns them into tables.  A new one is one
- * file that defines an Experiment and one row in registry.c.
+ * file that defines an Experiment and one row in EXPERIMENT_LIST.
  */
 #ifndef EXPERIMENTS_EXPERIMENT_H
 #define EXPERIMENTS_EXPERIMENT_H
@@ -115,7 +115,19 @@ typedef struct {
     int (*run)(Run *run);
 } Experiment;
 
-extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity, experiment_quantizers, experiment_dynamic,
-                        experiment_lsaq, experiment_tacq;
+/* Every experiment, in the order of --help: X(name) stands for experiment_name. */
+#define EXPERIMENT_LIST(X)\
+    X(sensitivity)        \
+    X(predict)            \
+    X(estimators)         \
+    X(additivity)         \
+    X(quantizers)         \
+    X(dynamic)            \
+    X(lsaq)               \
+    X(tacq)
+
+#define X(name) extern const Experiment experiment_##name;
+EXPERIMENT_LIST(X)
+#undef X
 
 #endif
