@@ -71,14 +71,19 @@ int run_check_choices(const Run *run);
 /* ERR_BUDGET for a budget of the config below the smallest choices (codes: their codes alone), as a few rows of each layer tell. */
 int run_check_budgets(const Run *run, bool codes);
 
-/* A value and its standard error over windows: as the columns NAME and NAME_se, and as "1.23 +- 0.4" (the caller frees). */
+/* A value and its standard error over windows, or over the items of a task: as the columns NAME and NAME_se, and as "1.23 +- 0.4" (the caller frees). */
 typedef struct { double value, se; } Mean;
 void add_estimate(Table *table, const char *name, const char *unit, const char *meaning);
 void set_estimate(Table *table, int64_t row, const char *name, Mean mean);
 char *with_error(double value, double se);
 
-/* Mean of [n_windows] over the scored tokens of a text, and the ratio of two such means on the same windows.  Errors are over what is drawn
- * independently: windows, or the items of a task. */
+/* What is drawn independently of one another: items of a task, whose choices share a question; windows of other text. */
+typedef struct { int n; double *x; int64_t *tokens; } Units;     /* x [rows][n] mean over a unit's tokens, tokens [n] */
+Units units_of(const Corpus *corpus, const double *by_window, int rows);
+void  units_free(Units *units);
+int   units_count(const Corpus *corpus);
+
+/* Mean of [n_windows] over the scored tokens of a text, and the ratio of two such means on the same windows.  Errors are over units. */
 Mean corpus_mean(const Corpus *corpus, const double *by_window);
 Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b);
 

@@ -164,7 +164,8 @@ static void add_rival(Table *table, const Side *side, int s, const MaskModel *m,
     table_set_number(table, row, "rival_bits", bits);
     table_set_number(table, row, "rival_kl", kl);
     set_estimate(table, row, "ratio", ratio);
-    table_set_integer(table, row, "sure", side->n_windows > 1 && fabs(ratio.value - 1) > student_quantile(.95, side->n_windows - 1) * ratio.se);
+    const int units = units_count(side->corpus);
+    table_set_integer(table, row, "sure", units > 1 && fabs(ratio.value - 1) > student_quantile(.95, units - 1) * ratio.se);
 }
 
 static void add_rivals(Table *table, const Tacq *t, int index, int s)
