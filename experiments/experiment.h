@@ -90,7 +90,10 @@ Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b);
 /* Losses of a model by window, [n_windows]; clean: NLL of the clean model. */
 typedef struct { const Corpus *corpus; int n_windows; const int64_t *tokens; const double *kl, *nll, *clean; double floor_kl; } Losses;
 
-/* Sets the estimates kl, delta_nll and ppl, and near_floor; returns delta-NLL.  Where the corpus is a task, the table gets the columns of
+/* Adds the estimates kl, delta_nll and ppl of a quantized model. */
+void add_model_losses(Table *table);
+
+/* Sets these, and near_floor; returns delta-NLL.  Where the corpus is a task, the table gets the columns of
  * accuracies too, and the standard errors are over items. */
 Mean set_model_losses(Table *table, int64_t row, const Losses *losses);
 

@@ -21,9 +21,7 @@ static Table *whole_table(void)
     table_add_column(t, COLUMN_NUMBER, "code_bits", "bits/weight", "average of the codes alone");
     table_add_column(t, COLUMN_NUMBER, "t2", "", "relative squared error, mean over weights");
     table_add_column(t, COLUMN_NUMBER, "kappa", "", "shrinkage -<W^ - W, W> / |W|^2, mean over weights");
-    add_estimate(t, "kl", "nats/token", "measured KL(clean || quantized)");
-    add_estimate(t, "delta_nll", "nats/token", "measured, NLL quantized - NLL clean");
-    add_estimate(t, "ppl", "", "perplexity");
+    add_model_losses(t);
     add_estimate(t, "ppl_ratio", "", "perplexity / clean perplexity on the same windows");
     table_add_column(t, COLUMN_NUMBER, "predicted", "nats/token", "sum of a^G t2");
     table_add_column(t, COLUMN_NUMBER, "predicted_low", "nats/token", "where the KL measured on the same text should fall, 95 %: lower end");

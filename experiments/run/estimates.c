@@ -75,6 +75,13 @@ Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b)
     return ratio;
 }
 
+void add_model_losses(Table *t)
+{
+    add_estimate(t, "kl", "nats/token", "measured KL(clean || quantized)");
+    add_estimate(t, "delta_nll", "nats/token", "measured, NLL quantized - NLL clean");
+    add_estimate(t, "ppl", "", "perplexity");
+}
+
 Mean set_model_losses(Table *t, int64_t row, const Losses *l)
 {
     double *difference = window_difference(l->nll, l->clean, l->n_windows);

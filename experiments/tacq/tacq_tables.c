@@ -26,9 +26,7 @@ static Table *mask_table(void)
     table_add_column(t, COLUMN_NUMBER, "code_bits", "bits/weight", "average of the codes alone");
     table_add_column(t, COLUMN_NUMBER, "bits", "bits/weight", "average, all that is stored counted");
     table_add_column(t, COLUMN_NUMBER, "t2", "", "relative squared error, mean over weights");
-    add_estimate(t, "kl", "nats/token", "measured KL(clean || quantized)");
-    add_estimate(t, "delta_nll", "nats/token", "measured, NLL quantized - NLL clean");
-    add_estimate(t, "ppl", "", "perplexity");
+    add_model_losses(t);
     add_estimate(t, "same_top", "", "share of positions whose most likely token stays");
     add_estimate(t, "linear", "nats/token", "KL predicted as sum of a^G t2");
     add_estimate(t, "square", "nats/token", "as sum over layers of <G, E>^2 / 2T");
