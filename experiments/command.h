@@ -2,7 +2,8 @@
  * command.h - one subcommand of the program: its line in --help, its settings, its work
  *
  * Settings are rows of config.def under a shorter name (text.context is --context), so that the
- * command line, the YAML file and the store share one definition.
+ * command line, the YAML file and the store share one definition.  A new command is one file that
+ * defines a Command and one row in COMMAND_LIST.
  */
 #ifndef EXPERIMENTS_COMMAND_H
 #define EXPERIMENTS_COMMAND_H
@@ -36,8 +37,28 @@ typedef struct {
     int (*run)(const Arguments *arguments);
 } Command;
 
-extern const Command command_run, command_alpha, command_ppl, command_kl, command_info, command_tokenize, command_allocate,
-                     command_export, command_compare, command_plot, command_quantize, command_grid, command_recipe, command_bench, command_tasks, command_plan;
+/* Every command, in the order of --help: X(name) stands for command_name. */
+#define COMMAND_LIST(X)\
+    X(run)             \
+    X(alpha)           \
+    X(ppl)             \
+    X(kl)              \
+    X(tasks)           \
+    X(info)            \
+    X(tokenize)        \
+    X(allocate)        \
+    X(plan)            \
+    X(recipe)          \
+    X(quantize)        \
+    X(grid)            \
+    X(export)          \
+    X(compare)         \
+    X(plot)            \
+    X(bench)
+
+#define X(name) extern const Command command_##name;
+COMMAND_LIST(X)
+#undef X
 
 /* Fills *out from argv (without the program's name and the command).  ERR_ARGUMENT with one sentence;
  * *help = 1 where --help was asked for. */

@@ -2,7 +2,7 @@
  * experiment.h - one question that `linearity run` can answer, and what it is given
  *
  * An experiment plans measurements, has them measured, and turns them into tables.  A new one is one
- * file that defines an Experiment and one row in registry.c.
+ * file that defines an Experiment and one row in EXPERIMENT_LIST.
  */
 #ifndef EXPERIMENTS_EXPERIMENT_H
 #define EXPERIMENTS_EXPERIMENT_H
@@ -71,22 +71,29 @@ int run_check_choices(const Run *run);
 /* ERR_BUDGET for a budget of the config below the smallest choices (codes: their codes alone), as a few rows of each layer tell. */
 int run_check_budgets(const Run *run, bool codes);
 
-/* A value and its standard error over windows: as the columns NAME and NAME_se, and as "1.23 +- 0.4" (the caller frees). */
+/* A value and its standard error over windows, or over the items of a task: as the columns NAME and NAME_se, and as "1.23 +- 0.4" (the caller frees). */
 typedef struct { double value, se; } Mean;
 void add_estimate(Table *table, const char *name, const char *unit, const char *meaning);
 void set_estimate(Table *table, int64_t row, const char *name, Mean mean);
 char *with_error(double value, double se);
 
-/* Mean of [n_windows] over the scored tokens of a text, and the ratio of two such means on the same windows.  Errors are over what is drawn
- * independently: windows, or the items of a task. */
+/* What is drawn independently of one another: items of a task, whose choices share a question; windows of other text. */
+typedef struct { int n; double *x; int64_t *tokens; } Units;     /* x [rows][n] mean over a unit's tokens, tokens [n] */
+Units units_of(const Corpus *corpus, const double *by_window, int rows);
+void  units_free(Units *units);
+int   units_count(const Corpus *corpus);
+
+/* Mean of [n_windows] over the scored tokens of a text, and the ratio of two such means on the same windows.  Errors are over units. */
 Mean corpus_mean(const Corpus *corpus, const double *by_window);
 Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b);
-int  corpus_units(const Corpus *corpus);            /* how many of those there are: Student's degrees of freedom are one less */
 
 /* Losses of a model by window, [n_windows]; clean: NLL of the clean model. */
 typedef struct { const Corpus *corpus; int n_windows; const int64_t *tokens; const double *kl, *nll, *clean; double floor_kl; } Losses;
 
-/* Sets the estimates kl, delta_nll and ppl, and near_floor; returns delta-NLL.  Where the corpus is a task, the table gets the columns of
+/* Adds the estimates kl, delta_nll and ppl of a quantized model. */
+void add_model_losses(Table *table);
+
+/* Sets these, and near_floor; returns delta-NLL.  Where the corpus is a task, the table gets the columns of
  * accuracies too, and the standard errors are over items. */
 Mean set_model_losses(Table *table, int64_t row, const Losses *losses);
 
@@ -116,7 +123,19 @@ typedef struct {
     int (*run)(Run *run);
 } Experiment;
 
-extern const Experiment experiment_sensitivity, experiment_predict, experiment_estimators, experiment_additivity, experiment_quantizers, experiment_dynamic,
-                        experiment_lsaq, experiment_tacq;
+/* Every experiment, in the order of --help: X(name) stands for experiment_name. */
+#define EXPERIMENT_LIST(X)\
+    X(sensitivity)        \
+    X(predict)            \
+    X(estimators)         \
+    X(additivity)         \
+    X(quantizers)         \
+    X(dynamic)            \
+    X(lsaq)               \
+    X(tacq)
+
+#define X(name) extern const Experiment experiment_##name;
+EXPERIMENT_LIST(X)
+#undef X
 
 #endif

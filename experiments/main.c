@@ -16,10 +16,9 @@
 #include "core/base/version.h"
 #include "experiments/command.h"
 
-static const Command *const commands[] = {
-    &command_run, &command_alpha, &command_ppl, &command_kl, &command_tasks, &command_info, &command_tokenize, &command_allocate, &command_plan, &command_recipe,
-    &command_quantize, &command_grid, &command_export, &command_compare, &command_plot, &command_bench,
-};
+#define X(name) &command_##name,
+static const Command *const commands[] = { COMMAND_LIST(X) };
+#undef X
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *out)

@@ -70,6 +70,17 @@ const char *err_nearest(const char *word, const char *const *names, int n)
     return best;
 }
 
+char *err_list(const char *const *names, int n)
+{
+    char *list = xstrdup("");
+    for (int i = 0; i < n; i++) {
+        char *longer = xformat("%s%s%s", list, i ? ", " : "", names[i]);
+        free(list);
+        list = longer;
+    }
+    return list;
+}
+
 static void *checked(void *p, unsigned long n_bytes)
 {
     if (p || n_bytes == 0) return p;

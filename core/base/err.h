@@ -38,6 +38,9 @@ const char *err_last(void);
  * where none is near enough to be meant.  For "unknown key 'modle'; did you mean 'model'?". */
 const char *err_nearest(const char *word, const char *const *names, int n);
 
+/* "a, b, c", for "there is no x; there are a, b, c".  The caller frees. */
+char *err_list(const char *const *names, int n);
+
 /* Every failure on one line: FAIL(ERR_FILE, "%s: %s", path, strerror(errno)); */
 #define FAIL(code, ...) return err_set((code), __VA_ARGS__)
 

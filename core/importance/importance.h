@@ -52,6 +52,7 @@ typedef struct ImportanceRule {
 } ImportanceRule;
 
 extern const ImportanceRule *const importance_rules[];          /* ends with NULL */
+extern const ImportanceRule importance_alpha, importance_first_to_last;
 int importance_find(const ImportanceRule **out, const char *name);      /* ERR_ARGUMENT with the nearest name, or all of them */
 
 typedef struct {

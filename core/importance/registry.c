@@ -1,16 +1,30 @@
 /*
  * registry.c - all importance rules: a new one is one file and one row here
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/err.h"
 #include "core/importance/importance.h"
 
-extern const ImportanceRule importance_jaccard, importance_lim, importance_zd, importance_alpha, importance_random, importance_first_to_last,
-                            importance_last_to_first;
+/* Every rule, in the order of --help and of the tables: X(name) stands for importance_name. */
+#define IMPORTANCE_LIST(X)\
+    X(jaccard)            \
+    X(lim)                \
+    X(zd)                 \
+    X(alpha)              \
+    X(random)             \
+    X(first_to_last)      \
+    X(last_to_first)
 
-const ImportanceRule *const importance_rules[] = { &importance_jaccard, &importance_lim, &importance_zd, &importance_alpha, &importance_random,
-                                                   &importance_first_to_last, &importance_last_to_first, NULL };
+#define X(name) extern const ImportanceRule importance_##name;
+IMPORTANCE_LIST(X)
+#undef X
+
+#define X(name) &importance_##name,
+const ImportanceRule *const importance_rules[] = { IMPORTANCE_LIST(X) NULL };
+#undef X
+
 enum { N_RULES = sizeof importance_rules / sizeof *importance_rules - 1 };
 
 int importance_find(const ImportanceRule **out, const char *name)
@@ -24,5 +38,8 @@ int importance_find(const ImportanceRule **out, const char *name)
     }
     const char *near = err_nearest(name, names, N_RULES);
     if (near) FAIL(ERR_ARGUMENT, "there is no importance rule '%s'; did you mean '%s'?", name, near);
-    FAIL(ERR_ARGUMENT, "there is no importance rule '%s'; there are jaccard, lim, zd, alpha, random, first-to-last, last-to-first", name);
+    char *list = err_list(names, N_RULES);
+    err_set(ERR_ARGUMENT, "there is no importance rule '%s'; there are %s", name, list);
+    free(list);
+    return ERR_ARGUMENT;
 }

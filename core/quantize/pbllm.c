@@ -21,9 +21,9 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/base/largest.h"
 #include "core/quantize/gptq_loop.h"
 #include "core/quantize/hessian.h"
-#include "core/quantize/largest.h"
 #include "core/quantize/scale.h"
 
 static const Option pbllm_options[] = {

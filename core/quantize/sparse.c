@@ -26,6 +26,17 @@ KeptWeights kept_of_marks(const unsigned char *mark, int64_t rows, int64_t cols)
     return kept;
 }
 
+KeptWeights kept_of_places(const int64_t *place, int64_t n, int64_t rows, int64_t cols)
+{
+    KeptWeights kept = { n, xcalloc((size_t)rows + 1, sizeof *kept.first), xmalloc(sizeof *kept.column * (size_t)(n + 1)) };
+    for (int64_t k = 0; k < n; k++) {
+        kept.first[place[k] / cols + 1]++;
+        kept.column[k] = (uint32_t)(place[k] % cols);
+    }
+    for (int64_t r = 0; r < rows; r++) kept.first[r + 1] += kept.first[r];
+    return kept;
+}
+
 static int width_of(int64_t most)
 {
     int width = 1;

@@ -20,6 +20,9 @@ void kept_free(KeptWeights *kept);
 /* Those of mark [rows][cols] that are not 0. */
 KeptWeights kept_of_marks(const unsigned char *mark, int64_t rows, int64_t cols);
 
+/* Those of place [n], ascending; weight (r, c) has place r cols + c. */
+KeptWeights kept_of_places(const int64_t *place, int64_t n, int64_t rows, int64_t cols);
+
 /* value [n], rounded here to value_bits (16: IEEE half, 32).  Infinite where it is too large: false is returned then. */
 bool sparse_pack(Packed *out, const KeptWeights *kept, const double *value, int64_t rows, int64_t cols, int value_bits);
 

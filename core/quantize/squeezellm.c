@@ -19,10 +19,10 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/base/largest.h"
 #include "core/base/rng.h"
 #include "core/perturb/perturbation.h"
 #include "core/quantize/k_means.h"
-#include "core/quantize/largest.h"
 #include "core/quantize/levels.h"
 #include "core/quantize/scale.h"
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/base/largest.h"
 
 int64_t mask_weights(const Model *model)
 {
@@ -14,24 +15,12 @@ int64_t mask_weights(const Model *model)
 
 int64_t mask_count(double ratio, int64_t weights) { return (int64_t)floor(ratio * (double)weights); }
 
-/* Of the places of a layer, which begin at `first` among all and at *at in the list, those that are kept. */
-static void make_layer(KeptWeights *out, const Layer *layer, const int64_t *place, int64_t n, int64_t first)
-{
-    *out = (KeptWeights){ .n = n, .first = xcalloc((size_t)layer->rows + 1, sizeof *out->first) };
-    out->column = xmalloc(sizeof *out->column * (size_t)(n ? n : 1));
-    for (int64_t k = 0; k < n; k++) {
-        out->first[(place[k] - first) / layer->cols + 1]++;
-        out->column[k] = (uint32_t)((place[k] - first) % layer->cols);
-    }
-    for (int64_t r = 0; r < layer->rows; r++) out->first[r + 1] += out->first[r];
-}
-
 static int64_t *places_of(const TopK *ranking, int64_t k)
 {
     int64_t *place = xmalloc(sizeof *place * (size_t)(k ? k : 1)), n = 0;
-    TopKBar bar = top_k_bar(ranking->score, ranking->n, k);
+    LargestBar bar = largest_bar(ranking->score, ranking->n, k);
     for (int64_t i = 0; i < ranking->n; i++) {
-        const uint32_t bits = score_bits(ranking->score[i]);
+        const uint32_t bits = magnitude_bits(ranking->score[i]);
         if (bits > bar.bits || (bits == bar.bits && bar.ties-- > 0)) place[n++] = ranking->place[i];
     }
     return place;
@@ -44,11 +33,10 @@ void mask_make(Mask *out, const Model *model, const TopK *ranking, int64_t k)
     int64_t *place = places_of(ranking, k), first = 0, at = 0;
     for (int l = 0; l < out->n_layers; l++) {
         const Layer *layer = model_layer(model, l);
-        const int64_t end = first + layer->rows * layer->cols;
-        int64_t n = 0;
-        while (at + n < k && place[at + n] < end) n++;
-        make_layer(&out->layer[l], layer, place + at, n, first);
-        at += n, first = end;
+        const int64_t weights = layer->rows * layer->cols, begin = at;
+        for (; at < k && place[at] < first + weights; at++) place[at] -= first;
+        out->layer[l] = kept_of_places(place + begin, at - begin, layer->rows, layer->cols);
+        first += weights;
     }
     free(place);
 }

@@ -1,33 +1,11 @@
 #include "core/saliency/top_k.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/base/err.h"
+#include "core/base/largest.h"
 
-enum { HALF = 1 << 16, SPARE = 1 << 16 };
-
-/* Of the bins from the highest down, the one in which the k-th lies; *k becomes its number inside. */
-static uint32_t bin_of(int64_t *k, const int64_t *count)
-{
-    uint32_t bin = HALF - 1;
-    for (; *k > count[bin]; bin--) *k -= count[bin];
-    return bin;
-}
-
-TopKBar top_k_bar(const float *score, int64_t n, int64_t k)
-{
-    if (k <= 0) return (TopKBar){ UINT32_MAX, 0 };
-    int64_t *count = xcalloc(HALF, sizeof *count);
-    for (int64_t i = 0; i < n; i++) count[score_bits(score[i]) >> 16]++;
-    const uint32_t upper = bin_of(&k, count);
-    memset(count, 0, sizeof *count * HALF);
-    for (int64_t i = 0; i < n; i++)
-        if (score_bits(score[i]) >> 16 == upper) count[score_bits(score[i]) & 0xffff]++;
-    const uint32_t lower = bin_of(&k, count);
-    free(count);
-    return (TopKBar){ upper << 16 | lower, k };
-}
+enum { SPARE = 1 << 16 };
 
 void top_k_init(TopK *out, int64_t k)
 {
@@ -46,10 +24,10 @@ void top_k_free(TopK *top)
 void top_k_keep(TopK *t, int64_t k)
 {
     if (t->n <= k) return;
-    TopKBar bar = top_k_bar(t->score, t->n, k);
+    LargestBar bar = largest_bar(t->score, t->n, k);
     int64_t kept = 0;
     for (int64_t i = 0; i < t->n; i++) {
-        const uint32_t bits = score_bits(t->score[i]);
+        const uint32_t bits = magnitude_bits(t->score[i]);
         if (bits < bar.bits || (bits == bar.bits && bar.ties-- <= 0)) continue;
         t->score[kept] = t->score[i];
         t->place[kept++] = t->place[i];
@@ -70,11 +48,11 @@ void top_k_finish(TopK *t)
 void top_k_add(TopK *t, const float *score, int64_t n, int64_t first)
 {
     for (int64_t i = 0; i < n; i++) {
-        if (t->full && score_bits(score[i]) <= t->bar) continue;
+        if (t->full && magnitude_bits(score[i]) <= t->bar) continue;
         if (t->n == t->room) {
             top_k_keep(t, t->k);
             t->full = true;
-            if (score_bits(score[i]) <= t->bar) continue;
+            if (magnitude_bits(score[i]) <= t->bar) continue;
         }
         t->score[t->n] = score[i];
         t->place[t->n++] = first + i;

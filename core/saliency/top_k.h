@@ -2,10 +2,9 @@
  * top_k.h - exactly the K largest of many scores, without a sort and without holding them all
  *
  * Scores come piece by piece, in the order of their places.  Kept are the K largest so far and at most as many candidates again; when those are
- * full, the K-th largest is found by two histograms: floats >= 0 are ordered as their bits are, so the first counts the upper 16 of
- * them, the second the lower 16 of those that share the K-th one's upper half.  Of equal scores the earlier place is kept.
+ * full, the K-th largest is found (core/base/largest.h).  Of equal scores the earlier place is kept.
  *
- * Memory: 12 bytes for each of 2 K + 2^16 candidates, and two histograms; of K in the end.  Time: linear.
+ * Memory: 12 bytes for each of 2 K + 2^16 candidates; of K in the end.  Time: linear.
  */
 #ifndef CORE_SALIENCY_TOP_K_H
 #define CORE_SALIENCY_TOP_K_H
@@ -33,15 +32,5 @@ void top_k_keep(TopK *top, int64_t k);
 
 /* The end of adding: keeps what top_k_keep with the k of top_k_init does, in no more memory than that takes. */
 void top_k_finish(TopK *top);
-
-/* Where the k largest of n scores end: those whose bits are above, and the first `ties` of those that are equal.  k <= n. */
-typedef struct { uint32_t bits; int64_t ties; } TopKBar;
-TopKBar top_k_bar(const float *score, int64_t n, int64_t k);
-
-static inline uint32_t score_bits(float score)
-{
-    union { float f; uint32_t bits; } u = { .f = score };
-    return u.bits & 0x7fffffff;     /* -0 is 0 */
-}
 
 #endif

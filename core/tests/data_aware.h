@@ -17,6 +17,21 @@ static inline int quantize_with(const char *name, float *out, PerturbationError 
     return status;
 }
 
+/* Weights [4][2] with one that is no number, or whose square is none, are refused and no error is told. */
+static inline void refuses_damaged(const char *name, const float *w, const Evidence *evidence)
+{
+    const float bad[] = { NAN, INFINITY, -INFINITY, 1e30f };
+    PerturbationError error = { .t2 = -1 };
+    float damaged[8], out[8];
+    for (int i = 0; i < 4; i++)
+        for (int at = 0; at < 8; at += 3) {
+            memcpy(damaged, w, sizeof damaged);
+            damaged[at] = bad[i];
+            assert_int_equal(quantize_with(name, out, &error, damaged, 4, 2, evidence, NULL), ERR_ARGUMENT);
+        }
+    assert_true(error.t2 == -1);
+}
+
 /* tr(E H E'), E = out - w. */
 static inline double output_error(const float *out, const float *w, int64_t rows, int64_t cols, const float *hessian)
 {

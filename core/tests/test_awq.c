@@ -163,15 +163,8 @@ static void test_refusals(void **state)
     mean[1] = 2, h[0] = NAN;
     assert_int_equal(quantize_with("awq", out, &error, w, 4, 2, &evidence, NULL), ERR_ARGUMENT);
     h[0] = 2;
-    const float wrong[] = { NAN, INFINITY, -INFINITY, 1e30f };
-    for (int i = 0; i < 4; i++)
-        for (int at = 0; at < 8; at += 3) {
-            float damaged[8];
-            memcpy(damaged, w, sizeof w);
-            damaged[at] = wrong[i];
-            assert_int_equal(quantize_with("awq", out, &error, damaged, 4, 2, &evidence, NULL), ERR_ARGUMENT);
-        }
     assert_true(error.t2 == -1);
+    refuses_damaged("awq", w, &evidence);
     assert_int_equal(quantize_with("awq", out, &error, w, 4, 2, &evidence, NULL), OK);
 }
 

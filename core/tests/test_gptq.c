@@ -159,15 +159,8 @@ static void test_refusals(void **state)
     assert_int_equal(quantize_with("gptq", out, &error, w, 4, 2, &evidence, NULL), ERR_ARGUMENT);
     assert_non_null(strstr(err_last(), "raise percdamp"));
     h[1] = 1;
-    const float bad[] = { NAN, INFINITY, -INFINITY, 1e30f };
-    for (int i = 0; i < 4; i++)
-        for (int at = 0; at < 8; at += 3) {
-            float damaged[8];
-            memcpy(damaged, w, sizeof w);
-            damaged[at] = bad[i];
-            assert_int_equal(quantize_with("gptq", out, &error, damaged, 4, 2, &evidence, NULL), ERR_ARGUMENT);
-        }
     assert_true(error.t2 == -1);
+    refuses_damaged("gptq", w, &evidence);
     assert_int_equal(quantize_with("gptq", out, &error, w, 4, 2, &evidence, NULL), OK);
     assert_true(error.t2 >= 0);
 }

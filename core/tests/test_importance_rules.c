@@ -132,6 +132,8 @@ static void refusals(void **state)
     const ImportanceRule *rule;
     assert_int_equal(importance_find(&rule, "jacard"), ERR_ARGUMENT);
     assert_string_equal(err_last(), "there is no importance rule 'jacard'; did you mean 'jaccard'?");
+    assert_int_equal(importance_find(&rule, "by taste"), ERR_ARGUMENT);
+    assert_string_equal(err_last(), "there is no importance rule 'by taste'; there are jaccard, lim, zd, alpha, random, first-to-last, last-to-first");
     Tiny tiny = tiny_open("llama-v8");
     Corpus corpus;
     tiny_corpus(&corpus, &tiny, WHOLE);

@@ -63,6 +63,8 @@ static void test_one_calibration_for_all(void **state)
     same_errors("gptq", "gptq: {bits: 3, group: 16, sequential: yes}", sequential);
     same_errors("awq", "awq: {bits: 3, group: 16}", plain);
     same_errors("spqr", "spqr: {bits: 3, group: 16}", plain);
+    same_errors("squeezellm", "squeezellm: {bits: 3}", (const char *const[]){ "bits=3", NULL });
+    same_errors("tacq", "tacq: {bits: 3, ratio: 0.01}", (const char *const[]){ "bits=3", "ratio=0.01", NULL });
 }
 
 static void test_another_text_is_another_measurement(void **state)

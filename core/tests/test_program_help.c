@@ -8,8 +8,11 @@
 #include <cmocka.h>
 
 #include "core/tests/program.h"
+#include "experiments/command.h"
 
-static const char *const commands[] = { "run", "alpha", "ppl", "kl", "tasks", "info", "tokenize", "allocate", "plan", "quantize", "grid", "export", "compare", "plot" };
+#define X(name) #name,
+static const char *const commands[] = { COMMAND_LIST(X) };
+#undef X
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void assert_mentions(const char *text, const char *words)

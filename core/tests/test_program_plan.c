@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <cmocka.h>
 #include <jansson.h>
 
@@ -92,19 +93,11 @@ static const char *importance_csv(void)
     return path;
 }
 
-/* The same, and coefficients by which block b has the sum 7 (b + 1) mod 11. */
-static const char *results_file(void)
+/* Coefficients by which block b has the sum 7 (b + 1) mod 11. */
+static Table *coefficients(void)
 {
     static const char *const types[] = { "q", "k", "v", "o", "gate", "up", "down" };
-    Store *store;
-    Table *t;
-    const char *path = scratch_path("run.h5");
-    importance_csv();
-    assert_int_equal(table_read_csv(&t, scratch_path("importance.csv")), OK);
-    assert_int_equal(store_open(&store, path, false), OK);
-    assert_int_equal(store_put_table(store, t), OK);
-    table_free(t);
-    t = table_new("coefficients", "");
+    Table *t = table_new("coefficients", "");
     table_add_column(t, COLUMN_TEXT, "layer", "", ""), table_add_column(t, COLUMN_INTEGER, "block", "", ""), table_add_column(t, COLUMN_TEXT, "estimator", "", "");
     table_add_column(t, COLUMN_NUMBER, "alpha", "", ""), table_add_column(t, COLUMN_NUMBER, "alpha_se", "", "");
     for (int e = 0; e < 2; e++)
@@ -113,9 +106,37 @@ static const char *results_file(void)
             table_set_text(t, row, "layer", types[l % 7]), table_set_integer(t, row, "block", l / 7), table_set_text(t, row, "estimator", e ? "kl" : "fisher");
             table_set_number(t, row, "alpha", e ? 1 : (l / 7 * 7 + 7) % 11 / 7.0), table_set_number(t, row, "alpha_se", .25);
         }
+    return t;
+}
+
+/* Coefficients, and the importances of a CSV (NULL: none). */
+static const char *results_file(const char *name, const char *csv)
+{
+    Store *store;
+    Table *t;
+    const char *path = scratch_path(name);
+    assert_int_equal(store_open(&store, path, false), OK);
+    if (csv) {
+        assert_int_equal(table_read_csv(&t, csv), OK);
+        assert_int_equal(store_put_table(store, t), OK);
+        table_free(t);
+    }
+    t = coefficients();
     assert_int_equal(store_put_table(store, t), OK);
     table_free(t);
     assert_int_equal(store_close(&store), OK);
+    return path;
+}
+
+static const char *coefficients_csv(void)
+{
+    Table *t = coefficients();
+    const char *path = scratch_path("coefficients.csv");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(table_write(t, file, FORMAT_CSV), OK);
+    assert_int_equal(fclose(file), 0);
+    table_free(t);
     return path;
 }
 
@@ -150,26 +171,50 @@ static int rank_of_sums(int block)
 static void test_rules(void **state)
 {
     (void)state;
-    const char *csv = importance_csv(), *run = results_file();
+    const char *csv = importance_csv(), *run = results_file("run.h5", csv), *alone = results_file("alone.h5", NULL), *table = coefficients_csv();
     const struct { json_t *plan; const char *rule; int (*rank)(int block); } cases[] = {
         { PLAN(SMALL, "--memory", MEMORY, "--importance", csv, "--rule", "jaccard"), "jaccard", rank_of },
         { PLAN(SMALL, "--memory", MEMORY, "--importance", csv, "--rule", "lim"), "lim", rank_from_last },
         { PLAN(SMALL, "--memory", MEMORY, "--importance", run, "--rule", "jaccard"), "jaccard", rank_of },
-        { PLAN(SMALL, "--memory", MEMORY, "--importance", run, "--rule", "ours"), "ours", rank_of_sums },
-        { PLAN(SMALL, "--memory", MEMORY, "--rule", "depth"), "depth", rank_from_first },
-        { PLAN(SMALL, "--memory", MEMORY), "depth", rank_from_first },
+        { PLAN(SMALL, "--memory", MEMORY, "--importance", run, "--rule", "alpha"), "alpha", rank_of_sums },
+        { PLAN(SMALL, "--memory", MEMORY, "--importance", alone, "--rule", "alpha"), "alpha", rank_of_sums },
+        { PLAN(SMALL, "--memory", MEMORY, "--importance", alone), "alpha", rank_of_sums },
+        { PLAN(SMALL, "--memory", MEMORY, "--importance", table), "alpha", rank_of_sums },
+        { PLAN(SMALL, "--memory", MEMORY, "--rule", "first-to-last"), "first-to-last", rank_from_first },
+        { PLAN(SMALL, "--memory", MEMORY), "first-to-last", rank_from_first },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const json_t *first = json_array_get(json_object_get(cases[i].plan, "blocks"), 0);
         check_plan(cases[i].plan, 150000000);
         check_blocks(cases[i].plan, cases[i].rank);
         assert_string_equal(word(cases[i].plan, "rule"), cases[i].rule);
-        if (i == 3) assert_true(fabs(json_number_value(json_object_get(first, "importance")) - 7) < 1e-12);
-        if (i == 3) assert_true(json_number_value(json_object_get(first, "importance_se")) == 1.75);
+        if (i >= 3 && i <= 6) assert_true(fabs(json_number_value(json_object_get(first, "importance")) - 7) < 1e-12);
+        if (i >= 3 && i <= 6) assert_true(json_number_value(json_object_get(first, "importance_se")) == 1.75);
         if (i == 0) assert_true(json_number_value(json_object_get(first, "importance_se")) == .01);
         if (i == 1) assert_true(json_is_null(json_object_get(first, "importance_se")));
         json_decref(cases[i].plan);
     }
+}
+
+/* As lsaq stores them: the rules alpha and first-to-last among the importances go before what else would give them. */
+static void test_stored_rules_go_first(void **state)
+{
+    (void)state;
+    char *text = xstrdup("block,rule,importance,rank\n");
+    for (int b = 0; b < BLOCKS; b++) {
+        char *longer = xformat("%s%d,alpha,%d,%d\n%d,first-to-last,%d,%d\n", text, b, b, BLOCKS - b, b, BLOCKS - b, b + 1);
+        free(text);
+        text = longer;
+    }
+    assert_int_equal(mkdir(scratch_path("lsaq"), 0777), 0);
+    const char *run = results_file("lsaq.h5", scratch_text("lsaq/importance.csv", text));
+    json_t *alpha = PLAN(SMALL, "--memory", MEMORY, "--importance", run, "--rule", "alpha");
+    json_t *first = PLAN(SMALL, "--memory", MEMORY, "--importance", run, "--rule", "first-to-last");
+    check_blocks(alpha, rank_from_last);
+    check_blocks(first, rank_from_first);
+    assert_true(!strncmp(word(first, "importance"), "table importance of ", 20));
+    json_decref(alpha), json_decref(first);
+    free(text);
 }
 
 /* One rule needs no name. */
@@ -347,7 +392,7 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules), cmocka_unit_test(test_only_rule), cmocka_unit_test(test_ladder), cmocka_unit_test(test_shorter_context),
+        cmocka_unit_test(test_rules), cmocka_unit_test(test_stored_rules_go_first), cmocka_unit_test(test_only_rule), cmocka_unit_test(test_ladder), cmocka_unit_test(test_shorter_context),
         cmocka_unit_test(test_settings), cmocka_unit_test(test_auto), cmocka_unit_test(test_made), cmocka_unit_test(test_text),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,6 +209,84 @@ static void test_quantizers_on_a_task(void **state)
     free(yaml);
 }
 
+/* ---- errors over items ---- */
+
+/* Sums over the scored tokens of all choices of an item, which share its question. */
+typedef struct { double x[ITEMS]; } ByItem;
+
+/* sum a / sum b; with b = tokens a mean.  se^2 = n / (n - 1) sum_i (a_i - ratio b_i)^2 / (sum b)^2 over the n items. */
+static void assert_ratio(const json_t *rows, size_t row, const char *name, const ByItem *a, const ByItem *b, int n)
+{
+    double above = 0, below = 0, squares = 0;
+    for (int i = 0; i < n; i++) above += a->x[i], below += b->x[i];
+    for (int i = 0; i < n; i++) squares += pow(a->x[i] - above / below * b->x[i], 2);
+    const double se = sqrt(squares * n / (n - 1)) / below;
+    char *se_name = xformat("%s_se", name);
+    if (!near(number(rows, row, name), above / below, 1e-9)) fail_msg("%s of row %zu: %g, not %g", name, row, number(rows, row, name), above / below);
+    if (!near(number(rows, row, se_name), se, 1e-9)) fail_msg("%s of row %zu: %g, not %g", se_name, row, number(rows, row, se_name), se);
+    free(se_name);
+}
+
+static size_t labelled(const json_t *measurements, const char *label)
+{
+    for (size_t m = 0; m < json_array_size(measurements); m++)
+        if (!strcmp(word(measurements, m, "label"), label)) return m;
+    fail_msg("nothing was measured as %s", label);
+    return 0;
+}
+
+static json_t *measurements, *windows, *forms, *layers;
+
+/* column of the windows of a measurement; "": their tokens. */
+static ByItem sums(size_t measurement, const char *column)
+{
+    ByItem out = { { 0 } };
+    for (size_t w = 0; w < json_array_size(windows); w++)
+        if (number(windows, w, "measurement") == (double)measurement)
+            out.x[(int)number(windows, w, "window") / CHOICES] += number(windows, w, "tokens") * (*column ? number(windows, w, column) : 1);
+    return out;
+}
+
+/* sum_l a^G_lw t2_l over the tokens; the coefficients of each window are a record. */
+static ByItem predicted(size_t measurement)
+{
+    ByItem out = { { 0 } };
+    double t2[64] = { 0 }, tokens[ITEMS * CHOICES];
+    for (size_t l = 0; l < json_array_size(layers); l++)
+        if (number(layers, l, "measurement") == (double)measurement) t2[(int)number(layers, l, "layer")] = number(layers, l, "t2");
+    for (size_t w = 0; w < json_array_size(windows); w++)
+        if (number(windows, w, "measurement") == (double)measurement) tokens[(int)number(windows, w, "window")] = number(windows, w, "tokens");
+    for (size_t f = 0; f < json_array_size(forms); f++) {
+        const int window = atoi(word(measurements, (size_t)number(forms, f, "measurement"), "label") + strlen("fisher window "));
+        out.x[window / CHOICES] += number(forms, f, "group") * t2[(int)number(forms, f, "layer")] * tokens[window];
+    }
+    return out;
+}
+
+/* Every error of the tables again from what the store has of single windows: three windows of an item are one thing. */
+static void test_errors_are_over_items(void **state)
+{
+    (void)state;
+    enum { N = ITEMS - 6 };
+    char *yaml = config_for("quantizers"), *said = run_said("items.yaml", yaml, "items.h5", NULL);
+    json_t *rows = rows_of("items.h5", "quantizers"), *rivals = rows_of("items.h5", "rivals");
+    measurements = rows_of("items.h5", "measurements"), windows = rows_of("items.h5", "measurement_windows");
+    forms = rows_of("items.h5", "measurement_forms"), layers = rows_of("items.h5", "measurement_layers");
+    for (size_t i = 0; i < 3; i++) {
+        const size_t m = labelled(measurements, word(rows, i, "choice"));
+        const ByItem kl = sums(m, "kl"), tokens = sums(m, ""), sum = predicted(m);
+        assert_ratio(rows, i, "kl", &kl, &tokens, N);
+        assert_ratio(rows, i, "ratio", &kl, &sum, N);
+    }
+    assert_int_equal(json_array_size(rivals), 1);
+    const ByItem better = sums(labelled(measurements, word(rivals, 0, "choice")), "kl"), other = sums(labelled(measurements, word(rivals, 0, "rival")), "kl");
+    assert_ratio(rivals, 0, "kl_ratio", &better, &other, N);
+    json_t *all[] = { rows, rivals, measurements, windows, forms, layers };
+    for (int i = 0; i < 6; i++) json_decref(all[i]);
+    free(said);
+    free(yaml);
+}
+
 /* One point of a sweep on a task, the other on its text: the table has the columns, empty where there is no task. */
 static void test_sweep_of_protocols(void **state)
 {
@@ -277,8 +355,8 @@ static void test_tacq_on_two_items(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_log_likelihoods), cmocka_unit_test(test_accuracies), cmocka_unit_test(test_quantizers_on_a_task), cmocka_unit_test(test_sweep_of_protocols),
-        cmocka_unit_test(test_dynamic_on_a_task), cmocka_unit_test(test_calibrated_questions_are_said), cmocka_unit_test(test_tacq_on_two_items),
+        cmocka_unit_test(test_log_likelihoods), cmocka_unit_test(test_accuracies), cmocka_unit_test(test_quantizers_on_a_task), cmocka_unit_test(test_errors_are_over_items),
+        cmocka_unit_test(test_sweep_of_protocols), cmocka_unit_test(test_dynamic_on_a_task), cmocka_unit_test(test_calibrated_questions_are_said), cmocka_unit_test(test_tacq_on_two_items),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }

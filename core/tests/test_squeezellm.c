@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "core/base/err.h"
+#include "core/base/largest.h"
 #include "core/quantize/k_means.h"
-#include "core/quantize/largest.h"
 #include "core/quantize/scale.h"
 #include "core/tests/data_aware.h"
 

@@ -12,12 +12,10 @@ static bool whole_row(int64_t row, int64_t column) { return (void)column, row ==
 
 static KeptWeights kept_of(Keeps keeps, int64_t rows, int64_t cols)
 {
-    KeptWeights kept = { .first = xcalloc((size_t)rows + 1, sizeof *kept.first), .column = xmalloc(sizeof *kept.column * (size_t)(rows * cols)) };
-    for (int64_t r = 0; r < rows; r++) {
-        for (int64_t c = 0; c < cols; c++)
-            if (keeps(r, c)) kept.column[kept.n++] = (uint32_t)c;
-        kept.first[r + 1] = kept.n;
-    }
+    unsigned char *mark = xmalloc((size_t)(rows * cols));
+    for (int64_t i = 0; i < rows * cols; i++) mark[i] = keeps(i / cols, i % cols);
+    KeptWeights kept = kept_of_marks(mark, rows, cols);
+    free(mark);
     return kept;
 }
 

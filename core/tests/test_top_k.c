@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "core/base/err.h"
+#include "core/base/largest.h"
 #include "core/base/rng.h"
 #include "core/saliency/top_k.h"
 
@@ -142,12 +143,12 @@ static void bars_by_hand(void **state)
     const float x[] = { 1, 3, 2, 3, 0, 3, 5 };
     static const struct { int64_t k; float bar; int64_t ties; } row[] = { { 1, 5, 1 }, { 2, 3, 1 }, { 4, 3, 3 }, { 5, 2, 1 }, { 7, 0, 1 } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        const TopKBar bar = top_k_bar(x, 7, row[i].k);
-        assert_int_equal(bar.bits, score_bits(row[i].bar));
+        const LargestBar bar = largest_bar(x, 7, row[i].k);
+        assert_int_equal(bar.bits, magnitude_bits(row[i].bar));
         assert_int_equal(bar.ties, row[i].ties);
     }
-    assert_int_equal(top_k_bar(x, 7, 0).ties, 0);
-    assert_true(top_k_bar(x, 7, 0).bits > score_bits(5));
+    assert_int_equal(largest_bar(x, 7, 0).ties, 0);
+    assert_true(largest_bar(x, 7, 0).bits > magnitude_bits(5));
 }
 
 int main(void)

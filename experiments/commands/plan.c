@@ -8,13 +8,14 @@
 #include "core/base/err.h"
 #include "core/base/option_value.h"
 #include "core/base/size.h"
+#include "core/importance/importance.h"
 #include "experiments/command.h"
 #include "experiments/plan/plan.h"
 
 static const Option own[] = {
-    { "importance", OPTION_TEXT,    false, NULL,   0, 0,         NULL, "", "RUN.h5 with a table importance, or a CSV with its columns block, rule, importance, rank" },
-    { "rule",       OPTION_TEXT,    false, NULL,   0, 0,         NULL, "", "which importance, where there are several; ours: sums of the table coefficients; "
-                                                                           "depth: none, the first block matters most (default without --importance)" },
+    { "importance", OPTION_TEXT,    false, NULL,   0, 0,         NULL, "", "RUN.h5 with a table importance or coefficients, or a CSV with the columns block, rule, importance, rank" },
+    { "rule",       OPTION_TEXT,    false, NULL,   0, 0,         NULL, "", "which importance, where there are several; alpha: sums of coefficients; first-to-last: "
+                                                                           "the first block matters most (default without --importance)" },
     { "memory",     OPTION_TEXT,    false, "auto", 0, 0,         NULL, "", "usable bytes: 8GiB, 512MiB ..; auto: what is free now on the host, or with "
                                                                            "--backend cuda on the GPU" },
     { "context",    OPTION_INTEGER, false, "4096", 1, 1e7,       NULL, "tokens", "of a sequence, which the KV cache must hold" },
@@ -61,9 +62,8 @@ static int check(const Arguments *a)
     int width[MOST_WIDTHS], n;
     FreeMemory memory;
     const char *rule = options_is_given(a->options, "rule") ? options_text(a->options, "rule") : NULL;
-    const bool stored = options_is_given(a->options, "importance"), depth = rule && !strcmp(rule, "depth");
-    if (rule && !stored && !depth) FAIL(ERR_ARGUMENT, "--rule %s needs --importance: a RUN.h5 or a CSV that holds it", rule);
-    if (stored && depth) FAIL(ERR_ARGUMENT, "--rule depth knows no importance; leave out --importance");
+    if (rule && !options_is_given(a->options, "importance") && strcmp(rule, importance_first_to_last.name))
+        FAIL(ERR_ARGUMENT, "--rule %s needs --importance: a RUN.h5 or a CSV that holds it", rule);
     if (!is_auto(a->options)) TRY(read_memory(&memory, a->options));
     return read_widths(width, &n, a->options);
 }
@@ -111,7 +111,7 @@ static int count_blocks(Planned *p, const Options *options)
 static int read_order(BlockOrder *out, const Options *options, int n_blocks)
 {
     if (!options_is_given(options, "importance")) {
-        block_order_by_depth(out, n_blocks);
+        block_order_first_to_last(out, n_blocks);
         return OK;
     }
     return block_order_read(out, options_text(options, "importance"), options_is_given(options, "rule") ? options_text(options, "rule") : NULL, n_blocks);

@@ -113,7 +113,7 @@ static double variance_of_draw(const Dynamic *d, const Whole *model, double fact
 
 Interval predicted_interval(const Dynamic *d, const Whole *model, bool curved)
 {
-    const double sum = coefficient_mean(d, model->predicted).value, factor = curved ? model->bend.value : 1, t = student(corpus_units(d->text));
+    const double sum = coefficient_mean(d, model->predicted).value, factor = curved ? model->bend.value : 1, t = student(units_count(d->text));
     const double bend = curved ? student(d->n_slopes) * sum * model->bend.se : 0;
     const double half = sqrt(t * t * variance_over_windows(d, model, factor) + 1.96 * 1.96 * variance_of_draw(d, model, factor) + bend * bend);
     if (sum == 0) return (Interval){ 0, 0, 0 };         /* nothing was changed */

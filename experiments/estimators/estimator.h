@@ -5,7 +5,7 @@
  *
  * An estimator measures (or finds in the store) what it needs and gives a_l window by window, so that all of them have their
  * errors from the same windows and are compared pair by pair.  A new one is one file that defines an Estimator and
- * one row in registry.c.
+ * one row in ESTIMATOR_LIST.
  */
 #ifndef EXPERIMENTS_ESTIMATORS_ESTIMATOR_H
 #define EXPERIMENTS_ESTIMATORS_ESTIMATOR_H
@@ -39,9 +39,22 @@ struct Estimator {
     int (*run)(Coefficients *out, Run *run);
 };
 
+/* X(name) stands for estimator_name; the order is that of tables and of --help. */
+#define ESTIMATOR_LIST(X) \
+    X(fisher)             \
+    X(fisher_sampled)     \
+    X(fisher_labels)      \
+    X(hutchinson)         \
+    X(kl)                 \
+    X(nll_pair)           \
+    X(nll_control)        \
+    X(paper)
+
+#define X(name) extern const Estimator estimator_##name;
+ESTIMATOR_LIST(X)
+#undef X
+
 extern const Estimator *const estimators[];         /* ends with NULL */
-extern const Estimator estimator_fisher, estimator_fisher_sampled, estimator_fisher_labels, estimator_hutchinson, estimator_kl, estimator_nll_pair,
-                       estimator_nll_control, estimator_paper;
 
 /* ERR_ARGUMENT with the nearest name, or all of them. */
 int estimator_find(const Estimator **out, const char *name);

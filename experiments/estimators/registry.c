@@ -1,5 +1,5 @@
 /*
- * registry.c - all estimators, and what they share
+ * registry.c - all estimators (ESTIMATOR_LIST), and what they share
  */
 #include <math.h>
 #include <stdlib.h>
@@ -10,17 +10,6 @@
 #include "core/estimate/crossed.h"
 #include "core/estimate/fit.h"
 #include "experiments/estimators/estimator.h"
-
-/* X(name) stands for estimator_name; the order is that of tables and of --help. */
-#define ESTIMATOR_LIST(X) \
-    X(fisher)             \
-    X(fisher_sampled)     \
-    X(fisher_labels)      \
-    X(hutchinson)         \
-    X(kl)                 \
-    X(nll_pair)           \
-    X(nll_control)        \
-    X(paper)
 
 #define X(name) &estimator_##name,
 const Estimator *const estimators[] = { ESTIMATOR_LIST(X) NULL };

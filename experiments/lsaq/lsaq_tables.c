@@ -67,9 +67,7 @@ static Table *empty_plans(void)
     table_add_column(t, COLUMN_INTEGER, "high", "blocks", "with the high choice; of an exact allocation those of the plans whose size it has");
     table_add_column(t, COLUMN_INTEGER, "bytes", "bytes", "of all layers");
     table_add_column(t, COLUMN_NUMBER, "bits", "bits/weight", "average, all overhead counted");
-    add_estimate(t, "kl", "nats/token", "measured KL(clean || quantized)");
-    add_estimate(t, "delta_nll", "nats/token", "measured, NLL quantized - NLL clean");
-    add_estimate(t, "ppl", "", "perplexity");
+    add_model_losses(t);
     table_add_column(t, COLUMN_NUMBER, "predicted", "nats/token", "KL as the sum of single layers' costs");
     table_add_column(t, COLUMN_NUMBER, "predicted_low", "nats/token", "95 % interval for what is measured: lower end");
     table_add_column(t, COLUMN_NUMBER, "predicted_high", "nats/token", "its upper end");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/importance/importance.h"
 #include "core/store/store.h"
 
 static void order_new(BlockOrder *out, const char *rule, int n_blocks)
@@ -22,9 +23,9 @@ void block_order_free(BlockOrder *o)
     *o = (BlockOrder){ 0 };
 }
 
-void block_order_by_depth(BlockOrder *out, int n_blocks)
+void block_order_first_to_last(BlockOrder *out, int n_blocks)
 {
-    order_new(out, "depth", n_blocks);
+    order_new(out, importance_first_to_last.name, n_blocks);
     for (int b = 0; b < n_blocks; b++) out->order[b] = b;
 }
 
@@ -96,8 +97,10 @@ static char *words_of(int *n, const Column *column, int64_t n_rows)
 
 static bool has_rule(const Table *table, const char *rule)
 {
+    const Column *column = table_column(table, "rule");
+    if (!column || column->type != COLUMN_TEXT) return false;
     for (int64_t i = 0; i < table->n_rows; i++)
-        if (!strcmp(table_text(table, i, "rule"), rule)) return true;
+        if (!strcmp(column->text[i], rule)) return true;
     return false;
 }
 
@@ -182,7 +185,7 @@ static int sum_coefficients(BlockOrder *out, const Source *s)
 {
     static const char *const numbers[] = { "block", "alpha" };
     TRY(check_columns(s, numbers, 2, NULL));
-    order_new(out, "ours", out->n_blocks);
+    order_new(out, importance_alpha.name, out->n_blocks);
     int *layers = xcalloc((size_t)out->n_blocks, sizeof *layers), status = OK;
     for (int64_t row = 0; row < s->table->n_rows && status == OK; row++) {
         int block = 0;
@@ -203,16 +206,39 @@ static int sum_coefficients(BlockOrder *out, const Source *s)
 
 /* ---- files ---- */
 
+static bool is_alpha(const char *rule) { return !rule || !strcmp(rule, importance_alpha.name); }
+
+/* The table importance; coefficients where alpha will do and no importance has it. */
+static int read_stored(Table **out, const char *path, const char *rule)
+{
+    Table *table = NULL;
+    const bool there = store_read_table(&table, path, "importance") == OK;
+    if (there && (!is_alpha(rule) || !rule || has_rule(table, rule))) {
+        *out = table;
+        return OK;
+    }
+    if (is_alpha(rule) && store_read_table(out, path, "coefficients") == OK) {
+        table_free(table);
+        return OK;
+    }
+    *out = table;
+    return there ? OK : store_read_table(out, path, "importance");      /* whose sentence tells what there is */
+}
+
+static bool holds_coefficients(const Table *table, const char *rule)
+{
+    return is_alpha(rule) && table_column(table, "alpha") && !table_column(table, "importance");
+}
+
 int block_order_read(BlockOrder *out, const char *path, const char *rule, int n_blocks)
 {
     Table *table = NULL;
-    const bool ours = rule && !strcmp(rule, "ours"), in_store = store_is_file(path);
-    const char *name = ours ? "coefficients" : "importance";
+    const bool in_store = store_is_file(path);
     *out = (BlockOrder){ .n_blocks = n_blocks };
-    TRY(in_store ? store_read_table(&table, path, name) : table_read_csv(&table, path));
+    TRY(in_store ? read_stored(&table, path, rule) : table_read_csv(&table, path));
     const Source source = { table, path, in_store };
-    int status = ours ? sum_coefficients(out, &source) : read_ranks(out, &source, rule);
-    if (status == OK) out->source = in_store ? xformat("table %s of %s", name, path) : xstrdup(path);
+    int status = holds_coefficients(table, rule) ? sum_coefficients(out, &source) : read_ranks(out, &source, rule);
+    if (status == OK) out->source = in_store ? xformat("table %s of %s", table->name, path) : xstrdup(path);
     else block_order_free(out);
     table_free(table);
     return status;

@@ -21,9 +21,7 @@ static Table *whole_table(void)
     table_add_column(t, COLUMN_NUMBER, "code_bits", "bits/weight", "average of the codes alone");
     table_add_column(t, COLUMN_NUMBER, "t2", "", "relative squared error, mean over weights");
     table_add_column(t, COLUMN_NUMBER, "kappa", "", "shrinkage -<W^ - W, W> / |W|^2, mean over weights");
-    add_estimate(t, "kl", "nats/token", "measured KL(clean || quantized)");
-    add_estimate(t, "delta_nll", "nats/token", "measured, NLL quantized - NLL clean");
-    add_estimate(t, "ppl", "", "perplexity");
+    add_model_losses(t);
     add_estimate(t, "ppl_ratio", "", "perplexity / clean perplexity on the same windows");
     table_add_column(t, COLUMN_NUMBER, "predicted", "nats/token", "sum of a^G t2");
     table_add_column(t, COLUMN_NUMBER, "predicted_low", "nats/token", "where the KL measured on the same text should fall, 95 %: lower end");
@@ -79,21 +77,26 @@ static double average(const Quantizers *q, const double *of_layer)
 
 static void set_prediction(const Quantizers *q, Table *t, int64_t row, const Measurement *m, const Measurement *mirrored)
 {
-    const WindowCoefficients c = { .n_layers = q->n_layers, .n_windows = q->n_windows, .n_draws = q->fisher.n_draws, .a = q->fisher.a, .tokens = q->tokens };
-    const Interval interval = predict_loss(&c, m->t2, q->v, m->kl);
+    const Corpus *corpus = study_corpus(q->run->study);
+    Units a = units_of(corpus, q->fisher.a, q->n_layers), kl = units_of(corpus, m->kl, 1);
+    const WindowCoefficients c = { .n_layers = q->n_layers, .n_windows = a.n, .n_draws = q->fisher.n_draws, .a = a.x, .tokens = a.tokens };
+    const Interval interval = predict_loss(&c, m->t2, q->v, kl.x);
     Mean ratio;
-    ratio.value = predict_ratio(&ratio.se, &c, m->t2, m->kl);
+    ratio.value = predict_ratio(&ratio.se, &c, m->t2, kl.x);
     table_set_number(t, row, "predicted", interval.value);
     table_set_number(t, row, "predicted_low", interval.low);
     table_set_number(t, row, "predicted_high", interval.high);
     set_estimate(t, row, "ratio", ratio);
-    if (!mirrored) return;
-    double *both = xmalloc(sizeof *both * (size_t)q->n_windows);
-    for (int w = 0; w < q->n_windows; w++) both[w] = (m->kl[w] + mirrored->kl[w]) / 2;
-    ratio.value = predict_ratio(&ratio.se, &c, m->t2, both);
-    table_set_number(t, row, "kl_mirrored", mean_of(q, mirrored->kl).value);
-    set_estimate(t, row, "pair_ratio", ratio);
-    free(both);
+    if (mirrored) {
+        Units other = units_of(corpus, mirrored->kl, 1);
+        for (int i = 0; i < kl.n; i++) kl.x[i] = (kl.x[i] + other.x[i]) / 2;
+        ratio.value = predict_ratio(&ratio.se, &c, m->t2, kl.x);
+        table_set_number(t, row, "kl_mirrored", mean_of(q, mirrored->kl).value);
+        set_estimate(t, row, "pair_ratio", ratio);
+        units_free(&other);
+    }
+    units_free(&a);
+    units_free(&kl);
 }
 
 static void add_whole(Quantizers *q, int c, const Measurement *m, const Measurement *mirrored)
@@ -133,6 +136,7 @@ static void add_rivals(Quantizers *q, int better, int other, const double *kl)
     double *difference = xmalloc(sizeof *difference * (size_t)q->n_windows);
     for (int w = 0; w < q->n_windows; w++) difference[w] = b[w] - a[w];
     const Mean mean = mean_of(q, difference);
+    const int units = units_count(study_corpus(q->run->study));
     const int64_t row = table_add_row(q->rivals);
     table_set_text(q->rivals, row, "choice", quantizers_choice(q, better)->name);
     table_set_text(q->rivals, row, "rival", quantizers_choice(q, other)->name);
@@ -140,7 +144,6 @@ static void add_rivals(Quantizers *q, int better, int other, const double *kl)
     table_set_number(q->rivals, row, "rival_bits", table_number(q->whole, other, "bits"));
     set_estimate(q->rivals, row, "kl_ratio", ratio_of(q, a, b));
     set_estimate(q->rivals, row, "difference", mean);
-    const int units = corpus_units(study_corpus(q->run->study));
     table_set_integer(q->rivals, row, "sure", units > 1 && mean.value > student_quantile(.95, units - 1) * mean.se);
     free(difference);
 }

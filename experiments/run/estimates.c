@@ -15,7 +15,7 @@ void add_estimate(Table *t, const char *name, const char *unit, const char *mean
 {
     char *se = xformat("%s_se", name);
     table_add_column(t, COLUMN_NUMBER, name, unit, meaning);
-    table_add_column(t, COLUMN_NUMBER, se, unit, "its standard error over windows, of a task over items");
+    table_add_column(t, COLUMN_NUMBER, se, unit, "its standard error over windows, or over the items of a task");
     free(se);
 }
 
@@ -33,23 +33,24 @@ char *with_error(double value, double se)
     return isfinite(se) ? xformat("%.3g +- %.2g", value, se) : xformat("%.3g", value);
 }
 
-/* What is drawn independently of one another: items of a task, whose choices share a question; windows of other text. */
-typedef struct { double *x; int64_t *tokens; int n; } Units;
+int units_count(const Corpus *corpus) { return corpus->task ? corpus->task->n_items : corpus->n_windows; }
 
-int corpus_units(const Corpus *corpus) { return corpus->task ? corpus->task->n_items : corpus->n_windows; }
-
-static Units units_of(const Corpus *corpus, const double *by_window)
+Units units_of(const Corpus *corpus, const double *by_window, int rows)
 {
-    const CorpusTask *task = corpus->task;
-    Units u = { .n = corpus_units(corpus) };
-    u.x = xmalloc(sizeof *u.x * (size_t)u.n);
-    u.tokens = xmalloc(sizeof *u.tokens * (size_t)u.n);
-    if (task) item_means(u.x, u.tokens, task, by_window, corpus->tokens);
-    else memcpy(u.x, by_window, sizeof *u.x * (size_t)u.n), memcpy(u.tokens, corpus->tokens, sizeof *u.tokens * (size_t)u.n);
+    Units u = { .n = units_count(corpus) };
+    const size_t n = (size_t)u.n;
+    u.x = xmalloc(sizeof *u.x * n * (size_t)rows);
+    u.tokens = xmalloc(sizeof *u.tokens * n);
+    memcpy(u.tokens, corpus->tokens, sizeof *u.tokens * n);
+    for (int i = 0; i < rows; i++) {
+        const double *x = by_window + (int64_t)i * corpus->n_windows;
+        if (corpus->task) item_means(u.x + (int64_t)i * u.n, u.tokens, corpus->task, x, corpus->tokens);
+        else memcpy(u.x + (int64_t)i * u.n, x, sizeof *x * n);
+    }
     return u;
 }
 
-static void units_free(Units *u)
+void units_free(Units *u)
 {
     free(u->x);
     free(u->tokens);
@@ -58,7 +59,7 @@ static void units_free(Units *u)
 Mean corpus_mean(const Corpus *corpus, const double *by_window)
 {
     Mean mean;
-    Units u = units_of(corpus, by_window);
+    Units u = units_of(corpus, by_window, 1);
     weighted_mean(&mean.value, &mean.se, u.x, u.tokens, u.n);
     units_free(&u);
     return mean;
@@ -67,11 +68,18 @@ Mean corpus_mean(const Corpus *corpus, const double *by_window)
 Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b)
 {
     Mean ratio;
-    Units x = units_of(corpus, a), y = units_of(corpus, b);
+    Units x = units_of(corpus, a, 1), y = units_of(corpus, b, 1);
     ratio.value = paired_ratio(&ratio.se, x.x, y.x, x.tokens, x.n);
     units_free(&x);
     units_free(&y);
     return ratio;
+}
+
+void add_model_losses(Table *t)
+{
+    add_estimate(t, "kl", "nats/token", "measured KL(clean || quantized)");
+    add_estimate(t, "delta_nll", "nats/token", "measured, NLL quantized - NLL clean");
+    add_estimate(t, "ppl", "", "perplexity");
 }
 
 Mean set_model_losses(Table *t, int64_t row, const Losses *l)

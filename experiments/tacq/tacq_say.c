@@ -44,7 +44,7 @@ void tacq_say(Tacq *t)
         run_say(t->run, "On %s:", t->side[s].name);
         for (int m = 0; m < t->n_models; m++) say_model(t, m, s);
         for (int m = 0; m < t->n_choices; m++) say_rivals(t, m, s);
-        if (corpus_units(t->side[s].corpus) < 2) run_say(t->run, "One window (or item) of text: nothing here has an error or an interval.");
+        if (units_count(t->side[s].corpus) < 2) run_say(t->run, "One window (or item) of text: nothing here has an error or an interval.");
     }
     run_say_first_token(t->run);
 }

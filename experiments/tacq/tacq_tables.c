@@ -26,9 +26,7 @@ static Table *mask_table(void)
     table_add_column(t, COLUMN_NUMBER, "code_bits", "bits/weight", "average of the codes alone");
     table_add_column(t, COLUMN_NUMBER, "bits", "bits/weight", "average, all that is stored counted");
     table_add_column(t, COLUMN_NUMBER, "t2", "", "relative squared error, mean over weights");
-    add_estimate(t, "kl", "nats/token", "measured KL(clean || quantized)");
-    add_estimate(t, "delta_nll", "nats/token", "measured, NLL quantized - NLL clean");
-    add_estimate(t, "ppl", "", "perplexity");
+    add_model_losses(t);
     add_estimate(t, "same_top", "", "share of positions whose most likely token stays");
     add_estimate(t, "linear", "nats/token", "KL predicted as sum of a^G t2: a^G and all G here of this very text, E of layers alone");
     add_estimate(t, "square", "nats/token", "as sum over layers of <G, E>^2 / 2T");
@@ -164,7 +162,7 @@ static void add_rival(Table *table, const Side *side, int s, const MaskModel *m,
     table_set_number(table, row, "rival_bits", bits);
     table_set_number(table, row, "rival_kl", kl);
     set_estimate(table, row, "ratio", ratio);
-    const int units = corpus_units(side->corpus);
+    const int units = units_count(side->corpus);
     table_set_integer(table, row, "sure", units > 1 && fabs(ratio.value - 1) > student_quantile(.95, units - 1) * ratio.se);
 }
 
