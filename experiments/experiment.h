@@ -83,6 +83,11 @@ Mean corpus_mean(const Corpus *corpus, const double *by_window);
 Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b);
 int  corpus_units(const Corpus *corpus);            /* how many of those there are: Student's degrees of freedom are one less */
 
+/* What is by window by those: mean x [n] over so many tokens.  Free with units_free. */
+typedef struct { int n; double *x; int64_t *tokens; } Units;
+Units corpus_by_unit(const Corpus *corpus, const double *by_window);
+void units_free(Units *units);
+
 /* Losses of a model by window, [n_windows]; clean: NLL of the clean model. */
 typedef struct { const Corpus *corpus; int n_windows; const int64_t *tokens; const double *kl, *nll, *clean; double floor_kl; } Losses;
 

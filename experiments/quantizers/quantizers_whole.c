@@ -77,23 +77,48 @@ static double average(const Quantizers *q, const double *of_layer)
     return sum / weights;
 }
 
+/* [n_layers][units] a^G, for intervals over what is drawn independently; the caller frees. */
+static double *unit_coefficients(const Quantizers *q)
+{
+    const Corpus *corpus = study_corpus(q->run->study);
+    const int n = corpus_units(corpus);
+    double *a = xmalloc(sizeof *a * (size_t)q->n_layers * (size_t)n);
+    for (int i = 0; i < q->n_layers; i++) {
+        Units units = corpus_by_unit(corpus, q->fisher.a + (int64_t)i * q->n_windows);
+        memcpy(a + (int64_t)i * n, units.x, sizeof *a * (size_t)n);
+        units_free(&units);
+    }
+    return a;
+}
+
+static void set_mirrored(const Quantizers *q, Table *t, int64_t row, const WindowCoefficients *c, const Measurement *m, const Measurement *mirrored)
+{
+    Mean ratio;
+    double *both = xmalloc(sizeof *both * (size_t)q->n_windows);
+    for (int w = 0; w < q->n_windows; w++) both[w] = (m->kl[w] + mirrored->kl[w]) / 2;
+    Units units = corpus_by_unit(study_corpus(q->run->study), both);
+    ratio.value = predict_ratio(&ratio.se, c, m->t2, units.x);
+    table_set_number(t, row, "kl_mirrored", mean_of(q, mirrored->kl).value);
+    set_estimate(t, row, "pair_ratio", ratio);
+    units_free(&units);
+    free(both);
+}
+
 static void set_prediction(const Quantizers *q, Table *t, int64_t row, const Measurement *m, const Measurement *mirrored)
 {
-    const WindowCoefficients c = { .n_layers = q->n_layers, .n_windows = q->n_windows, .n_draws = q->fisher.n_draws, .a = q->fisher.a, .tokens = q->tokens };
-    const Interval interval = predict_loss(&c, m->t2, q->v, m->kl);
+    Units kl = corpus_by_unit(study_corpus(q->run->study), m->kl);
+    double *a = unit_coefficients(q);
+    const WindowCoefficients c = { .n_layers = q->n_layers, .n_windows = kl.n, .n_draws = q->fisher.n_draws, .a = a, .tokens = kl.tokens };
+    const Interval interval = predict_loss(&c, m->t2, q->v, kl.x);
     Mean ratio;
-    ratio.value = predict_ratio(&ratio.se, &c, m->t2, m->kl);
+    ratio.value = predict_ratio(&ratio.se, &c, m->t2, kl.x);
     table_set_number(t, row, "predicted", interval.value);
     table_set_number(t, row, "predicted_low", interval.low);
     table_set_number(t, row, "predicted_high", interval.high);
     set_estimate(t, row, "ratio", ratio);
-    if (!mirrored) return;
-    double *both = xmalloc(sizeof *both * (size_t)q->n_windows);
-    for (int w = 0; w < q->n_windows; w++) both[w] = (m->kl[w] + mirrored->kl[w]) / 2;
-    ratio.value = predict_ratio(&ratio.se, &c, m->t2, both);
-    table_set_number(t, row, "kl_mirrored", mean_of(q, mirrored->kl).value);
-    set_estimate(t, row, "pair_ratio", ratio);
-    free(both);
+    if (mirrored) set_mirrored(q, t, row, &c, m, mirrored);
+    units_free(&kl);
+    free(a);
 }
 
 static void add_whole(Quantizers *q, int c, const Measurement *m, const Measurement *mirrored)

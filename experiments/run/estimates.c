@@ -33,12 +33,9 @@ char *with_error(double value, double se)
     return isfinite(se) ? xformat("%.3g +- %.2g", value, se) : xformat("%.3g", value);
 }
 
-/* What is drawn independently of one another: items of a task, whose choices share a question; windows of other text. */
-typedef struct { double *x; int64_t *tokens; int n; } Units;
-
 int corpus_units(const Corpus *corpus) { return corpus->task ? corpus->task->n_items : corpus->n_windows; }
 
-static Units units_of(const Corpus *corpus, const double *by_window)
+Units corpus_by_unit(const Corpus *corpus, const double *by_window)
 {
     const CorpusTask *task = corpus->task;
     Units u = { .n = corpus_units(corpus) };
@@ -49,16 +46,17 @@ static Units units_of(const Corpus *corpus, const double *by_window)
     return u;
 }
 
-static void units_free(Units *u)
+void units_free(Units *units)
 {
-    free(u->x);
-    free(u->tokens);
+    free(units->x);
+    free(units->tokens);
+    *units = (Units){ 0 };
 }
 
 Mean corpus_mean(const Corpus *corpus, const double *by_window)
 {
     Mean mean;
-    Units u = units_of(corpus, by_window);
+    Units u = corpus_by_unit(corpus, by_window);
     weighted_mean(&mean.value, &mean.se, u.x, u.tokens, u.n);
     units_free(&u);
     return mean;
@@ -67,7 +65,7 @@ Mean corpus_mean(const Corpus *corpus, const double *by_window)
 Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b)
 {
     Mean ratio;
-    Units x = units_of(corpus, a), y = units_of(corpus, b);
+    Units x = corpus_by_unit(corpus, a), y = corpus_by_unit(corpus, b);
     ratio.value = paired_ratio(&ratio.se, x.x, y.x, x.tokens, x.n);
     units_free(&x);
     units_free(&y);
