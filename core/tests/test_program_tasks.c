@@ -319,6 +319,23 @@ static void test_dynamic_on_a_task(void **state)
     free(yaml);
 }
 
+/* One question is one thing that was seen, however many choices it has: no error, no interval. */
+static void test_one_item(void **state)
+{
+    (void)state;
+    const char *const settings[] = { "text.windows=1", NULL };
+    char *yaml = config_for("quantizers"), *said = run_said("one.yaml", yaml, "one.h5", settings);
+    json_t *rows = rows_of("one.h5", "quantizers");
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        assert_true(number(rows, i, "ratio") > 0 && number(rows, i, "predicted") > 0);
+        static const char *const unknown[] = { "kl_se", "ratio_se", "predicted_low", "predicted_high" };
+        for (int k = 0; k < 4; k++) assert_false(isfinite(number(rows, i, unknown[k])));
+    }
+    assert_non_null(strstr(said, "nothing here has an error or an interval"));
+    json_decref(rows);
+    free(yaml), free(said);
+}
+
 /* Questions that were calibrated on with their right answers are no test; others of the same file are. */
 static void test_calibrated_questions_are_said(void **state)
 {
@@ -356,7 +373,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_likelihoods), cmocka_unit_test(test_accuracies), cmocka_unit_test(test_quantizers_on_a_task), cmocka_unit_test(test_errors_are_over_items),
-        cmocka_unit_test(test_sweep_of_protocols), cmocka_unit_test(test_dynamic_on_a_task), cmocka_unit_test(test_calibrated_questions_are_said), cmocka_unit_test(test_tacq_on_two_items),
+        cmocka_unit_test(test_sweep_of_protocols), cmocka_unit_test(test_dynamic_on_a_task), cmocka_unit_test(test_one_item), cmocka_unit_test(test_calibrated_questions_are_said),
+        cmocka_unit_test(test_tacq_on_two_items),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }

@@ -132,7 +132,7 @@ static void add_predictor(Quantizers *q, Predictor p, int c, bool both)
         const Equivalence test = equivalence_test(r.ratio, r.se, r.n, 1.1);
         const struct { const char *name; double value; } cell[] = {
             { "t2", exp(r.log_t2 / r.n) }, { "ratio", exp(test.mean) }, { "ratio_se", exp(test.mean) * test.se }, { "sd", deviation(r.ratio, r.n) },
-            { "between", test.between }, { "share", equivalence_share(r.ratio, r.se, r.n, q->n_windows) }, { "p", test.p },
+            { "between", test.between }, { "share", equivalence_share(r.ratio, r.se, r.n, units_count(study_corpus(q->run->study))) }, { "p", test.p },
         };
         for (size_t i = 0; i < sizeof cell / sizeof *cell; i++) table_set_number(q->predictors, row, cell[i].name, cell[i].value);
     }

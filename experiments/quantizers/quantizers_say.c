@@ -49,5 +49,5 @@ void quantizers_say(Quantizers *q)
     run_say_accuracies(q->run, q->whole, "choice");
     say_predictors(q);
     run_say_first_token(q->run);
-    if (q->n_windows < 2) run_say(q->run, "One window of text: nothing here has an error or an interval.");
+    if (units_count(study_corpus(q->run->study)) < 2) run_say(q->run, "One window (or item) of text: nothing here has an error or an interval.");
 }
