@@ -16,6 +16,7 @@
 #include "core/measure/compare.h"
 #include "core/store/table.h"
 #include "experiments/command.h"
+#include "experiments/experiment.h"
 
 typedef struct {
     const Corpus *corpus;
@@ -54,15 +55,8 @@ static Share right_choices(const Result *r, const double *nll, const double *bef
 /* KL of all scored tokens, its error over items. */
 static Share task_kl(const Result *r)
 {
-    const int n = r->corpus->task->n_items;
-    double *x = xmalloc(sizeof *x * (size_t)n);
-    int64_t *tokens = xmalloc(sizeof *tokens * (size_t)n);
-    item_means(x, tokens, r->corpus->task, r->losses->kl, r->corpus->tokens);
-    Share mean;
-    weighted_mean(&mean.value, &mean.se, x, tokens, n);
-    free(x);
-    free(tokens);
-    return mean;
+    const Mean kl = corpus_mean(r->corpus, r->losses->kl);
+    return (Share){ kl.value, kl.se };
 }
 
 /* ---- JSON ---- */
