@@ -17,11 +17,18 @@ span(x) = (low = min(low, column("kl")), high = max(high, column("kl")), bits_lo
     sides = max(sides, column("side")), heading[int(column("side"))] = strcol("text"), 0)
 stats table("masks") using (drawn(0) ? (add(series(0)), span(0)) : 0, 1) nooutput
 
-array colour[8] = [blue, vermilion, green, orange, purple, sky, black, grey]
-array marker[8] = [7, 5, 9, 11, 13, 15, 5, 9]
+# A colour for each method, so that its widths and scores are seen to belong together, and a marker for each series; allocations in black.
+array colour[7] = [blue, vermilion, green, orange, purple, sky, grey]
+array marker[12] = [7, 5, 9, 11, 13, 15, 4, 8, 6, 10, 12, 14]
+array method[24]
+m = 0
+method_of(label) = label eq "allocated" ? "" : strstrt(label, "tacq") == 1 ? "tacq" : word(label, 1)
+place(what) = m == 0 ? 0 : (sum [j = 1:m] (method[j] eq what ? j : 0))
+do for [i = 1:n] { what = method_of(name[i]); if (what ne "" && place(what) == 0) { m = m + 1; method[m] = what } }
 of(i, s, x) = drawn(0) && series(0) eq name[i] && column("side") == s ? x : NaN
-tone(i) = colour[(i - 1) % 8 + 1]
-mark(i) = marker[(i - 1) % 8 + 1] - (i > 8 ? 1 : 0)
+tone(i) = name[i] eq "allocated" ? black : colour[(place(method_of(name[i])) - 1) % 7 + 1]
+mark(i) = name[i] eq "allocated" ? 2 : marker[(i - 1) % 12 + 1]
+thick(i) = name[i] eq "allocated" ? 1.5 : 0.75
 edges = max(0.1, 0.06 * (bits_high - bits_low))
 set xrange [bits_low - edges:bits_high + edges]
 set xtics step(bits_high - bits_low + 2 * edges, sides > 1 ? 5 : 9)
@@ -42,7 +49,7 @@ do for [s = 1:sides] {
     if (s > 1) { set format y ""; unset label 1 }
     set xlabel "bits per weight, all counted"
     if (s == sides) { set key at screen right + 0.015, 0.84 left top Left reverse noenhanced } else { unset key }
-    plot for [i = 1:n] table("masks") using (of(i, s, column("bits"))):(column("kl")) smooth unique with lines linewidth 0.75 linecolor rgb tone(i), \
+    plot for [i = 1:n] table("masks") using (of(i, s, column("bits"))):(column("kl")) smooth unique with lines linewidth thick(i) linecolor rgb tone(i), \
         for [i = 1:n] table("masks") using (of(i, s, column("bits"))):(column("kl")):(max(bottom, column("kl") - bar("kl"))):(column("kl") + bar("kl")) \
             with yerrorbars pointsize 0 linecolor rgb tone(i), \
         for [i = 1:n] table("masks") using (of(i, s, column("bits"))):(column("kl")) with points pointtype mark(i) linecolor rgb tone(i), \

@@ -18,7 +18,7 @@ stats table("masks") using (drawn(0) ? span(0) : 0, 1) nooutput
 array colour[3] = [blue, green, vermilion]
 array marker[3] = [7, 9, 5]
 of(s, form) = drawn(0) && column("side") == s && column(form) > 0 ? column(form) : NaN
-set label 1 note."bars: ±1.96 standard errors over windows or items" at screen 0.985, 0.97 right font ",8" textcolor rgb grey noenhanced
+set label 1 note."gradients of the text that is measured; bars: ±1.96 standard errors over windows or items" at screen 0.985, 0.97 right font ",8" textcolor rgb grey noenhanced
 set multiplot
 set tmargin screen 0.86
 set bmargin screen 0.15
@@ -36,7 +36,7 @@ do for [s = 1:sides] {
     set title heading[s] offset 0, -0.6 font ",9" noenhanced
     set ylabel (s > 1 ? "" : "measured KL  [nats/token]") offset 0.5, 0
     if (s > 1) { set format y ""; unset label 1 }
-    set xlabel "predicted KL, gradients of the same text  [nats/token]"
+    set xlabel "predicted KL  [nats/token]"
     if (s == sides) { set key at screen right + 0.015, 0.84 left top Left reverse } else { unset key }
     plot x with lines linecolor rgb black linewidth 0.75, \
         for [f = 1:3] table("masks") using (of(s, word(forms, f))):(column("kl")):(max(from, column("kl") - bar("kl"))):(column("kl") + bar("kl")) \
