@@ -134,7 +134,7 @@ check-data: ; @test -d "$(DATA)/goldens" || { echo "say where: make check-data D
 	@$(MAKE) -j$$(nproc) unit DATA=$(DATA)
 
 # The long checks on the default model: about a minute and a half on two cores.
-check-real: ; @$(MAKE) -j$$(nproc) all $(BUILD)/tests/core/tests/real_model
+check-real: ; @$(MAKE) -j$$(nproc) $(BUILD)/tests/linearity $(BUILD)/tests/core/tests/real_model
 	$(BUILD)/tests/core/tests/real_model
 
 bench: ; @$(MAKE) -j$$(nproc) $(BUILD)/tests/core/tests/bench_allocate
