@@ -93,3 +93,15 @@ int hessian_factor(double *h, int64_t n, double percdamp, const char *method, in
         for (int64_t j = 0; j < i; j++) h[i * n + j] = 0;
     return OK;
 }
+
+int hessian_factored(double **u, const Evidence *evidence, int64_t n, const int64_t *order, const Options *options, const char *method, int layer)
+{
+    *u = NULL;
+    TRY(hessian_check(evidence, n, method, layer));
+    double *h = xmalloc(sizeof *h * (size_t)(n * n));
+    hessian_load(h, evidence->hessian, n, order);
+    int status = hessian_factor(h, n, options_number(options, "percdamp"), method, layer);
+    if (status == OK) *u = h;
+    else free(h);
+    return status;
+}

@@ -37,4 +37,7 @@ void hessian_load(double *out, const float *hessian, int64_t n, const int64_t *o
  * damping helps; h is then undefined. */
 int hessian_factor(double *h, int64_t n, double percdamp, const char *method, int layer);
 
+/* All three: *u [n][n] = U of the evidence's Hessian in that order, by the option percdamp; the caller frees.  NULL after a failure. */
+int hessian_factored(double **u, const Evidence *evidence, int64_t n, const int64_t *order, const Options *options, const char *method, int layer);
+
 #endif

@@ -172,18 +172,14 @@ static int pbllm_encode(Packed *out, const LayerWeights *layer, const Options *o
 {
     (void)draw;
     const int64_t rows = layer->rows, cols = layer->cols;
-    TRY(hessian_check(evidence, cols, "pb-llm", layer->layer));
-    double *u = xmalloc(sizeof *u * (size_t)(cols * cols));
-    hessian_load(u, evidence->hessian, cols, NULL);
-    int status = hessian_factor(u, cols, options_number(options, "percdamp"), "pb-llm", layer->layer);
-    if (status == OK) {
-        Pbllm p = pbllm_read(options, rows, cols);
-        p.w = layer->w;
-        choose_salient(&p, options_number(options, "low"), !strcmp(options_text(options, "metric"), "hessian"), u, evidence->hessian);
-        gptq_loop(&(GptqRounding){ rows, cols, p.group, 1, pbllm_load, pbllm_round, &p }, u);
-        status = pbllm_pack(out, &p, layer->layer);
-        release(&p);
-    }
+    double *u;
+    TRY(hessian_factored(&u, evidence, cols, NULL, options, "pb-llm", layer->layer));
+    Pbllm p = pbllm_read(options, rows, cols);
+    p.w = layer->w;
+    choose_salient(&p, options_number(options, "low"), !strcmp(options_text(options, "metric"), "hessian"), u, evidence->hessian);
+    gptq_loop(&(GptqRounding){ rows, cols, p.group, 1, pbllm_load, pbllm_round, &p }, u);
+    int status = pbllm_pack(out, &p, layer->layer);
+    release(&p);
     free(u);
     return status;
 }

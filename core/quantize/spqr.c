@@ -194,21 +194,17 @@ static int spqr_encode(Packed *out, const LayerWeights *layer, const Options *op
 {
     (void)draw;
     const int64_t rows = layer->rows, cols = layer->cols;
-    TRY(hessian_check(evidence, cols, "spqr", layer->layer));
-    double *u = xmalloc(sizeof *u * (size_t)(cols * cols));
-    hessian_load(u, evidence->hessian, cols, NULL);
-    int status = hessian_factor(u, cols, options_number(options, "percdamp"), "spqr", layer->layer);
-    if (status == OK) {
-        Spqr s = spqr_read(options, rows, cols);
-        s.w = layer->w;
-        allocate(&s);
-        for (int64_t j = 0; j < cols; j++) s.worth[j] = evidence->hessian[j * cols + j] > 0 ? 1 / (u[j * cols + j] * u[j * cols + j]) : 0;
-        if (!isinf(s.threshold)) s.threshold *= mean_worth(&s);
-        if (!(s.threshold > 0)) s.threshold = INFINITY;
-        gptq_loop(&(GptqRounding){ rows, cols, s.group, 1, spqr_load, spqr_round, &s }, u);
-        status = spqr_pack(out, &s, layer->layer);
-        release(&s);
-    }
+    double *u;
+    TRY(hessian_factored(&u, evidence, cols, NULL, options, "spqr", layer->layer));
+    Spqr s = spqr_read(options, rows, cols);
+    s.w = layer->w;
+    allocate(&s);
+    for (int64_t j = 0; j < cols; j++) s.worth[j] = evidence->hessian[j * cols + j] > 0 ? 1 / (u[j * cols + j] * u[j * cols + j]) : 0;
+    if (!isinf(s.threshold)) s.threshold *= mean_worth(&s);
+    if (!(s.threshold > 0)) s.threshold = INFINITY;
+    gptq_loop(&(GptqRounding){ rows, cols, s.group, 1, spqr_load, spqr_round, &s }, u);
+    int status = spqr_pack(out, &s, layer->layer);
+    release(&s);
     free(u);
     return status;
 }

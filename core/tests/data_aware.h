@@ -118,4 +118,20 @@ static inline void assert_same_weights(const float *out, const float *expected, 
     for (int64_t i = 0; i < n; i++) assert_true(fabs(out[i] - expected[i]) <= 0x1p-22 * fabs(expected[i]) + 1e-7 * largest);
 }
 
+/* Weights [rows][cols], every 97th of them large, with the Hessian of correlated inputs; room for two results. */
+typedef struct { float *w, *hessian, *out, *other; Evidence evidence; } MadeUpCase;
+
+static inline MadeUpCase made_up_case(int64_t rows, int64_t cols)
+{
+    const size_t bytes = sizeof(float) * (size_t)(rows * cols);
+    double *mean = xmalloc(sizeof *mean * (size_t)cols);
+    MadeUpCase c = { normals(rows * cols, 2), made_up_hessian(mean, cols, cols, 3), xmalloc(bytes), xmalloc(bytes), { 0 } };
+    for (int64_t i = 0; i < rows * cols; i++) c.w[i] *= i % 97 == 0 ? 0.09f : 0.02f;
+    c.evidence.hessian = c.hessian;
+    free(mean);
+    return c;
+}
+
+static inline void made_up_case_free(MadeUpCase *c) { free(c->w), free(c->hessian), free(c->out), free(c->other); }
+
 #endif

@@ -59,21 +59,8 @@ static void test_definition(void **state)
 /* ---- what must not change it ---- */
 
 enum { ROWS = 150, COLS = 230 };
-typedef struct { float *w, *hessian, *out, *other; Evidence evidence; } Case;
 
-static Case made_up(void)
-{
-    double mean[COLS];
-    Case c = { normals(ROWS * COLS, 2), made_up_hessian(mean, COLS, COLS, 3), xmalloc(sizeof(float) * ROWS * COLS),
-               xmalloc(sizeof(float) * ROWS * COLS), { 0 } };
-    for (int64_t i = 0; i < ROWS * COLS; i++) c.w[i] *= i % 97 == 0 ? 0.09f : 0.02f;
-    c.evidence.hessian = c.hessian;
-    return c;
-}
-
-static void case_free(Case *c) { free(c->w), free(c->hessian), free(c->out), free(c->other); }
-
-static PerturbationError quantize_case(const Case *c, float *out, const char *low, const char *group)
+static PerturbationError quantize_case(const MadeUpCase *c, float *out, const char *low, const char *group)
 {
     PerturbationError error;
     assert_int_equal(quantize_with("pb-llm", out, &error, c->w, ROWS, COLS, &c->evidence, "low", low, "group", group, "metric", "hessian", NULL), OK);
@@ -83,7 +70,7 @@ static PerturbationError quantize_case(const Case *c, float *out, const char *lo
 static void test_threads_change_nothing(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     const int before = omp_get_max_threads();
     for (int threads = 1; threads <= 5; threads += 2) {
         omp_set_num_threads(threads);
@@ -91,7 +78,7 @@ static void test_threads_change_nothing(void **state)
         if (threads > 1) assert_memory_equal(c.out, c.other, sizeof *c.out * ROWS * COLS);
     }
     omp_set_num_threads(before);
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 static void turn_rows(float *w)
@@ -106,7 +93,7 @@ static void turn_rows(float *w)
 static void test_order_of_rows_and_scale_do_not_matter(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     const PerturbationError first = quantize_case(&c, c.out, "0.9", "100");
     turn_rows(c.w);
     const PerturbationError second = quantize_case(&c, c.other, "0.9", "100");
@@ -116,14 +103,14 @@ static void test_order_of_rows_and_scale_do_not_matter(void **state)
     for (int64_t i = 0; i < ROWS * COLS; i++) c.w[i] *= 8;
     quantize_case(&c, c.other, "0.9", "100");
     for (int64_t i = 0; i < ROWS * COLS; i++) assert_true(c.other[i] == 8 * c.out[i]);
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 /* Unrelated inputs: nothing is absorbed, and each weight is its sign times the mean size of those of its row that are not salient. */
 static void test_unrelated_inputs(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     memset(c.hessian, 0, sizeof *c.hessian * COLS * COLS);
     for (int64_t j = 0; j < COLS; j++) c.hessian[j * COLS + j] = 1;
     c.w[7 * COLS + 7] = 0;
@@ -145,13 +132,13 @@ static void test_unrelated_inputs(void **state)
         }
     }
     assert_true(llabs(salient - ROWS * COLS / 10) <= ROWS * COLS / 50);
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 static void test_more_salient_weights_are_better(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     const char *const lows[] = { "0.95", "0.9", "0.8", "0.6", "0.5" };
     double before = INFINITY;
     for (int i = 0; i < 5; i++) {
@@ -164,14 +151,14 @@ static void test_more_salient_weights_are_better(void **state)
     assert_true(quantize_case(&c, c.out, "0.9", "0").t2 == 0);
     for (int64_t i = 0; i < ROWS * COLS; i++) c.w[i] = i / COLS % 2 ? 0.3f : -0.3f;
     assert_true(quantize_case(&c, c.out, "0.5", "16").t2 < 1e-6);       /* rows of equal weights: a step of 0 */
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 /* A weight of an input that was never there is a sign, however large. */
 static void test_inputs_never_there(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     for (int64_t i = 0; i < COLS; i++) c.hessian[7 * COLS + i] = c.hessian[i * COLS + 7] = 0;
     c.w[40 * COLS + 7] = 30;
     PerturbationError error;
@@ -180,7 +167,7 @@ static void test_inputs_never_there(void **state)
         assert_int_equal(quantize_with("pb-llm", c.out, &error, c.w, ROWS, COLS, &c.evidence, "metric", metrics[m], NULL), OK);
         assert_true(c.out[40 * COLS + 7] > 0 && c.out[40 * COLS + 7] < 1);
     }
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 static void test_refusals(void **state)

@@ -94,21 +94,8 @@ static void test_defaults(void **state)
 /* ---- what must not change it ---- */
 
 enum { ROWS = 150, COLS = 210 };
-typedef struct { float *w, *hessian, *out, *other; Evidence evidence; } Case;
 
-static Case made_up(void)
-{
-    double mean[COLS];
-    Case c = { normals(ROWS * COLS, 2), made_up_hessian(mean, COLS, COLS, 3), xmalloc(sizeof(float) * ROWS * COLS),
-               xmalloc(sizeof(float) * ROWS * COLS), { 0 } };
-    for (int64_t i = 0; i < ROWS * COLS; i++) c.w[i] *= i % 97 == 0 ? 0.09f : 0.02f;
-    c.evidence.hessian = c.hessian;
-    return c;
-}
-
-static void case_free(Case *c) { free(c->w), free(c->hessian), free(c->out), free(c->other); }
-
-static PerturbationError quantize_case(const Case *c, float *out, const float *w, int64_t rows, const char *outliers)
+static PerturbationError quantize_case(const MadeUpCase *c, float *out, const float *w, int64_t rows, const char *outliers)
 {
     PerturbationError error;
     assert_int_equal(quantize_with("spqr", out, &error, w, rows, COLS, &c->evidence, "outliers", outliers, NULL), OK);
@@ -118,7 +105,7 @@ static PerturbationError quantize_case(const Case *c, float *out, const float *w
 static void test_threads_change_nothing(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     const int before = omp_get_max_threads();
     for (int threads = 1; threads <= 5; threads += 2) {
         omp_set_num_threads(threads);
@@ -126,21 +113,21 @@ static void test_threads_change_nothing(void **state)
         if (threads > 1) assert_memory_equal(c.out, c.other, sizeof *c.out * ROWS * COLS);
     }
     omp_set_num_threads(before);
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 /* Sixteen rows share their statistics and nothing else: alone, or with others in their place, they become the same. */
 static void test_sixteen_rows_stand_alone(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     quantize_case(&c, c.out, c.w, ROWS, "no");
     for (int64_t r = 0; r < ROWS; r += 16) {
         const int64_t rows = ROWS - r < 16 ? ROWS - r : 16;
         quantize_case(&c, c.other, c.w + r * COLS, rows, "no");
         assert_memory_equal(c.other, c.out + r * COLS, sizeof *c.out * (size_t)(rows * COLS));
     }
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 static void swap_blocks(float *w)
@@ -154,7 +141,7 @@ static void swap_blocks(float *w)
 static void test_order_of_blocks_and_scale_do_not_matter(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     const PerturbationError first = quantize_case(&c, c.out, c.w, ROWS, "yes");
     assert_true(first.bits > 3 + 6 / 16.0 + 64 / 256.0 + 0.1);           /* there are outliers */
     swap_blocks(c.w);
@@ -166,7 +153,7 @@ static void test_order_of_blocks_and_scale_do_not_matter(void **state)
     for (int64_t i = 0; i < ROWS * COLS; i++) c.w[i] *= 8;
     quantize_case(&c, c.other, c.w, ROWS, "yes");
     for (int64_t i = 0; i < ROWS * COLS; i++) assert_true(c.other[i] == 8 * c.out[i]);
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 /* ---- outliers ---- */
@@ -175,7 +162,7 @@ static void test_order_of_blocks_and_scale_do_not_matter(void **state)
 static void test_outliers_pay(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     c.w[5 * COLS] = 0.7f;
     const double none = (quantize_case(&c, c.other, c.w, ROWS, "no"), output_error(c.other, c.w, ROWS, COLS, c.hessian));
     quantize_case(&c, c.out, c.w, ROWS, "yes");
@@ -183,28 +170,28 @@ static void test_outliers_pay(void **state)
     assert_true(c.out[5 * COLS] == (float)scale_stored(0.7f, 16));
     for (int64_t j = 1; j < 16; j++) assert_true(fabsf(c.out[5 * COLS + j] - c.w[5 * COLS + j]) <= 0.1f);
     assert_true(quantize_case(&c, c.out, c.w, 1, "yes").bits == 3 + 14 * (6 + 64) / (double)COLS);      /* one row: T = 0, no outliers */
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 /* Groups of equal weights are what they are up to the halves of the statistics, and rows of zeros are zeros. */
 static void test_equal_weights(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     for (int64_t r = 0; r < 32; r++)
         for (int64_t j = 0; j < COLS; j++) c.w[r * COLS + j] = r < 16 ? 0 : (r % 2 ? 0.3f : -0.3f);
     quantize_case(&c, c.out, c.w, 32, "no");
     for (int64_t i = 0; i < 32 * COLS; i++) assert_true(fabsf(c.out[i] - c.w[i]) <= 0.002f * fabsf(c.w[i]));
     memset(c.w, 0, sizeof *c.w * ROWS * COLS);
     assert_true(quantize_case(&c, c.out, c.w, ROWS, "yes").t2 == 0);
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 /* Inputs that were never there cost nothing: no outliers, and no part in anyone else's. */
 static void test_inputs_never_there(void **state)
 {
     (void)state;
-    Case c = made_up();
+    MadeUpCase c = made_up_case(ROWS, COLS);
     for (int64_t i = 0; i < COLS; i++) c.hessian[7 * COLS + i] = c.hessian[i * COLS + 7] = 0;
     const PerturbationError before = quantize_case(&c, c.out, c.w, ROWS, "yes");
     for (int64_t r = 0; r < ROWS; r++) c.w[r * COLS + 7] = r == 40 ? 0.05f : 0;
@@ -218,7 +205,7 @@ static void test_inputs_never_there(void **state)
     memset(c.hessian, 0, sizeof *c.hessian * COLS * COLS);
     assert_true(quantize_case(&c, c.out, c.w, ROWS, "yes").bits == quantize_case(&c, c.other, c.w, ROWS, "no").bits);
     assert_memory_equal(c.out, c.other, sizeof *c.out * ROWS * COLS);
-    case_free(&c);
+    made_up_case_free(&c);
 }
 
 static void test_refusals(void **state)
