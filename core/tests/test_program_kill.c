@@ -1,5 +1,5 @@
 /*
- * test_program_kill.c - kill -9 at ten random moments loses nothing
+ * test_program_kill.c - a run killed at random moments, and in the middle of a merge, loses nothing
  *
  * A measurement counts as done once it can be exported (from the results file or its journal).  What
  * was done before a kill must be there after it, row for row with the same wall times, so it was not
@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "core/tests/program_results.h"
@@ -24,7 +25,7 @@ static const char config[] =
     "bootstrap: 100\n"
     "threads: 1\n";
 
-enum { KILLS = 10, WINDOWS = 8, MEASUREMENTS = WINDOWS + 1 + 14 * 3 * 4 };     /* windows of the backward pass, null run, single layers; and the clean pass */
+enum { KILLS = 10, MERGES = 3, SMALLEST_FILE = 8192, WINDOWS = 8, MEASUREMENTS = WINDOWS + 1 + 14 * 3 * 4 };     /* windows of the backward pass, null run, single layers; and the clean pass */
 
 static uint64_t random_state = 20240117;
 
@@ -97,16 +98,31 @@ static bool ended(pid_t *pid)
     return true;
 }
 
-/* Kills the run after some seconds, or as soon as a file is there: true where it was still alive. */
-static bool job_kill(const Job *job, double after, const char *when_there)
+/* kill -9 after some seconds: false where the run had ended before. */
+static bool job_kill(const Job *job, double after)
 {
     pid_t pid = job_start(job);
     double start = now();
-    while (!ended(&pid) && (when_there ? !file_there(when_there) : now() - start < after)) pause_briefly();
+    while (!ended(&pid) && now() - start < after) pause_briefly();
     if (!pid) return false;
     kill(pid, SIGKILL);
     assert_int_equal(program_wait(pid), 1000 + SIGKILL);
     return true;
+}
+
+/* The kernel kills the run, by SIGXFSZ, when the merged file grows beyond so many bytes.  That the
+ * merge is cut is then certain; to see its file and to be in time with a signal is not. */
+static void job_kill_merge(const Job *job, rlim_t bytes)
+{
+    struct rlimit old, limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    limit = old;
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    pid_t pid = job_start(job);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(program_wait(pid), 1000 + SIGXFSZ);
+    assert_true(file_there(job->journal) && file_there(job->temporary));
 }
 
 /* /timings of what is done; only the header where nothing is. */
@@ -151,6 +167,14 @@ static void assert_nothing_lost(char **before, const Job *job)
 /* Measurements done: the clean pass, which follows the windows of the backward pass, is in /timings too but not counted as one. */
 static int measured(const char *timings) { return rows(timings) > WINDOWS ? rows(timings) - 1 : rows(timings); }
 
+/* A run that a busy machine let come to its end before the kill: the next begins anew. */
+static void start_over(char **done, const Job *job)
+{
+    assert_int_equal(remove(job->output), 0);
+    free(*done);
+    *done = xstrdup("");
+}
+
 static void test_kill(void **state)
 {
     (void)state;
@@ -159,16 +183,21 @@ static void test_kill(void **state)
     double seconds = job_run(&calm, MEASUREMENTS, 0);
     char *done = xstrdup("");
     int kills = 0, merges = 0;
-    for (int moment = 0; (kills < KILLS || merges == 0) && moment < 12 * KILLS; moment++) {
-        bool merging = moment % 3 == 2;         /* the journal of the killed runs before, or all at the end */
-        bool alive = job_kill(&killed, .1 * seconds * random_uniform(), merging ? killed.temporary : NULL);
-        kills += alive;
-        merges += alive && merging && file_there(killed.journal);
+    for (int moment = 0; (kills < KILLS || merges < MERGES) && moment < 12 * KILLS; moment++) {
+        if (!job_kill(&killed, .2 * seconds * random_uniform())) {
+            start_over(&done, &killed);
+            continue;
+        }
+        kills++;
+        assert_nothing_lost(&done, &killed);
+        if (journaled(&killed) == 0) continue;
+        job_kill_merge(&killed, (rlim_t)(SMALLEST_FILE * random_uniform()));
+        merges++;
         assert_nothing_lost(&done, &killed);
     }
-    print_message("%d kills, %d of them during a merge, %d of %d measurements then done\n", kills, merges, measured(done), MEASUREMENTS);
+    print_message("%d kills, %d more during a merge, %d of %d measurements then done\n", kills, merges, measured(done), MEASUREMENTS);
     assert_true(kills >= KILLS);
-    assert_true(merges >= 1);
+    assert_true(merges >= MERGES);
     int known = measured(done);
     job_run(&killed, MEASUREMENTS - known, known);
     assert_nothing_lost(&done, &killed);

@@ -17,7 +17,7 @@
 
 /* ---- kills ---- */
 
-enum { KILLED_RUN = 300, KILLS = 10 };
+enum { KILLED_RUN = 600, KILLS = 10 };
 
 /* What an experiment does: measure what the store lacks, merge now and then, put a table.  Each
  * measurement made is one byte in the log. */
