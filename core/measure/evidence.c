@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/measure/gradient_sums.h"
 #include "core/measure/masks.h"
@@ -15,7 +14,7 @@ struct EvidenceSource {
     EvidencePlan plan;
     Calibration *inputs;            /* of the clean model; NULL until asked for */
     GradientSums sums;
-    double seconds;                 /* of their passes */
+    StageCost passes;               /* theirs */
     Masks masks;
     QuantizedModels quantized;
 };
@@ -51,14 +50,14 @@ static int collect_sums(EvidenceSource *s, unsigned needs)
     const bool gradient = needs & NEEDS_GRADIENT && !s->sums.gradient, fisher = needs & NEEDS_FISHER && !s->sums.fisher;
     if (!gradient && !fisher) return OK;
     GradientSums found = { 0 };
-    const double start = clock_seconds();
+    const StageBegun stage = stage_begin();
     int status = gradient_sums(&found, s->model, s->text, s->kernels, !s->sums.gradient && (gradient || s->plan.expected & NEEDS_GRADIENT),
                                !s->sums.fisher && (fisher || s->plan.expected & NEEDS_FISHER));
     if (status != OK) {
         gradient_sums_free(&found);
         return status;
     }
-    s->seconds += clock_seconds() - start;
+    stage_end(&s->passes, &stage);
     s->sums.n_layers = found.n_layers;
     if (found.gradient) s->sums.gradient = found.gradient;
     if (found.fisher) s->sums.fisher = found.fisher;
@@ -107,14 +106,14 @@ static char *text_of(const MapEntry *entry)
     return text;
 }
 
-static int encode(Packed *out, double *seconds, EvidenceSource *s, const MapEntry *entry, const LayerWeights *weights, Draw draw)
+static int encode(Packed *out, StageCost *cost, EvidenceSource *s, const MapEntry *entry, const LayerWeights *weights, Draw draw)
 {
     const Evidence *evidence;
     Evidence room;
     TRY(evidence_for(&evidence, &room, s, entry, NULL));
-    const double start = clock_seconds();
+    const StageBegun stage = stage_begin();
     TRY(perturbation_encode(out, entry->perturbation, weights, entry->options, evidence, draw));
-    *seconds = clock_seconds() - start;
+    stage_end(cost, &stage);
     return OK;
 }
 
@@ -123,10 +122,10 @@ static int kept_form(float *out, PerturbationError *error, EvidenceSource *s, co
     const Packed *known = quantized_find(&s->quantized, text, entry->layer);
     if (known) return perturbation_decode(out, error, entry->perturbation, known, weights, entry->options, draw);
     Packed packed = { 0 };
-    double seconds;
-    int status = encode(&packed, &seconds, s, entry, weights, draw);
+    StageCost cost = { 0 };
+    int status = encode(&packed, &cost, s, entry, weights, draw);
     if (status == OK) status = perturbation_decode(out, error, entry->perturbation, &packed, weights, entry->options, draw);
-    if (status == OK) quantized_keep(&s->quantized, text, entry->layer, &packed, seconds);
+    if (status == OK) quantized_keep(&s->quantized, text, entry->layer, &packed, &cost);
     packed_free(&packed);
     return status;
 }
@@ -146,17 +145,17 @@ int evidence_apply(float *out, PerturbationError *error, EvidenceSource *s, cons
     return perturbation_apply(out, error, entry->perturbation, weights, entry->options, evidence, draw);
 }
 
-double evidence_quantizing(const EvidenceSource *s, const MapEntry *entry)
+StageCost evidence_quantizing(const EvidenceSource *s, const MapEntry *entry)
 {
     char *text = text_of(entry);
-    const double seconds = quantized_seconds(&s->quantized, text);
+    const StageCost cost = quantized_cost(&s->quantized, text);
     free(text);
-    return seconds;
+    return cost;
 }
 
 int evidence_sequential(Calibration **out, EvidenceSource *s) { return calibration_open(out, s->model, s->text, s->kernels, 0, true); }
 
-EvidenceTimes evidence_times(const EvidenceSource *s) { return (EvidenceTimes){ s->seconds, s->masks.quantizing, s->masks.ranking_seconds }; }
+EvidenceCosts evidence_costs(const EvidenceSource *s) { return (EvidenceCosts){ s->passes, s->masks.quantizing, s->masks.ranking_cost }; }
 
 const Model *evidence_model(const EvidenceSource *source) { return source->model; }
 

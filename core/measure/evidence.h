@@ -8,6 +8,7 @@
 #ifndef CORE_MEASURE_EVIDENCE_H
 #define CORE_MEASURE_EVIDENCE_H
 
+#include "core/base/stage.h"
 #include "core/measure/calibration.h"
 
 /* One layer and what is done to it.  Borrowed pointers. */
@@ -39,12 +40,12 @@ int evidence_sequential(Calibration **out, EvidenceSource *source);
 /* The sums of gradients of a layer that are asked for.  Borrowed as long as the source lives. */
 int evidence_sums(const float **gradient, const float **fisher, EvidenceSource *source, bool with_gradient, bool with_fisher, int layer);
 
-/* Seconds so far: of the backward pass, of the quantized models that scores look at, of scores and their largest. */
-typedef struct { double gradients, quantized, scores; } EvidenceTimes;
-EvidenceTimes evidence_times(const EvidenceSource *source);
+/* What was spent so far: on the backward pass, on the quantized models that scores look at, on scores and their largest. */
+typedef struct { StageCost gradients, quantized, scores; } EvidenceCosts;
+EvidenceCosts evidence_costs(const EvidenceSource *source);
 
-/* And those of quantizing layers as an entry has it, whichever layer it names. */
-double evidence_quantizing(const EvidenceSource *source, const MapEntry *entry);
+/* And on quantizing layers as an entry has it, whichever layer it names. */
+StageCost evidence_quantizing(const EvidenceSource *source, const MapEntry *entry);
 
 const Model *evidence_model(const EvidenceSource *source);
 

@@ -7,7 +7,7 @@
 #include "core/network/device.h"
 
 /* Rows that pass together, in whole windows: enough that converting the weights of a block costs little beside using them. */
-enum { ROWS = 1024 };
+enum { ROWS = 512 };
 
 typedef struct {
     GradientSums *sums;

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/base/interrupt.h"
 #include "core/base/rng.h"
@@ -76,9 +75,9 @@ static int quantize_layer(Walk *walk, const MapEntry *entry, const Layer *layer)
 {
     const LayerWeights weights = { walk->room.w, layer->rows, layer->cols, entry->layer };
     PerturbationError error;
-    const double start = clock_seconds();
+    const StageBegun stage = stage_begin();
     TRY(evidence_apply(walk->room.quantized, &error, walk->source, entry, &weights, (Draw){ 0 }, walk->sequential));
-    walk->masks->quantizing += clock_seconds() - start;
+    stage_end(&walk->masks->quantizing, &stage);
     return walk->sequential ? calibration_replace(walk->sequential, entry->layer, walk->room.quantized) : OK;
 }
 
@@ -93,7 +92,7 @@ static int rank_layer(Walk *walk, const MapEntry *entry, const Layer *layer)
     TRY(model_read(room->w, model, layer->type, layer->block, 0, layer->rows));
     if (score_reads_hessian(score)) TRY(evidence_for(&evidence, &own, walk->source, entry, walk->sequential));
     if (score_reads_quantized(score)) TRY(quantize_layer(walk, entry, layer));
-    const double start = clock_seconds();
+    const StageBegun stage = stage_begin();
     if (score_reads_hessian(score)) TRY(hessian_diagonal(room->diagonal, evidence->hessian, entry, layer->cols));
     SaliencyInput in = { .rows = layer->rows, .cols = layer->cols, .w = room->w, .quantized = room->quantized, .diagonal = room->diagonal,
                          .seed = walk->rule.seed, .stream = rng_stream(RNG_MASK, entry->layer, 0, 0) };
@@ -101,7 +100,7 @@ static int rank_layer(Walk *walk, const MapEntry *entry, const Layer *layer)
     saliency(room->score, score, &in);
     top_k_add(walk->top, room->score, layer->rows * layer->cols, walk->place);
     walk->place += layer->rows * layer->cols;
-    walk->masks->ranking_seconds += clock_seconds() - start;
+    stage_end(&walk->masks->ranking_cost, &stage);
     return OK;
 }
 

@@ -7,6 +7,7 @@
 #ifndef CORE_MEASURE_MASKS_H
 #define CORE_MEASURE_MASKS_H
 
+#include "core/base/stage.h"
 #include "core/measure/evidence.h"
 #include "core/saliency/mask.h"
 
@@ -19,7 +20,7 @@ typedef struct {
     Ranking ranking[MOST_RANKINGS];
     NamedMask mask[MOST_MASKS];
     KeptWeights nothing;            /* of a layer of most rows; NULL before it is asked for */
-    double quantizing, ranking_seconds;
+    StageCost quantizing, ranking_cost;         /* of the models that scores look at; of scores and their largest */
 } Masks;
 
 void masks_free(Masks *masks);

@@ -35,10 +35,10 @@ const Packed *quantized_find(const QuantizedModels *models, const char *text, in
     return model && model->layer[layer].n ? &model->layer[layer] : NULL;
 }
 
-double quantized_seconds(const QuantizedModels *models, const char *text)
+StageCost quantized_cost(const QuantizedModels *models, const char *text)
 {
     const QuantizedModel *model = model_of(models, text);
-    return model ? model->seconds : 0;
+    return model ? model->cost : (StageCost){ 0 };
 }
 
 static QuantizedModel *add_model(QuantizedModels *models, const char *text)
@@ -55,12 +55,12 @@ static int64_t bytes_of_all(const QuantizedModels *models)
     return bytes;
 }
 
-void quantized_keep(QuantizedModels *models, const char *text, int layer, Packed *packed, double seconds)
+void quantized_keep(QuantizedModels *models, const char *text, int layer, Packed *packed, const StageCost *cost)
 {
     QuantizedModel *model = model_of(models, text);
     if (!model) model = add_model(models, text);
     const int64_t bytes = (packed_bits(packed) + 7) / 8;
-    model->seconds += seconds;
+    stage_cost_add(&model->cost, cost);
     for (int i = 0; i < models->n && bytes_of_all(models) + bytes > models->room; i++)
         if (&models->model[i] != model) forget_layers(&models->model[i], models->n_layers);
     if (bytes_of_all(models) + bytes > models->room) {

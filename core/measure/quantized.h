@@ -6,10 +6,11 @@
 #ifndef CORE_MEASURE_QUANTIZED_H
 #define CORE_MEASURE_QUANTIZED_H
 
+#include "core/base/stage.h"
 #include "core/quantize/packed.h"
 
-/* seconds: of all its layers.  layer [n_layers]: no planes where it is not kept. */
-typedef struct { char *text; double seconds; int64_t bytes; Packed *layer; } QuantizedModel;
+/* cost: of all its layers.  layer [n_layers]: no planes where it is not kept. */
+typedef struct { char *text; StageCost cost; int64_t bytes; Packed *layer; } QuantizedModel;
 typedef struct { int n_layers, n; int64_t room; QuantizedModel *model; } QuantizedModels;
 
 void quantized_free(QuantizedModels *models);
@@ -17,9 +18,9 @@ void quantized_free(QuantizedModels *models);
 /* A layer of the model of this text, or NULL.  Borrowed until the next is kept. */
 const Packed *quantized_find(const QuantizedModels *models, const char *text, int layer);
 
-/* Takes packed, which took so many seconds to make. */
-void quantized_keep(QuantizedModels *models, const char *text, int layer, Packed *packed, double seconds);
+/* Takes packed, which took this much to make. */
+void quantized_keep(QuantizedModels *models, const char *text, int layer, Packed *packed, const StageCost *cost);
 
-double quantized_seconds(const QuantizedModels *models, const char *text);
+StageCost quantized_cost(const QuantizedModels *models, const char *text);
 
 #endif

@@ -2,7 +2,7 @@
  * real_model.c - the checks on the default model that take minutes: `make check-real`
  *
  * Perplexity of WikiText-2 and the log-likelihoods of 600 multiple-choice items against PyTorch's; equal bytes for one and two threads
- * and for two memory settings, sampling included.
+ * and for two memory settings, sampling included; the memory of the gradients' stage.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -166,6 +166,24 @@ static const char *run_with(const char *name, const char *threads, const char *m
     return output;
 }
 
+/* What there is while gradients are summed: no more than weights in float32, the sums, and one block's gradient. */
+static void test_gradient_memory(void **state)
+{
+    (void)state;
+    const double weights = 4 * 106168320., blocks = 30;
+    Ran ran = program("quantize", real_model(), "--method", "tacq", "--set", "score=msg", "--calibration", real_data("data/text/wiki.test.raw"), "--context",
+                      "512", "--windows", "8", "--layers", "blocks.0.k", "--out", scratch_path("msg"), "--json", "--quiet", NULL);
+    if (ran.status) print_error("%s", ran.err);
+    assert_int_equal(ran.status, 0);
+    json_t *root = json_loads(ran.out, 0, NULL), *stage = json_array_get(json_object_get(root, "stages"), 0);
+    assert_string_equal(json_string_value(json_object_get(stage, "stage")), "gradients");
+    const double peak = number(stage, "peak"), most = 2 * weights + weights / blocks;
+    printf("gradients: %.0f MB resident of %.0f MB\n", peak / 1e6, most / 1e6);
+    assert_true(peak > weights && peak <= most);
+    json_decref(root);
+    ran_free(&ran);
+}
+
 /* Text sampled anew each time: sampling, measuring and fitting all give the same bytes. */
 static void test_same_bytes(void **state)
 {
@@ -178,7 +196,7 @@ static void test_same_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_golden_windows), cmocka_unit_test(test_wikitext), cmocka_unit_test(test_tasks),
-                                        cmocka_unit_test(test_same_bytes) };
+                                        cmocka_unit_test(test_gradient_memory), cmocka_unit_test(test_same_bytes) };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove();
     return failed;

@@ -182,8 +182,8 @@ static void nothing_is_collected_in_vain(void **state)
         Options *options = options_of(perturbation_find("tacq"), "score", row[i].score, "ratio", row[i].ratio, NULL);
         int64_t count;
         free(kept_weights(&count, &c, options));
-        const EvidenceTimes times = evidence_times(c.source);
-        assert_true((times.gradients > 0) == row[i].gradients && (times.quantized > 0) == row[i].quantized);
+        const EvidenceCosts costs = evidence_costs(c.source);
+        assert_true((costs.gradients.seconds > 0) == row[i].gradients && (costs.quantized.seconds > 0) == row[i].quantized);
         options_free(options);
         case_close(&c);
     }
@@ -347,7 +347,7 @@ static void kept_layers_change_nothing(void **state)
                 if (i + again) assert_same(&m, &first[p], "kept layers");
                 if (i + again) measurement_free(&m);
                 else first[p] = m;
-                const double spent = evidence_quantizing(source, &entry[p]);
+                const double spent = evidence_quantizing(source, &entry[p]).seconds;
                 assert_true(spent > 0 && (!again || (spent > seconds[p]) == (i < 2)));
                 seconds[p] = spent;
             }

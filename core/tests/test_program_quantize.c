@@ -31,7 +31,11 @@ static void check_model(const char *model, const char *dtype, double least_t2, d
     json_t *root = parsed(program("quantize", model, "--method", "rtn", "--set", "bits=3", "--set", "group=16", "--set", "symmetric=yes", "--dtype", dtype,
                                   "--out", out, "--force", "--json", "--quiet", NULL));
     json_t *layers = json_object_get(root, "layers"), *read = kl_layers(model, out), *layer;
-    assert_int_equal(json_object_size(root), 2);
+    const json_t *stages = json_object_get(root, "stages"), *whole = json_array_get(stages, 0);
+    assert_int_equal(json_object_size(root), 3);
+    assert_int_equal(json_array_size(stages), 1);           /* nothing is collected for this method */
+    assert_string_equal(text_of(whole, "stage"), "in all");
+    assert_true(number(whole, "seconds") > 0 && number(whole, "peak") > 1e6);
     assert_int_equal(json_array_size(layers), json_array_size(read));
     double bits = 0, weights = 0;
     json_t *info = parsed(program("info", model, "--json", NULL)), *shapes = json_object_get(info, "layers");

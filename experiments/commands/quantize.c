@@ -11,6 +11,7 @@
 #include "core/base/err.h"
 #include "core/base/progress.h"
 #include "core/base/size.h"
+#include "core/base/stage.h"
 #include "core/measure/evidence.h"
 #include "core/model/hugging_face_write.h"
 #include "core/store/table.h"
@@ -51,6 +52,7 @@ typedef struct {
     int64_t n_weights;              /* in them */
     float *out;                     /* [weights of the largest one] */
     int64_t n_bytes;                /* written */
+    StageCost whole;
     Progress *progress;
 } Job;
 
@@ -188,6 +190,43 @@ static LayerResult totals(const Job *job)
     return sum;
 }
 
+/* What came before the first layer could be quantized, and all of it. */
+typedef struct { const char *name; StageCost cost; } NamedStage;
+enum { STAGES = 4 };
+
+static void stages_of(NamedStage out[STAGES], const Job *job)
+{
+    const EvidenceCosts costs = job->evidence ? evidence_costs(job->evidence) : (EvidenceCosts){ 0 };
+    const NamedStage stage[STAGES] = {
+        { "gradients", costs.gradients }, { "models that scores look at", costs.quantized }, { "scores and their largest", costs.scores }, { "in all", job->whole },
+    };
+    memcpy(out, stage, sizeof stage);
+}
+
+static void print_stages(const Job *job)
+{
+    char size[SIZE_TEXT];
+    NamedStage stage[STAGES];
+    stages_of(stage, job);
+    printf("\n%-28s %8s  %s\n", "stage", "seconds", "largest resident memory");
+    for (int s = 0; s < STAGES; s++)
+        if (stage[s].cost.seconds > 0) printf("%-28s %8.2f  %s\n", stage[s].name, stage[s].cost.seconds, size_text(size, stage[s].cost.peak));
+}
+
+static void print_json_stages(const Job *job)
+{
+    NamedStage stage[STAGES];
+    stages_of(stage, job);
+    fputs(",\"stages\":[", stdout);
+    for (int s = 0, n = 0; s < STAGES; s++) {
+        if (!(stage[s].cost.seconds > 0)) continue;
+        printf("%s{\"stage\":\"%s\",\"peak\":%lld,\"seconds\":", n++ ? "," : "", stage[s].name, (long long)stage[s].cost.peak);
+        json_number(stdout, stage[s].cost.seconds);
+        putchar('}');
+    }
+    putchar(']');
+}
+
 static void print_json(const Job *job)
 {
     bool first = true;
@@ -206,7 +245,9 @@ static void print_json(const Job *job)
         putchar('}');
         first = false;
     }
-    puts("]}");
+    putchar(']');
+    print_json_stages(job);
+    puts("}");
 }
 
 static void print_text(const Job *job)
@@ -220,6 +261,7 @@ static void print_text(const Job *job)
     }
     printf("\n%d layers, %lld weights: %.6g bits per weight, %.6g of them codes; t^2 %.5g (geometric mean of the layers); %.2f seconds\n", job->n_layers,
            (long long)job->n_weights, sum.bits, sum.code_bits, sum.t2, sum.seconds);
+    print_stages(job);
     printf("%s: %s of %s\n", options_text(job->options, "out"), size_text(size, job->n_bytes), dtype_name(job->dtype));
 }
 
@@ -235,6 +277,7 @@ static void say_tokenizer(const Job *job)
 
 static int quantize(Job *job, const Arguments *a)
 {
+    const StageBegun whole = stage_begin();
     TRY(method_read(&job->method, options_text(a->options, "method"), a->n_set, a->set));
     TRY(model_open(&job->model, a->positional[0]));
     TRY(chosen_kernels(&job->kernels, a->options));
@@ -242,6 +285,7 @@ static int quantize(Job *job, const Arguments *a)
     TRY(choose_layers(job));
     TRY(open_calibration(job, a->options));
     TRY(write_model(job));
+    stage_end(&job->whole, &whole);
     say_tokenizer(job);
     (options_flag(a->options, "json") ? print_json : print_text)(job);
     return OK;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "core/allocate/allocate.h"
-#include "core/base/clock.h"
+#include "core/base/stage.h"
 #include "core/base/err.h"
 #include "core/estimate/fit.h"
 #include "core/measure/gradient_sums.h"
@@ -109,7 +109,7 @@ static int fill_costs(Costs *costs, Tacq *t)
 {
     Study *own = t->run->study, *calibrated = NULL;
     double *square = xcalloc((size_t)(t->n_layers * costs->n), sizeof *square);
-    const double start = clock_seconds();
+    const StageBegun stage = stage_begin();
     int status = open_calibrated(&calibrated, t);
     if (status == OK) {
         t->run->study = calibrated;
@@ -118,7 +118,7 @@ static int fill_costs(Costs *costs, Tacq *t)
         study_close(&calibrated);
     }
     if (status == OK) scale_costs(costs, t, square);
-    t->allocating = clock_seconds() - start;
+    stage_end(&t->allocating, &stage);
     free(square);
     return status;
 }

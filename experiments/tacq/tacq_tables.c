@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "core/base/err.h"
 #include "core/estimate/distribution.h"
@@ -187,39 +186,34 @@ static Table *stage_table(void)
     table_add_column(t, COLUMN_TEXT, "stage", "", "gradients, scores, quantizing ..");
     table_add_column(t, COLUMN_TEXT, "label", "", "of which choice");
     table_add_column(t, COLUMN_NUMBER, "seconds", "s", "wall time");
-    table_add_column(t, COLUMN_NUMBER, "peak", "bytes", "largest resident memory of the program by the end of the run");
+    table_add_column(t, COLUMN_NUMBER, "peak", "bytes", "largest resident memory of the program in this stage: mapped files, and what earlier stages left, included");
     return t;
 }
 
-static double peak_bytes(void)
+static void add_stage(Table *table, const char *stage, const char *label, const StageCost *cost)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return 1024.0 * (double)usage.ru_maxrss;
-}
-
-static void add_stage(Table *table, const char *stage, const char *label, double seconds)
-{
-    if (!(seconds > 0)) return;
+    if (!(cost->seconds > 0)) return;
     const int64_t row = table_add_row(table);
     table_set_text(table, row, "stage", stage);
     table_set_text(table, row, "label", label);
-    table_set_number(table, row, "seconds", seconds);
-    table_set_number(table, row, "peak", peak_bytes());
+    table_set_number(table, row, "seconds", cost->seconds);
+    table_set_number(table, row, "peak", (double)cost->peak);
 }
 
 static void add_stages(Table *table, const Tacq *t)
 {
     const EvidenceSource *source = study_source(t->run->study);
     if (!source) return;
-    const EvidenceTimes times = evidence_times(source);
-    add_stage(table, "gradients", "sums over the calibration text", times.gradients);
-    add_stage(table, "quantized for scores", "all", times.quantized);
-    add_stage(table, "scores", "and their largest, all", times.scores);
-    for (int c = 0; c < t->n_choices; c++)
-        add_stage(table, "quantizing", tacq_choice(t, c)->name,
-                  evidence_quantizing(source, &(MapEntry){ 0, tacq_choice(t, c)->perturbation, tacq_choice(t, c)->options }));
-    add_stage(table, "forms for allocations", "", t->allocating);
+    const EvidenceCosts costs = evidence_costs(source);
+    add_stage(table, "gradients", "sums over the calibration text", &costs.gradients);
+    add_stage(table, "quantized for scores", "all", &costs.quantized);
+    add_stage(table, "scores", "and their largest, all", &costs.scores);
+    for (int c = 0; c < t->n_choices; c++) {
+        const Choice *choice = tacq_choice(t, c);
+        const StageCost cost = evidence_quantizing(source, &(MapEntry){ 0, choice->perturbation, choice->options });
+        add_stage(table, "quantizing", choice->name, &cost);
+    }
+    add_stage(table, "forms for allocations", "", &t->allocating);
 }
 
 static void emit(Run *run, Table *table)
