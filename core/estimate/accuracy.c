@@ -5,14 +5,14 @@
 
 #include "core/base/err.h"
 
-/* The choice of item i with the largest log-likelihood, by length or not. */
+/* The choice of item i with the largest log-likelihood, by length or not; of equal ones, and of those without length, the first. */
 static int best_choice(const CorpusTask *task, int i, const double *nll, const int64_t *tokens, bool by_length)
 {
     int best = -1;
     double most = -INFINITY;
     for (int w = task->first[i]; w < task->first[i + 1]; w++) {
         const double score = -nll[w] * (double)tokens[w] / (by_length ? task->length[w] : 1);
-        if (score > most) most = score, best = w - task->first[i];
+        if (score > most || (best < 0 && !isnan(score))) most = score, best = w - task->first[i];
     }
     return best;
 }

@@ -32,6 +32,12 @@ static void test_answers(void **state)
     answers_init(&a, &task, broken, tokens);
     assert_true(!a.right[0] && !a.right_norm[0] && !a.right_norm[1]);
     answers_free(&a);
+    int none[7] = { 0 };                                                    /* WinoGrande's sentence that ends with its blank */
+    CorpusTask empty = task;
+    empty.length = none;
+    answers_init(&a, &empty, nll, tokens);
+    assert_true(a.right_norm[0] && !a.right_norm[1] && !a.right_norm[2]);   /* the first, as argmax has it */
+    answers_free(&a);
     assert_true(near(accuracy_of_chance(&task), (1 / 2. + 1 / 3. + 1 / 2.) / 3));
 }
 

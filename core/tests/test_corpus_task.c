@@ -182,7 +182,7 @@ static void test_refused(void **state)
     refuse_file("two.jsonl", two_items, plain, beyond, ERR_ARGUMENT, ": there are 2 items, and the first 2 of them are to be skipped");
     refuse_file("two.jsonl", two_items, plain, answers, ERR_ARGUMENT, ": there are 2 items, and the first 2 of them are to be skipped");
     refuse_file("a.txt", "abcdefgh", plain, (CorpusOptions){ .context = 4, .skip = 2 }, ERR_ARGUMENT, ": there are 2 windows, and the first 2 of them are to be skipped");
-    refuse_file("g.jsonl", "{\"question\": \"a\", \"answer\": \"b\"}\n", plain, choices, ERR_FORMAT, ":1: GSM8K has answers and nothing to choose from; take it as text with protocol answers");
+    refuse_file("g.jsonl", "{\"question\": \"a\", \"answer\": \"b\"}\n", plain, choices, ERR_FORMAT, ":1: 1 answer of GSM8K and nothing to choose from; take it as text with protocol answers");
     refuse_file("e.jsonl", "{\"context\": \"a\", \"choices\": [\"b\", \"\"], \"label\": 0}\n", plain, choices, ERR_FORMAT, ":1: choice 2 adds no token to its context, so there is nothing to score");
     refuse_file("two.jsonl", two_items, plain, (CorpusOptions){ .protocol = "choices", .context = 5 }, ERR_ARGUMENT, ":1: choice 2 alone has 6 tokens, more than the context of 5");
     refuse("a.jsonl", plain, (CorpusOptions){ .skip = -1 }, ERR_ARGUMENT, "skip -1; give 0 or a positive number");

@@ -174,7 +174,9 @@ static void test_refused_lines(void **state)
     const char *example = "{\"context\": \"..\", \"choices\": [\"..\", \"..\"], \"label\": 0}";
     char *none = xformat(":1: no task is known by these fields; a line may look like %s", example);
     refuse("a.jsonl", "{\"text\": \"words\"}\n", none);
-    refuse("a.jsonl", "3\n", none);
+    char *value = xformat(":1: a JSON value, where each line is to be one object, such as %s", example);
+    refuse("a.jsonl", "3\n", value);
+    free(value);
     free(none);
     refuse("a.jsonl", "{\"goal\": \"a\", \"sol1\": \"b\", \"sol2\": \"c\"}\n",
            ":1: no task is known by these fields; nearest is PIQA, which needs \"label\" too and looks like {\"goal\": \"..\", \"sol1\": \"..\", \"sol2\": \"..\", \"label\": 0}");
@@ -191,8 +193,33 @@ static void test_refused_lines(void **state)
     refuse("a.jsonl", "{\"question\": \"a\", \"choices\": [\"b\", \"c\", \"d\"], \"answer\": 0}\n", ":1: 3 choices; MMLU's questions have four");
     refuse("a.jsonl", "{\"sentence\": \"a\", \"option1\": \"b\", \"option2\": \"c\", \"answer\": \"1\"}\n", ":1: the sentence has no _ to put the options into");
     refuse("a.jsonl", "{\"context\": \"a\", \"choices\": [\"b\"], \"label\": 0}\n{\"context\n", ":2: invalid JSON at column 9: premature end of input");
+    refuse("a.jsonl", "{\"question\": \"a\", \"choices\": {\"text\": [\"b\", \"c\"], \"label\": [\"A\"]}, \"answerKey\": \"A\"}\n", ":1: 2 texts of choices and 1 labels of them");
+    char *array = xformat(":1: a JSON array, where each line is to be one object, such as %s", example);
+    refuse("a.jsonl", "[{\"context\": \"a\", \"choices\": [\"b\"], \"label\": 0}]\n", array);
+    free(array);
+    scratch_text("long-labels.lst", "1\n0\n1\n");
+    refuse("long.jsonl", "{\"goal\": \"a\", \"sol1\": \"b\", \"sol2\": \"c\"}\n{\"goal\": \"a\", \"sol1\": \"b\", \"sol2\": \"c\"}\n",
+           ": 2 questions, and the file of labels beside it has 3: it belongs to another");
     scratch_text("short-labels.lst", "1\n");
     refuse("short.jsonl", "{\"goal\": \"a\", \"sol1\": \"b\", \"sol2\": \"c\"}\n{\"goal\": \"a\", \"sol1\": \"b\", \"sol2\": \"c\"}\n", ":2: the file of labels beside it has only 1");
+}
+
+/* A byte-order mark, which spreadsheets write, is no part of the first question; of more labels than questions are read, some may be left. */
+static void test_marked_beginning(void **state)
+{
+    (void)state;
+    TaskItems items;
+    assert_int_equal(task_file_read(&items, scratch_text("marked.csv", "\xef\xbb\xbf\"Q, is\",a,b,c,d,B\n"), 0), OK);
+    assert_int_equal(items.n, 1);
+    assert_string_equal(items.item[0].choice[0].context, "Q, is\nA. a\nB. b\nC. c\nD. d\nAnswer:");
+    task_items_free(&items);
+    assert_int_equal(task_file_read(&items, scratch_text("marked.jsonl", "\xef\xbb\xbf{\"context\": \"a\", \"choices\": [\"b\", \"c\"], \"label\": 1}\n"), 0), OK);
+    assert_int_equal(items.n, 1);
+    task_items_free(&items);
+    scratch_text("some-labels.lst", "1\n0\n");
+    assert_int_equal(task_file_read(&items, scratch_text("some.jsonl", "{\"goal\": \"a\", \"sol1\": \"b\", \"sol2\": \"c\"}\n{\"goal\": \"a\", \"sol1\": \"b\", \"sol2\": \"c\"}\n"), 1), OK);
+    assert_int_equal(items.n, 1);
+    task_items_free(&items);
 }
 
 static void test_refused_records(void **state)
@@ -222,7 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own), cmocka_unit_test(test_hellaswag), cmocka_unit_test(test_arc), cmocka_unit_test(test_piqa), cmocka_unit_test(test_winogrande),
-        cmocka_unit_test(test_mmlu_csv), cmocka_unit_test(test_mmlu_jsonl), cmocka_unit_test(test_gsm8k), cmocka_unit_test(test_refused_lines), cmocka_unit_test(test_refused_records),
+        cmocka_unit_test(test_mmlu_csv), cmocka_unit_test(test_mmlu_jsonl), cmocka_unit_test(test_gsm8k), cmocka_unit_test(test_refused_lines), cmocka_unit_test(test_marked_beginning), cmocka_unit_test(test_refused_records),
     };
     return cmocka_run_group_tests(tests, NULL, clean);
 }

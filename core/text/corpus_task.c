@@ -90,7 +90,8 @@ int cut_choices(Cut *cut, const Job *job)
     for (int i = 0; i < cut->task->n_items && status == OK; i++) {
         const TaskItem *item = &items.item[job->skip + i];
         if (item->n < 2)
-            status = err_set(ERR_FORMAT, "%s:%d: %s has answers and nothing to choose from; take it as text with protocol answers", job->path, item->line, items.format);
+            status = err_set(ERR_FORMAT, "%s:%d: %d answer%s of %s and nothing to choose from; take it as text with protocol answers", job->path, item->line, item->n,
+                             item->n == 1 ? "" : "s", items.format);
         for (int c = 0; c < item->n && status == OK; c++) status = cut_choice(cut, job, item, c, false, cut->task->first[i] + c);
     }
     task_items_free(&items);

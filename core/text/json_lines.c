@@ -21,7 +21,7 @@ static bool all_white(const char *bytes, size_t n)
 int json_lines(const Text *text, const char *path, bool nul, JsonLine each, void *context)
 {
     int status = OK, number = 1;
-    for (size_t at = 0; at < text->n && status == OK; number++) {
+    for (size_t at = text_mark(text); at < text->n && status == OK; number++) {
         const char *line = text->bytes + at, *end = memchr(line, '\n', text->n - at);
         const Span span = { at, end ? (size_t)(end - line) : text->n - at };
         at += span.n + 1;

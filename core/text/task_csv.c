@@ -104,7 +104,7 @@ static void push_item(TaskItems *items, TaskItem item)
 
 int task_csv_read(TaskItems *items, const Text *text, const char *path, int most)
 {
-    Records r = { .at = text->bytes, .end = text->bytes + text->n, .line = 1 };
+    Records r = { .at = text->bytes + text_mark(text), .end = text->bytes + text->n, .line = 1 };
     char *subject = subject_of(path);
     int status = OK;
     while (status == OK && r.at < r.end && !(most > 0 && items->n == most)) {

@@ -40,6 +40,15 @@ static int add_label(Reader *reader, json_t *line, Place place)
     return OK;
 }
 
+/* Of all questions: more labels than these are those of another file. */
+static int check_labels(const Reader *reader)
+{
+    const int n = reader->items->n;
+    if (reader->labels.n > n && !(reader->most > 0 && n == reader->most))
+        FAIL(ERR_FORMAT, "%s: %d questions, and the file of labels beside it has %d: it belongs to another", reader->path, n, reader->labels.n);
+    return OK;
+}
+
 static int same_format(const Reader *reader, const json_t *line, Place place)
 {
     for (int i = 0; reader->format->field[i]; i++)
@@ -87,6 +96,7 @@ int task_file_read(TaskItems *out, const char *path, int most)
     if (is_csv(path)) status = task_csv_read(&items, &text, path, most);
     else if (text_kind(path) == TEXT_JSONL) status = json_lines(&text, path, false, read_line, &reader);
     else status = err_set(ERR_FORMAT, "%s: questions with choices are .jsonl, one a line, or .csv (question,A,B,C,D,answer)", path);
+    if (status == OK) status = check_labels(&reader);
     id_lists_free(&reader.labels);
     text_free(&text);
     if (status == OK) *out = items;

@@ -132,8 +132,10 @@ static int arc_lists(TaskItem *out, long long *label, const json_t *line, const 
     const json_t *choices = json_object_get(line, "choices"), *texts, *names;
     TRY(json_list_of(&texts, choices, "text", place));
     TRY(json_list_of(&names, choices, "label", place));
+    if (json_array_size(texts) != json_array_size(names))
+        FAIL(ERR_FORMAT, "%s:%d: %zu texts of choices and %zu labels of them", place.path, place.line, json_array_size(texts), json_array_size(names));
     for (size_t i = 0; i < json_array_size(texts); i++) {
-        if (*label < 0 && i < json_array_size(names) && !strcmp(json_element(names, i), key)) *label = (long long)i;
+        if (*label < 0 && !strcmp(json_element(names, i), key)) *label = (long long)i;
         add_answer(out, context, json_element(texts, i));
     }
     return OK;
@@ -254,6 +256,8 @@ int task_format_find(const TaskFormat **out, const json_t *line, Place place)
     const TaskFormat *nearest = NULL;
     const char *missing, *missing_there = NULL;
     int most = 0;
+    if (!json_is_object(line)) FAIL(ERR_FORMAT, "%s:%d: a JSON %s, where each line is to be one object, such as %s", place.path, place.line,
+                                    json_is_array(line) ? "array" : "value", FORMATS[0].shape);
     for (int i = 0; i < N_FORMATS; i++) {
         const int n = count_fields(&missing, &FORMATS[i], line);
         if (!missing) {

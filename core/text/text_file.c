@@ -248,6 +248,8 @@ void id_lists_end(IdLists *lists)
     lists->start[count] = lists->ids.n;
 }
 
+size_t text_mark(const Text *text) { return text->n >= 3 && !memcmp(text->bytes, "\xef\xbb\xbf", 3) ? 3 : 0; }
+
 void text_free(Text *text)
 {
     if (!text) return;

@@ -33,6 +33,9 @@ typedef struct { Ids ids; int n; int64_t *start; } IdLists;
 /* The whole file, unpacked: at most 2 GiB, and not white space alone. */
 int text_read(Text *out, const char *path);
 
+/* Bytes of the byte-order mark that some programs write at the beginning of UTF-8: 3 or 0.  Text keeps it, records begin behind it. */
+size_t text_mark(const Text *text);
+
 /* The "text" of each line of JSON; lines of white space are skipped. */
 int documents_read_jsonl(Documents *out, const char *path);
 

@@ -18,7 +18,7 @@ static const Option own[] = {
                                                                            "the first block matters most (default without --importance)" },
     { "memory",     OPTION_TEXT,    false, "auto", 0, 0,         NULL, "", "usable bytes: 8GiB, 512MiB ..; auto: what is free now on the host, or with "
                                                                            "--backend cuda on the GPU" },
-    { "context",    OPTION_INTEGER, false, "4096", 1, 1e7,       NULL, "tokens", "of a sequence, which the KV cache must hold" },
+    { "context",    OPTION_INTEGER, false, "4096", 1, 1e7,       NULL, "tokens", "of a sequence, which the KV cache must hold; where it is not given, the model's own if that is shorter" },
     { "sequences",  OPTION_INTEGER, false, "1",    1, 1e6,       NULL, "sequences", "at a time" },
     { "step",       OPTION_INTEGER, false, NULL,   1, 1e7,       NULL, "tokens", "of one forward step, whose activations must fit (default: a whole context)" },
     { "kv-bits",    OPTION_ONE_OF,  false, "16",   0, 0,         "4|8|16|32", "bits", "of a number of the KV cache" },
@@ -52,7 +52,7 @@ static int read_widths(int *width, int *n, const Options *options)
     for (int k = 0; k < *n; k++) {
         width[k] = (int)options_integer_at(options, "bits", k);
         if (width[k] > 8 && width[k] != HALF_FLOATS) FAIL(ERR_ARGUMENT, "--bits: a width is 16 or from 2 to 8, not %d", width[k]);
-        if (k && width[k] >= width[k - 1]) FAIL(ERR_ARGUMENT, "--bits: widths must fall, as in 16,8,4,2, but %d comes after %d", width[k], width[k - 1]);
+        if (k && width[k] >= width[k - 1]) FAIL(ERR_ARGUMENT, "--bits: widths must fall, as in --bits 16 --bits 8 --bits 4, but %d comes after %d", width[k], width[k - 1]);
     }
     return OK;
 }
