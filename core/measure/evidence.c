@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/base/size.h"
 #include "core/measure/gradient_sums.h"
 #include "core/measure/masks.h"
 #include "core/measure/quantized.h"
@@ -171,8 +172,30 @@ int64_t evidence_bytes(const ModelShape *shape, const Corpus *text, const Kernel
     return bytes;
 }
 
-int64_t evidence_host_bytes(const ModelShape *shape, unsigned expected)
+void evidence_needs_add(EvidenceNeeds *needs, const Perturbation *perturbation, const Options *options)
 {
-    const int kinds = (expected & NEEDS_GRADIENT ? 1 : 0) + (expected & NEEDS_FISHER ? 1 : 0);
-    return kinds * gradient_sums_kept(shape) + (expected & NEEDS_MASK ? masks_bytes(shape) : 0);
+    MaskRule rule = { .ratio = 0 };
+    if (perturbation->mask) perturbation->mask(&rule, options);
+    needs->kinds |= perturbation_needs(perturbation, options);
+    if (!(rule.ratio > 0)) return;
+    needs->masks++;
+    needs->kept += rule.ratio;
+    needs->largest = rule.ratio > needs->largest ? rule.ratio : needs->largest;
+}
+
+int64_t evidence_host_bytes(const ModelShape *shape, const EvidenceNeeds *needs)
+{
+    const int kinds = (needs->kinds & NEEDS_GRADIENT ? 1 : 0) + (needs->kinds & NEEDS_FISHER ? 1 : 0);
+    const int64_t sums = gradient_sums_kept(shape), weights = sums / (int64_t)sizeof(float);
+    return kinds * sums + masks_bytes(weights, needs->masks, (int64_t)(needs->kept * (double)weights), mask_count(needs->largest, weights));
+}
+
+int evidence_check_host(const ModelShape *shape, const EvidenceNeeds *needs, int64_t work, const FreeMemory *host)
+{
+    char needed[SIZE_TEXT], free_bytes[SIZE_TEXT];
+    const int64_t bytes = evidence_host_bytes(shape, needs) + work;
+    if (bytes > host->bytes)
+        FAIL(ERR_MEMORY, "what is collected from the calibration text (%s) takes %s, and %s are free (%s): use fewer or shorter windows, a method that asks for less, or a larger host",
+             needs_text(needs->kinds), size_text(needed, bytes), size_text(free_bytes, host->bytes), host->source);
+    return OK;
 }

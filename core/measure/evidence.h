@@ -8,6 +8,7 @@
 #ifndef CORE_MEASURE_EVIDENCE_H
 #define CORE_MEASURE_EVIDENCE_H
 
+#include "core/base/resources.h"
 #include "core/base/stage.h"
 #include "core/measure/calibration.h"
 
@@ -15,6 +16,11 @@
 typedef struct { int layer; const Perturbation *perturbation; const Options *options; } MapEntry;
 
 typedef struct EvidenceSource EvidenceSource;
+
+/* What all that will be asked needs together: NEEDS_*, and masks: how many that keep anything, and shares of the weights that they keep, of all
+ * together and of the largest. */
+typedef struct { unsigned kinds; int masks; double kept, largest; } EvidenceNeeds;
+void evidence_needs_add(EvidenceNeeds *needs, const Perturbation *perturbation, const Options *options);
 
 /* Bytes to keep: evidence of inputs beside that of one block, and quantized models.  expected: NEEDS_* of all that will be asked, so
  * that one backward pass serves them all; more may be asked later. */
@@ -52,6 +58,9 @@ const Model *evidence_model(const EvidenceSource *source);
 /* The text, and bytes beside what is kept: all that the passes work with, and sums of gradients and masks (the host's), given what will be asked. */
 const Corpus *evidence_corpus(const EvidenceSource *source);
 int64_t evidence_bytes(const ModelShape *shape, const Corpus *text, const Kernels *kernels, unsigned expected, bool sequential);
-int64_t evidence_host_bytes(const ModelShape *shape, unsigned expected);
+int64_t evidence_host_bytes(const ModelShape *shape, const EvidenceNeeds *needs);
+
+/* ERR_MEMORY where these bytes of the host, and `work` of the passes' own, are more than it has free. */
+int evidence_check_host(const ModelShape *shape, const EvidenceNeeds *needs, int64_t work, const FreeMemory *host);
 
 #endif

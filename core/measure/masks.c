@@ -19,18 +19,26 @@ void masks_free(Masks *m)
         free(m->ranking[i].text);
         top_k_free(&m->ranking[i].top);
     }
-    for (int i = 0; i < MOST_MASKS; i++) {
+    for (int i = 0; i < m->n_masks; i++) {
         free(m->mask[i].text);
         mask_free(&m->mask[i].mask);
     }
+    free(m->mask);
     kept_free(&m->nothing);
     *m = (Masks){ 0 };
 }
 
-int64_t masks_bytes(const ModelShape *shape)
+static int64_t ranked(int64_t weights, int64_t most)
 {
-    const double weights = (double)gradient_sums_kept(shape) / sizeof(float), of_ranking = SHARE * weights * (sizeof(float) + sizeof(int64_t));
-    return (int64_t)((MOST_RANKINGS + 2) * of_ranking + MOST_MASKS * SHARE * weights * sizeof(uint32_t));
+    const int64_t share = mask_count(SHARE, weights);
+    return most > share ? most : share;
+}
+
+int64_t masks_bytes(int64_t weights, int n_masks, int64_t kept, int64_t most)
+{
+    const int64_t k = ranked(weights, most), others = n_masks - 1 < MOST_RANKINGS ? n_masks - 1 : MOST_RANKINGS;
+    if (n_masks == 0) return 0;
+    return others * k * (int64_t)(sizeof(float) + sizeof(int64_t)) + top_k_bytes(k, weights) + kept * (int64_t)sizeof(uint32_t);
 }
 
 /* ---- ranking ---- */
@@ -131,7 +139,7 @@ static int rank(Masks *m, TopK *top, EvidenceSource *source, const MapEntry *ent
 {
     const int64_t weights = mask_weights(evidence_model(source));
     const float *unused;
-    top_k_init(top, mask_count(fmax(rule->ratio, SHARE), weights));
+    top_k_init(top, ranked(weights, mask_count(rule->ratio, weights)), weights);
     /* Before anything else takes memory for long. */
     TRY(evidence_sums(&unused, &unused, source, score_reads_gradient(rule->score), score_reads_fisher(rule->score), 0));
     Walk walk = { .masks = m, .source = source, .rule = *rule, .top = top };
@@ -177,16 +185,14 @@ static int find_mask(const Mask **out, Masks *m, EvidenceSource *source, const M
     int status = OK;
     free(values);
     *out = NULL;
-    for (int i = 0; i < MOST_MASKS; i++)
-        if (m->mask[i].text && !strcmp(m->mask[i].text, text)) *out = &m->mask[i].mask;
+    for (int i = 0; i < m->n_masks; i++)
+        if (!strcmp(m->mask[i].text, text)) *out = &m->mask[i].mask;
     if (!*out) {
         const TopK *ranking;
         status = find_ranking(&ranking, m, source, entry, rule, k);
-        NamedMask *place = &m->mask[m->next_mask % MOST_MASKS];
         if (status == OK) {
-            m->next_mask++;
-            free(place->text);
-            mask_free(&place->mask);
+            m->mask = xrealloc(m->mask, sizeof *m->mask * (size_t)(m->n_masks + 1));
+            NamedMask *place = &m->mask[m->n_masks++];
             place->text = xstrdup(text);
             mask_make(&place->mask, evidence_model(source), ranking, k);
             *out = &place->mask;

@@ -7,9 +7,13 @@
 
 enum { SPARE = 1 << 16 };
 
-void top_k_init(TopK *out, int64_t k)
+static int64_t room_for(int64_t k, int64_t n) { return 2 * k + SPARE < n ? 2 * k + SPARE : n > 0 ? n : 1; }
+
+int64_t top_k_bytes(int64_t k, int64_t n) { return room_for(k, n) * (int64_t)(sizeof(float) + sizeof(int64_t)); }
+
+void top_k_init(TopK *out, int64_t k, int64_t n)
 {
-    *out = (TopK){ .k = k, .room = 2 * k + SPARE, .full = k == 0, .bar = UINT32_MAX };
+    *out = (TopK){ .k = k, .room = room_for(k, n), .full = k == 0, .bar = UINT32_MAX };
     out->score = xmalloc(sizeof *out->score * (size_t)out->room);
     out->place = xmalloc(sizeof *out->place * (size_t)out->room);
 }

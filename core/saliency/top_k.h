@@ -4,7 +4,7 @@
  * Scores come piece by piece, in the order of their places.  Kept are the K largest so far and at most as many candidates again; when those are
  * full, the K-th largest is found (core/base/largest.h).  Of equal scores the earlier place is kept.
  *
- * Memory: 12 bytes for each of 2 K + 2^16 candidates; of K in the end.  Time: linear.
+ * Memory: 12 bytes for each of 2 K + 2^16 candidates, or of all scores where these are fewer; of K in the end.  Time: linear.
  */
 #ifndef CORE_SALIENCY_TOP_K_H
 #define CORE_SALIENCY_TOP_K_H
@@ -20,8 +20,9 @@ typedef struct {
     uint32_t bar;
 } TopK;
 
-/* k >= 0. */
-void top_k_init(TopK *out, int64_t k);
+/* k >= 0 of n scores in all. */
+void top_k_init(TopK *out, int64_t k, int64_t n);
+int64_t top_k_bytes(int64_t k, int64_t n);             /* until the end of adding */
 void top_k_free(TopK *top);
 
 /* Scores [n] of the places first .. first + n, which lie behind all places so far; each >= 0 and finite. */

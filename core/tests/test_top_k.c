@@ -44,7 +44,7 @@ static int64_t *sorted_places(const float *score, int64_t n, int64_t k)
 static TopK top_of(const float *score, int64_t n, int64_t k, int64_t piece)
 {
     TopK top;
-    top_k_init(&top, k);
+    top_k_init(&top, k, n);
     for (int64_t i = 0; i < n; i += piece) top_k_add(&top, score + i, piece < n - i ? piece : n - i, i);
     top_k_keep(&top, k);
     return top;
@@ -124,9 +124,10 @@ static void finished_ones_take_what_they_hold(void **state)
     float *x = scores("random");
     for (size_t i = 0; i < sizeof k / sizeof *k; i++) {
         TopK top, kept = top_of(x, N, k[i], 1000);
-        top_k_init(&top, k[i]);
+        top_k_init(&top, k[i], N);
+        assert_int_equal(top_k_bytes(k[i], N), (sizeof *top.score + sizeof *top.place) * (size_t)top.room);
         top_k_add(&top, x, N, 0);
-        assert_true(top.room > top.n || k[i] >= N);
+        assert_true(top.room <= N && (top.room > top.n || k[i] >= N));
         top_k_finish(&top);
         assert_int_equal(top.n, kept.n);
         assert_int_equal(top.room, top.n);

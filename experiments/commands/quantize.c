@@ -1,7 +1,6 @@
 /*
  * quantize.c - a model with its layers quantized and back in floating point, as a Hugging Face directory
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +8,9 @@
 
 #include "core/base/clock.h"
 #include "core/base/err.h"
-#include "core/base/progress.h"
-#include "core/base/size.h"
-#include "core/base/stage.h"
-#include "core/measure/evidence.h"
 #include "core/model/hugging_face_write.h"
-#include "core/store/table.h"
 #include "experiments/command.h"
-#include "experiments/quantize/method.h"
+#include "experiments/quantize/job.h"
 #include "experiments/run/run.h"
 
 static const Option own[] = {
@@ -35,26 +29,6 @@ static const Option own[] = {
 };
 
 static const char *const settings[] = { "text.protocol", "text.skip", "text.bos", "text.separator", NULL };
-
-typedef struct { bool chosen; double t2, bits, code_bits, seconds; } LayerResult;
-
-typedef struct {
-    const Options *options;
-    Method method;
-    Model *model;
-    const Kernels *kernels;
-    Corpus text;                    /* of the calibration */
-    EvidenceSource *evidence;       /* NULL where the method does without */
-    Calibration *sequential;        /* the inputs of the model quantized so far; NULL: those of the clean one are asked for */
-    Dtype dtype;
-    LayerResult *layer;             /* [layers of the model] */
-    int n_layers;                   /* that are chosen */
-    int64_t n_weights;              /* in them */
-    float *out;                     /* [weights of the largest one] */
-    int64_t n_bytes;                /* written */
-    StageCost whole;
-    Progress *progress;
-} Job;
 
 /* ---- the options ---- */
 
@@ -81,8 +55,20 @@ static int check(const Arguments *a)
 
 static Dtype dtype_of(const char *word) { return !strcmp(word, "f32") ? DTYPE_F32 : !strcmp(word, "f16") ? DTYPE_F16 : DTYPE_BF16; }
 
+/* What the passes over the calibration text take, where the system tells what is free; of a device's memory it tells itself. */
+static int check_memory(const QuantizeJob *job, bool sequential)
+{
+    const ModelShape *shape = model_shape(job->model);
+    EvidenceNeeds needs = { 0 };
+    FreeMemory host;
+    if (free_memory_of_host(&host, "") != OK) return OK;
+    evidence_needs_add(&needs, job->method.perturbation, job->method.options);
+    const int64_t work = job->kernels->free_memory ? 0 : evidence_bytes(shape, &job->text, job->kernels, needs.kinds, sequential);
+    return evidence_check_host(shape, &needs, work, &host);
+}
+
 /* The layers come in the order of the model, so a single block's evidence is kept. */
-static int open_calibration(Job *job, const Options *options)
+static int open_calibration(QuantizeJob *job, const Options *options)
 {
     const Perturbation *method = job->method.perturbation;
     if (!options_is_set(options, "calibration")) return OK;
@@ -91,14 +77,21 @@ static int open_calibration(Job *job, const Options *options)
         return OK;
     }
     TRY(open_corpus(&job->text, options_text(options, "calibration"), job->model, options, ""));
-    TRY(evidence_open(&job->evidence, job->model, &job->text, job->kernels, &(EvidencePlan){ .expected = perturbation_needs(method, job->method.options) }));
-    return method->sequential && method->sequential(job->method.options) ? evidence_sequential(&job->sequential, job->evidence) : OK;
+    if (job->text.task) FAIL(ERR_ARGUMENT, "--protocol choices would calibrate on the wrong answers too; answers takes each question with its right one");
+    if (job->text.shortened && !options_flag(options, "quiet"))
+        fprintf(stderr, "%d of %d windows of the calibration text lost their beginning: they are longer than %d tokens (--context)\n", job->text.shortened,
+                job->text.n_windows, job->text.context);
+    const bool sequential = method->sequential && method->sequential(job->method.options);
+    TRY(check_memory(job, sequential));
+    const EvidencePlan plan = { .expected = perturbation_needs(method, job->method.options) };
+    TRY(evidence_open(&job->evidence, job->model, &job->text, job->kernels, &plan));
+    return sequential ? evidence_sequential(&job->sequential, job->evidence) : OK;
 }
 
 /* ---- the layers ---- */
 
 /* Which layers, and whether the method can do each: known before the first is quantized. */
-static int choose_layers(Job *job)
+static int choose_layers(QuantizeJob *job)
 {
     const Perturbation *p = job->method.perturbation;
     int *chosen, status = OK;
@@ -131,7 +124,7 @@ static void round_as_written(float *w, int64_t n, Dtype dtype)
 
 static int quantize_layer(float *w, const Model *model, int index, void *context)
 {
-    Job *job = context;
+    QuantizeJob *job = context;
     LayerResult *result = &job->layer[index];
     if (!job->progress) job->progress = progress_begin(job->n_layers, (double)job->n_weights, "layers", options_flag(job->options, "quiet"));
     if (!result->chosen) return OK;
@@ -157,7 +150,7 @@ static int quantize_layer(float *w, const Model *model, int index, void *context
     return OK;
 }
 
-static int write_model(Job *job)
+static int write_model(QuantizeJob *job)
 {
     const HuggingFaceOutput output = {
         .dtype = job->dtype, .file_bytes = options_integer(job->options, "shard-size"), .force = options_flag(job->options, "force"),
@@ -168,104 +161,9 @@ static int write_model(Job *job)
     return status;
 }
 
-/* ---- what is told ---- */
+/* ---- the command ---- */
 
-/* Bits per weight, the geometric mean of t^2 over the layers, and the time of all. */
-static LayerResult totals(const Job *job)
-{
-    LayerResult sum = { 0 };
-    for (int l = 0; l < model_layer_count(job->model); l++) {
-        const LayerResult *r = &job->layer[l];
-        const Layer *layer = model_layer(job->model, l);
-        if (!r->chosen) continue;
-        const double n = (double)(layer->rows * layer->cols);
-        sum.bits += n * r->bits;
-        sum.code_bits += n * r->code_bits;
-        sum.t2 += log(r->t2);
-        sum.seconds += r->seconds;
-    }
-    sum.bits /= (double)job->n_weights;
-    sum.code_bits /= (double)job->n_weights;
-    sum.t2 = exp(sum.t2 / job->n_layers);
-    return sum;
-}
-
-/* What came before the first layer could be quantized, and all of it. */
-typedef struct { const char *name; StageCost cost; } NamedStage;
-enum { STAGES = 4 };
-
-static void stages_of(NamedStage out[STAGES], const Job *job)
-{
-    const EvidenceCosts costs = job->evidence ? evidence_costs(job->evidence) : (EvidenceCosts){ 0 };
-    const NamedStage stage[STAGES] = {
-        { "gradients", costs.gradients }, { "models that scores look at", costs.quantized }, { "scores and their largest", costs.scores }, { "in all", job->whole },
-    };
-    memcpy(out, stage, sizeof stage);
-}
-
-static void print_stages(const Job *job)
-{
-    char size[SIZE_TEXT];
-    NamedStage stage[STAGES];
-    stages_of(stage, job);
-    printf("\n%-28s %8s  %s\n", "stage", "seconds", "largest resident memory");
-    for (int s = 0; s < STAGES; s++)
-        if (stage[s].cost.seconds > 0) printf("%-28s %8.2f  %s\n", stage[s].name, stage[s].cost.seconds, size_text(size, stage[s].cost.peak));
-}
-
-static void print_json_stages(const Job *job)
-{
-    NamedStage stage[STAGES];
-    stages_of(stage, job);
-    fputs(",\"stages\":[", stdout);
-    for (int s = 0, n = 0; s < STAGES; s++) {
-        if (!(stage[s].cost.seconds > 0)) continue;
-        printf("%s{\"stage\":\"%s\",\"peak\":%lld,\"seconds\":", n++ ? "," : "", stage[s].name, (long long)stage[s].cost.peak);
-        json_number(stdout, stage[s].cost.seconds);
-        putchar('}');
-    }
-    putchar(']');
-}
-
-static void print_json(const Job *job)
-{
-    bool first = true;
-    fputs("{\"bits\":", stdout);
-    json_number(stdout, totals(job).bits);
-    fputs(",\"layers\":[", stdout);
-    for (int l = 0; l < model_layer_count(job->model); l++) {
-        const LayerResult *r = &job->layer[l];
-        if (!r->chosen) continue;
-        const struct { const char *name; double value; } pair[] = { { "t2", r->t2 }, { "bits", r->bits }, { "code_bits", r->code_bits }, { "seconds", r->seconds } };
-        printf("%s{\"name\":\"%s\"", first ? "" : ",", model_layer(job->model, l)->name);
-        for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
-            printf(",\"%s\":", pair[i].name);
-            json_number(stdout, pair[i].value);
-        }
-        putchar('}');
-        first = false;
-    }
-    putchar(']');
-    print_json_stages(job);
-    puts("}");
-}
-
-static void print_text(const Job *job)
-{
-    char size[SIZE_TEXT];
-    const LayerResult sum = totals(job);
-    printf("%-16s %11s %9s %9s %8s\n", "layer", "t^2", "bits", "code bits", "seconds");
-    for (int l = 0; l < model_layer_count(job->model); l++) {
-        const LayerResult *r = &job->layer[l];
-        if (r->chosen) printf("%-16s %11.5g %9.4f %9.4f %8.3f\n", model_layer(job->model, l)->name, r->t2, r->bits, r->code_bits, r->seconds);
-    }
-    printf("\n%d layers, %lld weights: %.6g bits per weight, %.6g of them codes; t^2 %.5g (geometric mean of the layers); %.2f seconds\n", job->n_layers,
-           (long long)job->n_weights, sum.bits, sum.code_bits, sum.t2, sum.seconds);
-    print_stages(job);
-    printf("%s: %s of %s\n", options_text(job->options, "out"), size_text(size, job->n_bytes), dtype_name(job->dtype));
-}
-
-static void say_tokenizer(const Job *job)
+static void say_tokenizer(const QuantizeJob *job)
 {
     struct stat info;
     if (options_flag(job->options, "quiet") || (stat(model_path(job->model), &info) == 0 && S_ISDIR(info.st_mode))) return;
@@ -273,9 +171,7 @@ static void say_tokenizer(const Job *job)
             options_text(job->options, "out"));
 }
 
-/* ---- the command ---- */
-
-static int quantize(Job *job, const Arguments *a)
+static int quantize(QuantizeJob *job, const Arguments *a)
 {
     const StageBegun whole = stage_begin();
     TRY(method_read(&job->method, options_text(a->options, "method"), a->n_set, a->set));
@@ -287,13 +183,13 @@ static int quantize(Job *job, const Arguments *a)
     TRY(write_model(job));
     stage_end(&job->whole, &whole);
     say_tokenizer(job);
-    (options_flag(a->options, "json") ? print_json : print_text)(job);
+    (options_flag(a->options, "json") ? quantize_print_json : quantize_print_text)(job);
     return OK;
 }
 
 static int run(const Arguments *a)
 {
-    Job job = { .options = a->options, .dtype = dtype_of(options_text(a->options, "dtype")) };
+    QuantizeJob job = { .options = a->options, .dtype = dtype_of(options_text(a->options, "dtype")) };
     int status = quantize(&job, a);
     calibration_close(&job.sequential);
     evidence_close(&job.evidence);

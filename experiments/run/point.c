@@ -63,11 +63,20 @@ static bool any_sequential(const Config *config)
 }
 
 /* What the choices will ask for; where there are none yet that ask, the inputs: a text is given for something. */
-static unsigned expected_needs(const Config *config)
+static EvidenceNeeds expected_needs(const Config *config)
 {
-    unsigned needs = 0;
-    for (int c = 0; c < config->n_choices; c++) needs |= perturbation_needs(config->choice[c].perturbation, config->choice[c].options);
-    return needs ? needs : NEEDS_INPUTS;
+    EvidenceNeeds needs = { 0 };
+    for (int c = 0; c < config->n_choices; c++) evidence_needs_add(&needs, config->choice[c].perturbation, config->choice[c].options);
+    if (!needs.kinds) needs.kinds = NEEDS_INPUTS;
+    return needs;
+}
+
+/* Where a device computes, what is kept on the host is not part of the memory that is set: the system is asked, where it tells. */
+static int check_host(const Point *p)
+{
+    FreeMemory host;
+    if (!p->kernels->free_memory || p->device || free_memory_of_host(&host, "") != OK) return OK;
+    return evidence_check_host(model_shape(p->model), &p->needs, 0, &host);
 }
 
 /* Of the memory, what the calibration works with (another one where inputs are to be those of the model quantized so far) and what it
@@ -75,13 +84,17 @@ static unsigned expected_needs(const Config *config)
 static int calibration_memory(EvidencePlan *keep, int64_t *left, Point *p)
 {
     const int64_t memory = p->memory, all = calibration_evidence_bytes(model_shape(p->model));
-    *left = memory, *keep = (EvidencePlan){ .expected = expected_needs(p->run.config) };
+    p->needs = expected_needs(p->run.config);
+    *left = memory, *keep = (EvidencePlan){ .expected = p->needs.kinds };
     if (!options_is_set(p->options, "calibration.file")) return OK;
     TRY(open_corpus(&p->calibration, options_text(p->options, "calibration.file"), p->model, p->options, "calibration."));
+    if (p->calibration.task)
+        FAIL(ERR_ARGUMENT, "%s: calibration.protocol: choices would calibrate on the wrong answers too; answers takes each question with its right one", p->run.config->path);
     const bool beside = p->kernels->free_memory != NULL;       /* what is kept is the host's, the rest a device's */
-    const int64_t sums = evidence_host_bytes(model_shape(p->model), keep->expected);
+    const int64_t sums = evidence_host_bytes(model_shape(p->model), &p->needs);
     const int64_t work = evidence_bytes(model_shape(p->model), &p->calibration, p->kernels, keep->expected, any_sequential(p->run.config)) + (beside ? 0 : sums);
     char given[SIZE_TEXT], needed[SIZE_TEXT];
+    TRY(check_host(p));
     if (work >= memory)
         FAIL(ERR_MEMORY, "memory is set to %s, and the calibration text alone takes %s; raise memory, or use fewer or shorter calibration.windows",
              size_text(given, memory), size_text(needed, work));
@@ -166,6 +179,11 @@ static void say_calibrated(Point *p, const Corpus *measured, const char *name)
         run_say(&p->run, "%d of %d windows of %s begin as windows of the calibration text do: what was fitted to these is measured on them.", windows, measured->n_windows, name);
 }
 
+static void say_shortened(Point *p, const Corpus *text, const char *name)
+{
+    if (text->shortened) run_say(&p->run, "%d of %d windows of %s lost their beginning: they are longer than %d tokens.", text->shortened, text->n_windows, name, text->context);
+}
+
 static int point_texts(Point *p, const char *folder, bool dry)
 {
     const TextSource source = { p->model, p->options, p->kernels, p->memory, folder, p->run.quiet || dry, dry };
@@ -186,7 +204,11 @@ int point_studies(Point *p, Store *store, const char *folder, bool dry)
     p->run.study = p->study;
     p->run.inputs = p->corpus.n_inputs;
     p->run.coefficients = p->coefficients ? p->coefficients : p->study;
-    say_calibrated(p, &p->corpus, "the text that is measured on");
-    say_calibrated(p, &p->others, "the coefficients' text");
+    static const char measured[] = "the text that is measured on", coefficients[] = "the coefficients' text";
+    say_calibrated(p, &p->corpus, measured);
+    say_calibrated(p, &p->others, coefficients);
+    say_shortened(p, &p->corpus, measured);
+    say_shortened(p, &p->others, coefficients);
+    say_shortened(p, &p->calibration, "the calibration text");
     return OK;
 }

@@ -128,6 +128,11 @@ static double seconds_per_pass(const Point *p)
     return overhead * network_flops(s, p->corpus.n_inputs, (double)p->corpus.n_inputs / p->corpus.n_segments, 0, p->corpus.n_scored) / rate;
 }
 
+static void say_shortened(const Corpus *text)
+{
+    if (text->shortened) printf("               (%d windows lose their beginning: longer than %d tokens)\n", text->shortened, text->context);
+}
+
 void price_say(const Point *p, const Price *price)
 {
     const ModelShape *s = model_shape(p->model);
@@ -136,8 +141,9 @@ void price_say(const Point *p, const Price *price)
     if (price->backward) printf("               (%d of them windows of backward passes, each for all layers at once)\n", price->backward);
     printf("text           %s, %d windows, %lld tokens scored\n", p->corpus.protocol, p->corpus.n_windows, (long long)p->corpus.n_scored);
     if (p->corpus.task) printf("               (%d items; format: %s)\n", p->corpus.task->n_items, p->corpus.task->format);
-    if (p->corpus.shortened) printf("               (%d windows lose their beginning: longer than %d tokens)\n", p->corpus.shortened, p->corpus.context);
+    say_shortened(&p->corpus);
     if (p->others.n_windows) printf("coefficients   from %s, %d windows, %lld tokens scored\n", p->others.protocol, p->others.n_windows, (long long)p->others.n_scored);
+    say_shortened(&p->others);
     printf("work left      %.1f passes of the model, %.3g token-forwards, %.3g FLOP\n", price->left, price->left * (double)p->corpus.n_inputs, price->left * flops);
     if (price->later) printf("               (at most %d measurements that follow from the results; some may be in the store)\n", price->later);
     if (price->later_windows) printf("               (%d windows of backward passes for allocations, likewise)\n", price->later_windows);
@@ -145,9 +151,10 @@ void price_say(const Point *p, const Price *price)
     if (p->calibration.n_segments)
         printf("calibration    %s, %d windows, %lld tokens; up to %s for what it tells\n", p->calibration.protocol, p->calibration.n_windows,
                (long long)p->calibration.n_inputs, size_text(used, p->calibrating));
+    say_shortened(&p->calibration);
     if (price->gradients > 0)
         printf("               (gradients by the weights: %.1f passes of the work left, %s of memory with masks)\n", price->gradients,
-               size_text(used, evidence_host_bytes(s, price->evidence)));
+               size_text(used, evidence_host_bytes(s, &p->needs)));
     printf("memory         %s beside the mapped file (%s, %s, %s); the least is %s\n", size_text(used, p->plan.bytes + p->coefficient_plan.bytes),
            p->plan.network.resident ? "weights kept as float32" : "weights converted block by block",
            p->plan.keep_logits ? "clean logits kept" : "clean logits computed again",

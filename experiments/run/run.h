@@ -12,6 +12,7 @@ typedef struct {
     Model *model;
     Corpus corpus, calibration, others;         /* others: of coefficients.from */
     EvidenceSource *evidence;                   /* of the calibration text; NULL: there is none */
+    EvidenceNeeds needs;                        /* what the choices will ask it for */
     Study *study, *coefficients;                /* coefficients NULL: the same text */
     StudyPlan plan, coefficient_plan;
     Options *options;
