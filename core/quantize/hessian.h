@@ -4,7 +4,7 @@
  *     tr(E H E') = 2 mean ||E x||^2,    H = 2 X X' / n,    H~ = H + k d I,  d = percdamp mean(diag H),    H~^-1 = U' U
  *
  * with U upper triangular (arXiv 2210.17323, section 3.3).  k = 1; where H~ is still not positive definite in double, which
- * rounding of H to float32 can do to a singular one, k = 2, 3, .. up to 101, as GPTQ's scripts do.
+ * rounding of H to float32 can do to a singular one, k = 2, 3, .. up to 101, in the way of GPTQ's scripts, which try more.
  *
  * U comes from one factorization and no inverse: with the order of rows and columns turned round, H~ = R R' with R upper
  * triangular, so U = R^-1.  That is half the work of factor, inverse, factor, and cannot lose the definiteness of the inverse.

@@ -96,7 +96,7 @@ static void test_saturating_slopes(void **state)
     assert_true(error[0] / error[1] > 6.5);
 }
 
-/* Slopes and losses over the linear law, measured on a 135M-parameter model (real-llm.md, M3): they have errors of
+/* Slopes and losses over the linear law, measured on a 135M-parameter model (paper-repro.md, table 4, on another text): they have errors of
  * 3-10 %, and the windows differ from level to level. */
 static void test_measured_slopes(void **state)
 {

@@ -93,7 +93,7 @@ static void test_defaults(void **state)
 
 /* ---- what must not change it ---- */
 
-enum { ROWS = 150, COLS = 210 };
+enum { COLS = 210, ROWS = PARALLEL_WEIGHTS / COLS + 2 };       /* enough for threads */
 
 static PerturbationError quantize_case(const MadeUpCase *c, float *out, const float *w, int64_t rows, const char *outliers)
 {

@@ -42,7 +42,7 @@ static Table *correlation_table(const Lsaq *l)
     table_add_column(t, COLUMN_TEXT, "rule", "", "one rule");
     table_add_column(t, COLUMN_TEXT, "other", "", "the other");
     table_add_column(t, COLUMN_NUMBER, "spearman", "", "correlation of the ranks; 1: the same order");
-    table_add_column(t, COLUMN_NUMBER, "spearman_low", "", "95 % interval over windows: lower end; none where neither looks at a text");
+    table_add_column(t, COLUMN_NUMBER, "spearman_low", "", "95 % interval over windows: lower end; none where neither looks at a text, or all blocks tie in a resample");
     table_add_column(t, COLUMN_NUMBER, "spearman_high", "", "its upper end");
     int n;
     Correlation *all = correlations(l, &n);
