@@ -87,6 +87,11 @@ int   units_count(const Corpus *corpus);
 Mean corpus_mean(const Corpus *corpus, const double *by_window);
 Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b);
 
+/* Models of other sizes: the share of `to` on the way between two sizes at a third one, negative where that is not between them; and the ratio of a mean to the
+ * log-linear path from a to b at that share, to first order in the windows, of which all three [n_windows] are means. */
+double share_between(double from, double to, double size);
+Mean   corpus_ratio_to_path(const Corpus *corpus, const double *x, const double *a, const double *b, double share);
+
 /* Losses of a model by window, [n_windows]; clean: NLL of the clean model. */
 typedef struct { const Corpus *corpus; int n_windows; const int64_t *tokens; const double *kl, *nll, *clean; double floor_kl; } Losses;
 
@@ -108,6 +113,9 @@ void run_emit(Run *run, Table *table);
 /* Says so where windows begin with a special token, which is part of what a coefficient means. */
 void run_say_first_token(Run *run);
 
+/* And where the windows of its texts are choices that share a question, while errors are taken over windows. */
+void run_say_shared_questions(Run *run);
+
 /* One sentence where noise was measured in a precision whose own rounding of the weights is not small beside it, otherwise NULL.  The
  * caller frees. */
 char *run_rounding(const Run *run);
@@ -118,6 +126,7 @@ void run_say(Run *run, const char *format, ...) __attribute__((format(printf, 2,
 typedef struct {
     const char *name, *summary;
     bool other_text;                /* does it take its coefficients from coefficients.from? */
+    bool by_item;                   /* are its errors over the items of a task?  Otherwise over windows, which are said to be choices of one question where they are. */
     /* Adds what it will measure; *later = passes over the whole model that depend on results. */
     int (*plan)(Plan *plan, int *later, Run *run);
     int (*run)(Run *run);

@@ -235,6 +235,27 @@ static size_t labelled(const json_t *measurements, const char *label)
     return 0;
 }
 
+/* Of `ppl` too: the NLL of a task's choices. */
+static void test_ppl_errs_over_items(void **state)
+{
+    (void)state;
+    json_t *task = printed("tasks", scratch_path("m"), scratch_path("task.jsonl"), NULL, NULL, NULL);
+    json_t *ppl = printed("ppl", scratch_path("m"), scratch_path("task.jsonl"), "--protocol", "choices", NULL);
+    ByItem nats = { { 0 } }, tokens = { { 0 } };
+    for (size_t i = 0; i < ITEMS; i++)
+        for (size_t c = 0; c < CHOICES; c++) {
+            const json_t *row = json_array_get(json_object_get(task, "rows"), i);
+            nats.x[i] -= json_number_value(json_array_get(json_object_get(row, "loglikelihood"), c));
+            tokens.x[i] += json_number_value(json_array_get(json_object_get(row, "tokens"), c));
+        }
+    json_t *rows = json_array();
+    json_array_append(rows, ppl);
+    assert_ratio(rows, 0, "nll", &nats, &tokens, ITEMS);
+    json_decref(rows);
+    json_decref(ppl);
+    json_decref(task);
+}
+
 static json_t *measurements, *windows, *forms, *layers;
 
 /* column of the windows of a measurement; "": their tokens. */
@@ -283,6 +304,7 @@ static void test_errors_are_over_items(void **state)
     assert_ratio(rivals, 0, "kl_ratio", &better, &other, N);
     json_t *all[] = { rows, rivals, measurements, windows, forms, layers };
     for (int i = 0; i < 6; i++) json_decref(all[i]);
+    assert_null(strstr(said, "windows of their own"));
     free(said);
     free(yaml);
 }
@@ -314,6 +336,7 @@ static void test_dynamic_on_a_task(void **state)
     json_t *rows = rows_of("dynamic.h5", "models");
     for (size_t i = 0; i < json_array_size(rows); i++) assert_true(number(rows, i, "acc") >= 0 && number(rows, i, "acc") <= 1 && number(rows, i, "acc_norm_change") >= -1);
     assert_non_null(strstr(said, "guessing 33.3 %"));
+    assert_non_null(strstr(said, "Choices of one question are windows of their own"));         /* its intervals are not over items */
     json_decref(rows);
     free(said);
     free(yaml);
@@ -347,6 +370,24 @@ static void test_calibrated_questions_are_said(void **state)
     free(yaml), free(apart), free(seen);
 }
 
+/* What a calibration text loses is said; with wrong answers among the right ones it is refused. */
+static void test_calibration_on_a_task(void **state)
+{
+    (void)state;
+    const char *const brief[] = { "calibration.context=9", NULL };
+    char *yaml = config_for("quantizers"), *said = run_said("brief.yaml", yaml, "brief.h5", brief);
+    assert_non_null(strstr(said, "windows of the calibration text lost their beginning: they are longer than 9 tokens."));
+    Ran ran = program("run", scratch_text("wrong.yaml", yaml), "--set", "calibration.protocol=choices", "--set", "output=none.h5", "--quiet", NULL);
+    assert_true(ran.status != 0);
+    assert_non_null(strstr(ran.err, "calibration.protocol: choices would calibrate on the wrong answers too"));
+    ran_free(&ran);
+    ran = program("quantize", scratch_path("m"), "--method", "gptq", "--calibration", scratch_path("task.jsonl"), "--protocol", "choices", "--out", "none", NULL);
+    assert_true(ran.status != 0);
+    assert_non_null(strstr(ran.err, "--protocol choices would calibrate on the wrong answers too"));
+    ran_free(&ran);
+    free(yaml), free(said);
+}
+
 /* What is sure is so over items: the three choices of two questions are two things that were seen, not six. */
 static void test_tacq_on_two_items(void **state)
 {
@@ -373,8 +414,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_likelihoods), cmocka_unit_test(test_accuracies), cmocka_unit_test(test_quantizers_on_a_task), cmocka_unit_test(test_errors_are_over_items),
+        cmocka_unit_test(test_ppl_errs_over_items),
         cmocka_unit_test(test_sweep_of_protocols), cmocka_unit_test(test_dynamic_on_a_task), cmocka_unit_test(test_one_item), cmocka_unit_test(test_calibrated_questions_are_said),
-        cmocka_unit_test(test_tacq_on_two_items),
+        cmocka_unit_test(test_calibration_on_a_task), cmocka_unit_test(test_tacq_on_two_items),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }

@@ -12,17 +12,16 @@
 #include "core/perturb/perturbation.h"
 #include "core/store/table.h"
 #include "experiments/command.h"
+#include "experiments/experiment.h"
 
-typedef struct { double kl, kl_se, delta, delta_se, nll, other_nll, same_top; } Summary;
+/* Errors are over windows, of a task over its items. */
+typedef struct { Mean kl, delta; double nll, other_nll, same_top; } Summary;
 
 static void summarize(Summary *out, const Comparison *c, const Corpus *corpus)
 {
-    double *delta = window_difference(c->other_nll, c->nll, c->n_windows), unused;
-    weighted_mean(&out->kl, &out->kl_se, c->kl, corpus->tokens, c->n_windows);
-    weighted_mean(&out->delta, &out->delta_se, delta, corpus->tokens, c->n_windows);
-    weighted_mean(&out->nll, &unused, c->nll, corpus->tokens, c->n_windows);
-    weighted_mean(&out->other_nll, &unused, c->other_nll, corpus->tokens, c->n_windows);
-    weighted_mean(&out->same_top, &unused, c->same_top, corpus->tokens, c->n_windows);
+    double *delta = window_difference(c->other_nll, c->nll, c->n_windows);
+    *out = (Summary){ corpus_mean(corpus, c->kl), corpus_mean(corpus, delta), corpus_mean(corpus, c->nll).value,
+                      corpus_mean(corpus, c->other_nll).value, corpus_mean(corpus, c->same_top).value };
     free(delta);
 }
 
@@ -53,7 +52,7 @@ static int layer_errors(double *t2, const Model *model, const Model *other)
 static void print_json(const Summary *s, const Corpus *corpus, const Model *model, const double *t2)
 {
     const struct { const char *name; double value; } pair[] = {
-        { "kl", s->kl }, { "kl_se", s->kl_se }, { "delta_nll", s->delta }, { "delta_nll_se", s->delta_se },
+        { "kl", s->kl.value }, { "kl_se", s->kl.se }, { "delta_nll", s->delta.value }, { "delta_nll_se", s->delta.se },
         { "ppl", exp(s->nll) }, { "ppl_other", exp(s->other_nll) }, { "same_top", s->same_top },
     };
     putchar('{');
@@ -71,10 +70,10 @@ static void print_json(const Summary *s, const Corpus *corpus, const Model *mode
     puts("]}");
 }
 
-static void print_mean(const char *name, double mean, double se)
+static void print_mean(const char *name, Mean mean)
 {
-    if (isfinite(se)) printf("%s %.6g +- %.2g nats/token\n", name, mean, se);
-    else printf("%s %.6g nats/token (one window: no standard error)\n", name, mean);
+    if (isfinite(mean.se)) printf("%s %.6g +- %.2g nats/token\n", name, mean.value, mean.se);
+    else printf("%s %.6g nats/token (one window: no standard error)\n", name, mean.value);
 }
 
 static void print_text(const Summary *s, const Corpus *corpus, const Model *model, const double *t2)
@@ -85,8 +84,8 @@ static void print_text(const Summary *s, const Corpus *corpus, const Model *mode
         sum += t2[l] / n;
         if (t2[l] > t2[worst]) worst = l;
     }
-    print_mean("KL       ", s->kl, s->kl_se);
-    print_mean("delta NLL", s->delta, s->delta_se);
+    print_mean("KL       ", s->kl);
+    print_mean("delta NLL", s->delta);
     printf("PPL       %.4f -> %.4f\n", exp(s->nll), exp(s->other_nll));
     printf("same most likely token: %.2f %%\n", 100 * s->same_top);
     printf("t^2: mean of %d layers %.4g, largest %.4g (%s)\n", n, sum, t2[worst], model_layer(model, worst)->name);

@@ -2,7 +2,7 @@
  * ppl.c - perplexity of a model on a text, by a named protocol
  *
  *     NLL = sum over scored tokens of -log p / their number [nats/token],  PPL = exp(NLL)
- *     standard error over windows (tokens inside a window are not independent)
+ *     standard error over windows (tokens inside a window are not independent), of a task over its items
  */
 #include <math.h>
 #include <stdio.h>
@@ -11,19 +11,19 @@
 #include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/base/progress.h"
-#include "core/estimate/fit.h"
 #include "core/measure/compare.h"
 #include "core/store/table.h"
 #include "experiments/command.h"
+#include "experiments/experiment.h"
 
-static void print_json(const Comparison *c, const Corpus *corpus, double mean, double se, double seconds)
+static void print_json(const Comparison *c, const Corpus *corpus, Mean nll, double seconds)
 {
     printf("{\"nll\":");
-    json_number(stdout, mean);
+    json_number(stdout, nll.value);
     printf(",\"nll_se\":");
-    json_number(stdout, se);
+    json_number(stdout, nll.se);
     printf(",\"ppl\":");
-    json_number(stdout, exp(mean));
+    json_number(stdout, exp(nll.value));
     printf(",\"tokens\":%lld,\"windows\":%d,\"window_nll\":[", (long long)corpus->n_scored, corpus->n_windows);
     for (int w = 0; w < c->n_windows; w++) {
         if (w) putchar(',');
@@ -38,10 +38,11 @@ static void print_json(const Comparison *c, const Corpus *corpus, double mean, d
     puts("}");
 }
 
-static void print_text(const Corpus *corpus, double mean, double se, double seconds)
+static void print_text(const Corpus *corpus, Mean nll, double seconds)
 {
-    if (isfinite(se)) printf("NLL %.5f +- %.5f nats/token   PPL %.4f +- %.4f\n", mean, se, exp(mean), exp(mean) * se);
-    else printf("NLL %.5f nats/token   PPL %.4f   (one window: no standard error)\n", mean, exp(mean));
+    const double ppl = exp(nll.value);
+    if (isfinite(nll.se)) printf("NLL %.5f +- %.5f nats/token   PPL %.4f +- %.4f\n", nll.value, nll.se, ppl, ppl * nll.se);
+    else printf("NLL %.5f nats/token   PPL %.4f   (one window: no standard error)\n", nll.value, ppl);
     printf("%lld tokens scored in %d windows; protocol %s, context %d, %s; %.1f s, %.0f tokens/s\n", (long long)corpus->n_scored,
            corpus->n_windows, corpus->protocol, corpus->context, corpus->bos ? "with BOS" : "no BOS", seconds, (double)corpus->n_inputs / seconds);
 }
@@ -52,12 +53,12 @@ static int measure_text(const Model *model, const Corpus *corpus, const Kernels 
     double start = clock_seconds();
     Comparison c;
     int status = compare_models(&c, model, NULL, corpus, kernels, chosen_memory(a->options, kernels), show_progress, progress);
-    double seconds = clock_seconds() - start, mean, se;
+    const double seconds = clock_seconds() - start;
     progress_end(progress);
     TRY(status);
-    weighted_mean(&mean, &se, c.nll, corpus->tokens, c.n_windows);
-    if (options_flag(a->options, "json")) print_json(&c, corpus, mean, se, seconds);
-    else print_text(corpus, mean, se, seconds);
+    const Mean nll = corpus_mean(corpus, c.nll);
+    if (options_flag(a->options, "json")) print_json(&c, corpus, nll, seconds);
+    else print_text(corpus, nll, seconds);
     comparison_free(&c);
     return OK;
 }

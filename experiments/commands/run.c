@@ -89,6 +89,7 @@ static int run_point(Point *p, Job *s)
         const Experiment *e = NULL;
         status = experiment_find(&e, options_text_at(p->options, "experiment", i));
         if (status == OK) status = e->run(&p->run);
+        if (status == OK && !e->by_item) run_say_shared_questions(&p->run);
     }
     progress_end(p->run.progress);
     char *rounding = run_rounding(&p->run);

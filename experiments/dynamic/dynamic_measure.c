@@ -125,26 +125,6 @@ Interval predicted_interval(const Dynamic *d, const Whole *model, bool curved)
 
 static double size_of(const Dynamic *d, const Whole *m) { return d->size == d->bits ? m->bits : m->code_bits; }
 
-/* Share of b on the way from a to b at this size; negative where it is not between them. */
-static double share_between(const Dynamic *d, const Whole *a, const Whole *b, double size)
-{
-    const double from = size_of(d, a), to = size_of(d, b), slack = 1e-6;
-    if (!(from <= size + slack && to >= size - slack)) return -1;
-    return to - from > slack ? fmin(fmax((size - from) / (to - from), 0), 1) : 0;
-}
-
-/* To first order in the windows, of which all three are means. */
-static Mean ratio_to_path(const Dynamic *d, const Whole *model, const Whole *a, const Whole *b, double share)
-{
-    const double mine = measured_mean(d, model->kl).value, first = measured_mean(d, a->kl).value, second = measured_mean(d, b->kl).value;
-    double *influence = xmalloc(sizeof *influence * (size_t)d->n_measured);
-    for (int w = 0; w < d->n_measured; w++) influence[w] = model->kl[w] / mine - (1 - share) * a->kl[w] / first - share * b->kl[w] / second;
-    Mean ratio = { mine / (pow(first, 1 - share) * pow(second, share)), measured_mean(d, influence).se };
-    ratio.se *= ratio.value;
-    free(influence);
-    return ratio;
-}
-
 static double uniform_cost(const Dynamic *d, const CostKind *cost, int choice)
 {
     double sum = 0;
@@ -158,13 +138,13 @@ EqualSize equal_size(const Dynamic *d, const Whole *model)
     for (int i = 0; i < d->n_choices; i++)
         for (int j = 0; j < d->n_choices; j++) {
             const Whole *a = &d->model[i], *b = &d->model[j];
-            const double share = share_between(d, a, b, size_of(d, model));
+            const double share = share_between(size_of(d, a), size_of(d, b), size_of(d, model));
             if (share < 0) continue;
             const double kl = pow(measured_mean(d, a->kl).value, 1 - share) * pow(measured_mean(d, b->kl).value, share);
             if (!(kl > 0) || kl >= best.kl) continue;
             best.kl = kl;
             best.predicted = pow(uniform_cost(d, model->by, i), 1 - share) * pow(uniform_cost(d, model->by, j), share);
-            best.ratio = ratio_to_path(d, model, a, b, share);
+            best.ratio = corpus_ratio_to_path(d->measured_text, model->kl, a->kl, b->kl, share);
         }
     return best;
 }

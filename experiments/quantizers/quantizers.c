@@ -114,5 +114,5 @@ static int run(Run *run)
 
 const Experiment experiment_quantizers = {
     .name = "quantizers", .summary = "real quantizers: KL and perplexity over bits, and which prediction knows the cost of their errors",
-    .plan = plan, .run = run,
+    .by_item = true, .plan = plan, .run = run,
 };

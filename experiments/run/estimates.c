@@ -75,6 +75,24 @@ Mean corpus_ratio(const Corpus *corpus, const double *a, const double *b)
     return ratio;
 }
 
+double share_between(double from, double to, double size)
+{
+    const double slack = 1e-6;
+    if (!(from <= size + slack && to >= size - slack)) return -1;
+    return to - from > slack ? fmin(fmax((size - from) / (to - from), 0), 1) : 0;
+}
+
+Mean corpus_ratio_to_path(const Corpus *corpus, const double *x, const double *a, const double *b, double share)
+{
+    const double mine = corpus_mean(corpus, x).value, first = corpus_mean(corpus, a).value, second = corpus_mean(corpus, b).value;
+    double *influence = xmalloc(sizeof *influence * (size_t)corpus->n_windows);
+    for (int w = 0; w < corpus->n_windows; w++) influence[w] = x[w] / mine - (1 - share) * a[w] / first - share * b[w] / second;
+    Mean ratio = { mine / (pow(first, 1 - share) * pow(second, share)), corpus_mean(corpus, influence).se };
+    ratio.se *= ratio.value;
+    free(influence);
+    return ratio;
+}
+
 void add_model_losses(Table *t)
 {
     add_estimate(t, "kl", "nats/token", "measured KL(clean || quantized)");

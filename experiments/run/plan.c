@@ -204,3 +204,12 @@ void run_say_first_token(Run *run)
     if (strcmp(first, "ordinary"))
         run_say(run, "Windows begin with a special token (%s): coefficients hold for text that does so too; those of the first block may be hundreds of times larger than without.", first);
 }
+
+static bool shares_questions(const Corpus *corpus) { return corpus->task && corpus->n_windows > corpus->task->n_items; }
+
+void run_say_shared_questions(Run *run)
+{
+    if (shares_questions(study_corpus(run->study)) || shares_questions(study_corpus(run->coefficients)))
+        run_say(run, "Choices of one question are windows of their own, and errors of what is fitted or ranked are taken over windows, as if these shared nothing: they are likely too small; "
+                "protocol answers has one window for each question.");
+}

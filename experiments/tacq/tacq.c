@@ -175,5 +175,5 @@ static int run(Run *run)
 
 const Experiment experiment_tacq = {
     .name = "tacq", .summary = "weights kept out of quantized models, against others and allocations of the same size, on two texts",
-    .other_text = true, .plan = plan, .run = run,
+    .other_text = true, .by_item = true, .plan = plan, .run = run,
 };

@@ -20,7 +20,7 @@ static Table *mask_table(void)
     table_add_column(t, COLUMN_TEXT, "text", "", "what is measured on");
     table_add_column(t, COLUMN_INTEGER, "side", "", "1: the run's text, 2: that of coefficients.from");
     table_add_column(t, COLUMN_TEXT, "label", "", "choice of a uniform model; of an allocation, its size");
-    table_add_column(t, COLUMN_TEXT, "method", "", "quantizer, with its score where that is not the default; allocated");
+    table_add_column(t, COLUMN_TEXT, "method", "", "quantizer, with its score and `ordered` columns where those are not the default; allocated");
     table_add_column(t, COLUMN_NUMBER, "ratio", "", "share of the weights that is kept");
     table_add_column(t, COLUMN_NUMBER, "code_bits", "bits/weight", "average of the codes alone");
     table_add_column(t, COLUMN_NUMBER, "bits", "bits/weight", "average, all that is stored counted");
@@ -44,14 +44,15 @@ static const Options *mask_options(const Tacq *t, const MaskModel *m)
     return !strcmp(m->kind, "uniform") && c->perturbation->mask ? c->options : NULL;
 }
 
-/* "tacq", "tacq qal", "gptq", "allocated". */
+/* "tacq", "tacq qal", "gptq", "gptq ordered", "allocated". */
 static char *method_of(const Tacq *t, const MaskModel *m)
 {
     const char *name = tacq_choice(t, m->choice[0])->perturbation->name;
-    const Options *options = mask_options(t, m);
+    const Options *options = tacq_choice(t, m->choice[0])->options;
     if (strcmp(m->kind, "uniform")) return xstrdup(m->kind);
-    if (!options || !options_has(options, "score") || !strcmp(options_text(options, "score"), "tacq")) return xstrdup(name);
-    return xformat("%s %s", name, options_text(options, "score"));
+    const char *score = mask_options(t, m) && options_has(options, "score") ? options_text(options, "score") : "tacq";
+    const bool scored = strcmp(score, "tacq") != 0, ordered = options_has(options, "act_order") && options_flag(options, "act_order");
+    return xformat("%s%s%s%s", name, scored ? " " : "", scored ? score : "", ordered ? " ordered" : "");
 }
 
 static double kept_share(const Tacq *t, const MaskModel *m)
@@ -97,38 +98,18 @@ static void add_model(Table *table, const Tacq *t, const MaskModel *m, int s)
 
 /* ---- against others of the same size ---- */
 
-/* Share of b on the way from a to b at this size; negative where it is not between them. */
-static double share_between(const MaskModel *a, const MaskModel *b, double bits)
-{
-    const double slack = 1e-6;
-    if (!(a->bits <= bits + slack && b->bits >= bits - slack)) return -1;
-    return b->bits - a->bits > slack ? fmin(fmax((bits - a->bits) / (b->bits - a->bits), 0), 1) : 0;
-}
-
-/* To first order in the windows, of which all three are means. */
-static Mean ratio_to_path(const Side *side, const double *kl, const double *a, const double *b, double share)
-{
-    const double mine = side_mean(side, kl).value, first = side_mean(side, a).value, second = side_mean(side, b).value;
-    double *influence = xmalloc(sizeof *influence * (size_t)side->n_windows);
-    for (int w = 0; w < side->n_windows; w++) influence[w] = kl[w] / mine - (1 - share) * a[w] / first - share * b[w] / second;
-    Mean ratio = { mine / (pow(first, 1 - share) * pow(second, share)), side_mean(side, influence).se };
-    ratio.se *= ratio.value;
-    free(influence);
-    return ratio;
-}
-
 PlainPath plain_path(const Tacq *t, const MaskModel *model, int s)
 {
     const Side *side = &t->side[s];
     PlainPath best = { NAN, { NAN, NAN } };
     for (int i = 0; i < t->n_choices; i++)
         for (int j = 0; j < t->n_choices; j++) {
-            const double share = t->plain[i] && t->plain[j] ? share_between(&t->model[i], &t->model[j], model->bits) : -1;
+            const double share = t->plain[i] && t->plain[j] ? share_between(t->model[i].bits, t->model[j].bits, model->bits) : -1;
             if (share < 0) continue;
             const double *a = t->model[i].on[s].kl, *b = t->model[j].on[s].kl;
             const double kl = pow(side_mean(side, a).value, 1 - share) * pow(side_mean(side, b).value, share);
             if (!(kl > 0) || kl >= best.kl) continue;
-            best = (PlainPath){ kl, ratio_to_path(side, model->on[s].kl, a, b, share) };
+            best = (PlainPath){ kl, corpus_ratio_to_path(side->corpus, model->on[s].kl, a, b, share) };
         }
     return best;
 }
