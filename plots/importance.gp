@@ -11,10 +11,12 @@ known(label) = (sum [i = 1:n] (name[i] eq label)) > 0
 add(label) = known(label) || n == 64 ? 0 : (n = n + 1, name[n] = label, 0)
 stats table("importance") using (chosen(0) ? (add(strcol("rule")), blocks = max(blocks, column("block") + 1), 0) : 0, 1) nooutput
 row(label) = n + 1 - (sum [i = 1:n] (name[i] eq label ? i : 0))
-set palette defined (0 "#08306B", 0.25 "#2171B5", 0.5 "#6BAED6", 0.75 "#C6DBEF", 1 "#F7FBFF")
+set palette defined (0 "#08306B", 0.25 "#2171B5", 0.5 "#6BAED6", 0.75 "#B5D0E8", 1 "#DEEBF7")
 set cbrange [1:max(2, blocks)]
 set label 2 "rank; 1: the most important" at screen 0.985, 0.52 center rotate font ",8"
-set cbtics (1, floor((blocks + 1) / 4.), floor((blocks + 1) / 2.), floor(3 * (blocks + 1) / 4.), blocks)
+set cbtics (1)
+do for [k = 1:max(1, ceil(blocks / step(blocks, 5)) - 1)] { set cbtics add (k * step(blocks, 5)) }
+set cbtics add (blocks)
 set colorbox user origin screen 0.905, 0.16 size screen 0.018, 0.72
 set xrange [-0.5:blocks - 0.5]
 set yrange [0.5:n + 0.5]

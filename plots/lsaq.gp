@@ -14,7 +14,8 @@ low = low / 1.4
 high = high * 1.4
 left = 0.105; right = 0.795; gap = 0.02
 wide = (right - left - gap * (panels - 1)) / panels
-shift(r) = panels > 1 ? 0 : (r - (nr + 1) / 2.) * 0.004 * blocks
+# Neighbours stand side by side where they would cover each other; at the ends, where all are one model, they may.
+shift(r) = panels > 1 || column("high") == 0 || column("high") == blocks ? 0 : (r - (nr + 1) / 2.) * 0.003 * blocks
 rank_of(r) = exact(rule[r]) ? 1 : control(rule[r]) ? 3 : 2          # controls are drawn first, exact allocations last
 style_of(r) = rule[r] eq "exact layers" ? 1.6 : control(rule[r]) ? 0.6 : 1
 dash_of(r) = rule[r] eq "exact blocks" ? 2 : 1
@@ -33,10 +34,10 @@ do for [p = 1:panels] {
     set title pair[p]." bits" offset 0, -0.6 noenhanced
     if (p == 2) { unset ylabel; set format y ""; unset label 1 }
     if (p == panels) { set key at screen 0.81, 0.88 left top Left reverse noenhanced samplen 1.5 } else { unset key }
-    plot for [layer = 3:1:-1] for [r = 1:nr] table("plans") using (rank_of(r) == layer ? at(p, r, column("high")) : NaN):(column("kl")) \
+    plot for [layer = 3:1:-1] for [r = 1:nr] table("plans") using (rank_of(r) == layer ? at(p, r, column("high")) + shift(r) : NaN):(column("kl")) \
             with lines linewidth style_of(r) dashtype dash_of(r) linecolor rgb tone[r], \
         for [layer = 3:1:-1] for [r = 1:nr] table("plans") using (rank_of(r) == layer ? at(p, r, column("high")) + shift(r) : NaN):(column("kl")):(max(low, column("kl") - bar("kl"))):(column("kl") + bar("kl")) \
             with yerrorbars pointtype mark[r] pointsize 0.5 linewidth 0.8 linecolor rgb tone[r], \
-        for [r = 1:nr] NaN with linespoints pointtype mark[r] pointsize 0.5 linewidth style_of(r) dashtype dash_of(r) linecolor rgb tone[r] title label_of(r)
+        for [r = 1:nr] NaN with linespoints pointtype mark[r] pointsize 0.5 linewidth min(1, style_of(r)) dashtype dash_of(r) linecolor rgb tone[r] title label_of(r)
 }
 unset multiplot

@@ -21,8 +21,8 @@ set rmargin screen 0.72
 set tmargin screen (words(swept) > 0 ? 0.88 : 0.92)
 set bmargin screen 0.14
 set key at screen 0.74, 0.92 left top Left reverse noenhanced samplen 1
-set label 1 note."bars: 95 % interval of the prediction" at screen 0.985, 0.965 right font ",8" textcolor rgb grey noenhanced
-plot [low:high] x with lines linecolor rgb black linewidth 0.75, \
-    for [r = 1:nr] table("plans") using (of(r, column("predicted"))):(column("kl")):(max(low, column("predicted_low"))):(min(high, column("predicted_high"))) \
-        with xerrorbars pointtype mark[r] pointsize 0.55 linewidth 0.6 linecolor rgb tone[r], \
+set label 1 note."bars: 95 % interval of the prediction, ±1.96 standard errors of the measured" at screen 0.985, 0.965 right font ",8" textcolor rgb grey noenhanced
+plot [low:high] x with lines linecolor rgb black linewidth 0.75 title "as predicted", \
+    for [r = 1:nr] table("plans") using (of(r, column("predicted"))):(column("kl")):(max(low, column("predicted_low"))):(min(high, column("predicted_high"))):(max(low, column("kl") - bar("kl"))):(column("kl") + bar("kl")) \
+        with xyerrorbars pointtype mark[r] pointsize 0.55 linewidth 0.6 linecolor rgb tone[r], \
     for [r = 1:nr] NaN with points pointtype mark[r] pointsize 0.55 linecolor rgb tone[r] title label_of(r)

@@ -4,24 +4,15 @@ height = 3.4
 if (!exists("scripts")) scripts = "plots"
 load scripts."/style.gp"
 call scripts."/first.gp" "masks"
+wanted(k) = column("ratio") > 0
+load scripts."/mask_series.gp"
 
-n = 0; low = 1e300; high = 0; least = 1e300; most = 0; sides = 1
-array name[24]
-array heading[2]
-series(k) = strcol("method").sprintf(", %g bits", column("code_bits"))
-known(label) = (sum [i = 1:n] (name[i] eq label)) > 0
-add(label) = known(label) ? 0 : (n = n + 1, name[n] = label, 0)
-drawn(k) = chosen(0) && column("kl") > 0 && column("ratio") > 0
-bar(y) = or_else(1.96 * column(y."_se"), 0)
-span(x) = (low = min(low, column("kl")), high = max(high, column("kl")), least = min(least, column("ratio")), most = max(most, column("ratio")), \
-    sides = max(sides, column("side")), heading[int(column("side"))] = strcol("text"), 0)
-stats table("masks") using (drawn(0) ? (add(series(0)), span(0)) : 0, 1) nooutput
-
-array colour[8] = [vermilion, green, orange, purple, sky, blue, black, grey]
-array marker[8] = [5, 9, 11, 13, 15, 7, 5, 9]
-of(i, s, x) = drawn(0) && series(0) eq name[i] && column("side") == s ? x : NaN
-tone(i) = colour[(i - 1) % 8 + 1]
-mark(i) = marker[(i - 1) % 8 + 1] - (i > 8 ? 1 : 0)
+# All series are of one method or few: colours tell scores and widths apart here.
+array shade[8] = [vermilion, black, blue, green, purple, orange, sky, grey]
+do for [i = 1:n] { tone[i] = shade[(i - 1) % 8 + 1] }
+least = 1e300; most = 0
+meet(x) = (least = min(least, x), most = max(most, x), 0)
+stats table("masks") using (drawn(0) ? meet(column("ratio")) : 0, 1) nooutput
 set label 1 note."bars: ±1.96 standard errors over windows or items" at screen 0.985, 0.97 right font ",8" textcolor rgb grey noenhanced
 set multiplot
 set tmargin screen 0.86
@@ -36,17 +27,17 @@ bottom = from
 right = 0.73
 panel = (right - 0.10) / sides
 do for [s = 1:sides] {
-    set lmargin screen 0.10 + (s - 1) * panel + (s > 1 ? 0.015 : 0)
+    set lmargin screen 0.10 + (s - 1) * panel + (s > 1 ? 0.02 : 0)
     set rmargin screen 0.10 + s * panel
     set title heading[s] offset 0, -0.6 font ",9" noenhanced
     set ylabel (s > 1 ? "" : "KL(clean ‖ quantized)  [nats/token]") offset 0.5, 0
     if (s > 1) { set format y ""; unset label 1 }
     set xlabel "weights kept  [%]"
     if (s == sides) { set key at screen right + 0.015, 0.84 left top Left reverse noenhanced } else { unset key }
-    plot for [i = 1:n] table("masks") using (of(i, s, 100 * column("ratio"))):(column("kl")) smooth unique with lines linewidth 0.75 linecolor rgb tone(i), \
+    plot for [i = 1:n] table("masks") using (of(i, s, 100 * column("ratio"))):(column("kl")) smooth unique with lines linewidth 0.75 linecolor rgb tone[i], \
         for [i = 1:n] table("masks") using (of(i, s, 100 * column("ratio"))):(column("kl")):(max(bottom, column("kl") - bar("kl"))):(column("kl") + bar("kl")) \
-            with yerrorbars pointsize 0 linecolor rgb tone(i), \
-        for [i = 1:n] table("masks") using (of(i, s, 100 * column("ratio"))):(column("kl")) with points pointtype mark(i) linecolor rgb tone(i), \
-        for [i = 1:n] NaN with points pointtype mark(i) linecolor rgb tone(i) title name[i]
+            with yerrorbars pointsize 0 linecolor rgb tone[i], \
+        for [i = 1:n] table("masks") using (of(i, s, 100 * column("ratio"))):(column("kl")) with points pointtype mark[i] linecolor rgb tone[i], \
+        for [i = 1:n] NaN with points pointtype mark[i] linecolor rgb tone[i] title name[i]
 }
 unset multiplot

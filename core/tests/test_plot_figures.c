@@ -253,7 +253,7 @@ static void test_masks(void **state)
             assert_true(picture_says(folder, picture[i], "a_task.jsonl"));
             assert_int_equal(picture_says(folder, picture[i], ".raw"), sides == 2);
         }
-        assert_true(picture_says(folder, "masks.svg", "allocated") && picture_says(folder, "masks.svg", "tacq, 3 bits"));
+        assert_true(picture_says(folder, "masks.svg", "exact allocation") && picture_says(folder, "masks.svg", "tacq, 3 bits"));
         assert_false(picture_says(folder, "mask_ratio.svg", "allocated"));
         assert_null(plot_left_out(store));
         store_close(&store);
