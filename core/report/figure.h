@@ -12,6 +12,7 @@ typedef struct {
     const char *columns[2];         /* both positive in a row that is drawn                        */
     const char *kind, *kinds;       /* column that tells the series apart, and the series, " a b "; NULL: any  */
     const char *also;               /* a further table that the script reads where it is there     */
+    bool optional;                  /* a run may lack these columns: then it was not asked for          */
     const char *question;           /* NULL: the main one; a run that has no table for a question has left none of its figures out */
 } Figure;
 

@@ -200,10 +200,17 @@ static bool same_question(const Figure *a, const Figure *b)
     return a->question && b->question ? strcmp(a->question, b->question) == 0 : a->question == b->question;
 }
 
+/* Of a figure that is optional: what a table without its columns has is another question. */
+static bool lacks_columns(const Figure *figure, const Table *table)
+{
+    return figure->optional && table && (!table_column(table, figure->columns[0]) || !table_column(table, figure->columns[1]));
+}
+
 /* Has the store a table of the figure's question?  One that has no table at all is taken to be about the main one. */
 static bool was_asked(const Figure *figure, const Tables *tables)
 {
     bool any = false;
+    if (lacks_columns(figure, figure_table(figure, tables))) return false;
     for (const Figure *other = figures; other->name; other++) {
         const bool there = figure_table(other, tables) != NULL;
         if (there && same_question(figure, other)) return true;

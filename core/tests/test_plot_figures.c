@@ -260,6 +260,47 @@ static void test_masks(void **state)
     }
 }
 
+/* Models of a run on a task or on text, where there are no accuracies and nobody asks for their picture. */
+static Table *make_quantizers(bool task)
+{
+    Table *table = table_new("quantizers", "");
+    table_add_column(table, COLUMN_TEXT, "choice", "", "");
+    table_add_column(table, COLUMN_TEXT, "method", "", "");
+    add_numbers(table, "bits kl kl_se ratio ratio_se near_floor");
+    if (task) add_numbers(table, "acc acc_change acc_change_se acc_norm_change acc_norm_change_se");
+    for (int i = 0; i < 4; i++) {
+        const int64_t row = table_add_row(table);
+        const struct { const char *name; double value; } cell[] = {
+            { "bits", 2 + i }, { "kl", pow(6, -i) }, { "kl_se", .1 * pow(6, -i) }, { "ratio", 1 - .1 * i }, { "ratio_se", .1 }, { "near_floor", 0 },
+            { "acc", .5 }, { "acc_change", -.2 / (1 + i) }, { "acc_change_se", .04 }, { "acc_norm_change", .01 * i }, { "acc_norm_change_se", NAN },
+        };
+        char *name = xformat("rtn-bits%d", 2 + i);
+        table_set_text(table, row, "choice", name);
+        table_set_text(table, row, "method", "rtn");
+        for (int c = 0; c < (task ? 11 : 6); c++) table_set_number(table, row, cell[c].name, cell[c].value);
+        free(name);
+    }
+    return table;
+}
+
+static void test_accuracies(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    for (int task = 0; task < 2; task++) {
+        Store *store = NULL;
+        const char *folder = scratch_path(task ? "task" : "text");
+        if (store_open(&store, scratch_path(task ? "task.h5" : "text.h5"), false) != OK) fail_msg("%s", err_last());
+        put(store, make_quantizers(task));
+        char *said = plot_left_out(store);
+        assert_true(said && !strstr(said, "accuracies"));           /* predictors, whose table is not there */
+        free(said);
+        assert_int_equal(plot(store, folder), 1 + 2 * (1 + task));
+        if (task) assert_true(picture_says(folder, "accuracies.svg", "rtn-bits5") && picture_says(folder, "accuracies.svg", "percentage points"));
+        store_close(&store);
+    }
+}
+
 static void test_ticks(void **state)
 {
     (void)state;
@@ -289,7 +330,7 @@ int main(void)
         cmocka_unit_test(test_additivity),
         cmocka_unit_test(test_lsaq),
         cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_ticks),
+        cmocka_unit_test(test_accuracies), cmocka_unit_test(test_ticks),
     };
     return cmocka_run_group_tests_name("plot_figures", tests, NULL, remove_scratch);
 }
