@@ -1,54 +1,5 @@
 /* Masks of whole models: against gradients of PyTorch in float64, one threshold for all layers, cut from one ranking. */
-#include "core/tests/golden_gradients.h"
-
-#include "core/measure/evidence.h"
-#include "core/measure/gradient_sums.h"
-#include "core/measure/masks.h"
-#include "core/tests/model_files.h"
-
-enum { MOST_LAYERS = 64 };
-
-typedef struct { Tiny tiny; Corpus corpus; EvidenceSource *source; } Case;
-
-/* In place, since the source borrows the text. */
-static void case_open(Case *c, const char *name)
-{
-    c->tiny = tiny_open(name);
-    tiny_corpus(&c->corpus, &c->tiny, WHOLE);
-    WORKS(evidence_open(&c->source, c->tiny.model, &c->corpus, kernels_cpu(), &(EvidencePlan){ .expected = NEEDS_INPUTS }));
-}
-
-static void case_close(Case *c)
-{
-    evidence_close(&c->source);
-    corpus_free(&c->corpus);
-    tiny_close(&c->tiny);
-}
-
-/* Which weights of all layers are kept, as bytes one layer behind the other; the caller frees. */
-static unsigned char *kept_weights(int64_t *count, const Case *c, const Options *options)
-{
-    const Model *model = c->tiny.model;
-    unsigned char *kept = xcalloc((size_t)mask_weights(model), 1), *at = kept;
-    *count = 0;
-    for (int l = 0; l < model_layer_count(model); l++) {
-        const Layer *layer = model_layer(model, l);
-        const Evidence *e;
-        Evidence room;
-        WORKS(evidence_for(&e, &room, c->source, &(MapEntry){ l, perturbation_find("tacq"), options }, NULL));
-        assert_non_null(e->hessian);
-        assert_int_equal(e->kept->first[0], 0);
-        assert_int_equal(e->kept->first[layer->rows], e->kept->n);
-        for (int64_t r = 0; r < layer->rows; r++)
-            for (int64_t k = e->kept->first[r]; k < e->kept->first[r + 1]; k++) {
-                assert_true(e->kept->column[k] < layer->cols && (k == e->kept->first[r] || e->kept->column[k] > e->kept->column[k - 1]));
-                at[r * layer->cols + e->kept->column[k]] = 1;
-            }
-        *count += e->kept->n;
-        at += layer->rows * layer->cols;
-    }
-    return kept;
-}
+#include "core/tests/mask_case.h"
 
 static float *weights_of(const Model *model, int l)
 {
@@ -169,121 +120,6 @@ static void shares_are_cut_from_one_ranking(void **state)
     }
 }
 
-/* Nothing that a mask does not need is computed: with none, or with sizes alone, there is no backward pass. */
-static void nothing_is_collected_in_vain(void **state)
-{
-    (void)state;
-    static const struct { const char *score, *ratio; bool gradients, quantized; } row[] = {
-        { "tacq", "0", false, false }, { "tacq", "0.000001", false, false }, { "magnitude", "0.01", false, false }, { "error", "0.01", false, true },
-        { "msg", "0.01", true, false }, { "tacq", "0.01", true, true }, { "fisher", "0.01", true, true },
-    };
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        Case c;
-        case_open(&c, "llama-v8");
-        Options *options = options_of(perturbation_find("tacq"), "score", row[i].score, "ratio", row[i].ratio, NULL);
-        int64_t count;
-        free(kept_weights(&count, &c, options));
-        const EvidenceCosts costs = evidence_costs(c.source);
-        assert_true((costs.gradients.seconds > 0) == row[i].gradients && (costs.quantized.seconds > 0) == row[i].quantized);
-        options_free(options);
-        case_close(&c);
-    }
-}
-
-/* What does not fit the host is refused before a pass begins. */
-static void sums_that_do_not_fit_are_refused(void **state)
-{
-    (void)state;
-    Case c;
-    case_open(&c, "llama-v8");
-    const ModelShape *shape = model_shape(c.tiny.model);
-    EvidenceNeeds needs = { .kinds = NEEDS_GRADIENT | NEEDS_FISHER };
-    const int64_t sums = gradient_sums_kept(shape), weights = sums / 4;
-    FreeMemory host = { evidence_host_bytes(shape, &needs), "a test" };
-    assert_true(host.bytes == 2 * sums);
-    assert_int_equal(evidence_check_host(shape, &needs, 0, &host), OK);
-    assert_int_equal(evidence_check_host(shape, &needs, 1, &host), ERR_MEMORY);
-    assert_non_null(strstr(err_last(), "free (a test)"));
-    Options *tenth = options_of(perturbation_find("tacq"), "ratio", "0.1", NULL), *all = options_of(perturbation_find("tacq"), "ratio", "1", NULL);
-    evidence_needs_add(&needs, perturbation_find("tacq"), tenth);
-    assert_int_equal(evidence_check_host(shape, &needs, 0, &host), ERR_MEMORY);
-    assert_true(evidence_host_bytes(shape, &needs) == 2 * sums + top_k_bytes(weights / 10, weights) + 4 * (weights / 10));
-    evidence_needs_add(&needs, perturbation_find("tacq"), all);
-    assert_true(evidence_host_bytes(shape, &needs) == 2 * sums + 12 * weights + 12 * weights + 4 * (int64_t)(1.1 * (double)weights));   /* of all weights there are no more candidates than weights */
-    evidence_needs_add(&needs, perturbation_find("rtn"), NULL);
-    assert_true(needs.masks == 2 && needs.largest == 1);
-    options_free(tenth), options_free(all);
-    case_close(&c);
-}
-
-/* Rankings are kept, their candidates are not: what masks_bytes promises. */
-static void rankings_hold_no_candidates(void **state)
-{
-    (void)state;
-    static const char *const score[] = { "magnitude", "random", "msg" };
-    Case c;
-    case_open(&c, "llama-mha-untied");
-    Masks masks = { 0 };
-    for (int s = 0; s < 3; s++) {
-        Options *options = options_of(perturbation_find("tacq"), "score", score[s], "ratio", "0.01", NULL);
-        const KeptWeights *kept;
-        WORKS(masks_kept(&kept, &masks, c.source, &(MapEntry){ 0, perturbation_find("tacq"), options }));
-        assert_int_equal(masks.ranking[s].top.n, mask_count(.02, mask_weights(c.tiny.model)));
-        assert_int_equal(masks.ranking[s].top.room, masks.ranking[s].top.n);
-        options_free(options);
-    }
-    masks_free(&masks);
-    case_close(&c);
-}
-
-/* More scores than rankings are kept: what went is made again, the same.  Masks stay, whoever asks for theirs by turns. */
-static void rankings_that_went_are_made_again(void **state)
-{
-    (void)state;
-    static const char *const score[] = { "magnitude", "random", "msg", "gradient", "hessian", "error" };
-    enum { SCORES = sizeof score / sizeof *score };
-    Case c;
-    case_open(&c, "llama3-gqa-tied");
-    unsigned char *first[SCORES];
-    const size_t n = (size_t)mask_weights(c.tiny.model);
-    for (int i = 0; i < 2 * SCORES; i++) {
-        const int s = i < SCORES ? i : 2 * SCORES - 1 - i;          /* back in the other order: some are still there */
-        const double ratio = i < SCORES ? .01 : .006;
-        Options *options = options_of(perturbation_find("tacq"), "score", score[s], "ratio", i < SCORES ? "0.01" : "0.006", NULL);
-        int64_t count;
-        unsigned char *kept = kept_weights(&count, &c, options);
-        assert_int_equal(count, mask_count(ratio, (int64_t)n));
-        if (i < SCORES) first[s] = kept;
-        for (size_t w = 0; i >= SCORES && w < n; w++) assert_true(kept[w] <= first[s][w]);          /* the largest of the same scores */
-        if (i >= SCORES) free(kept);
-        for (int other = 0; i < SCORES && other < s; other++) assert_true(memcmp(first[other], first[s], n) != 0);
-        options_free(options);
-    }
-    for (int s = 0; s < SCORES; s++) free(first[s]);
-    case_close(&c);
-}
-
-static void masks_stay(void **state)
-{
-    (void)state;
-    static const char *const score[] = { "magnitude", "random", "msg", "gradient", "hessian", "error" };
-    enum { SCORES = sizeof score / sizeof *score };
-    Case c;
-    case_open(&c, "llama3-gqa-tied");
-    Masks masks = { 0 };
-    for (int layer = 0; layer < 3; layer++)
-        for (int s = 0; s < SCORES; s++) {
-            Options *options = options_of(perturbation_find("tacq"), "score", score[s], "ratio", "0.01", NULL);
-            const KeptWeights *kept;
-            WORKS(masks_kept(&kept, &masks, c.source, &(MapEntry){ layer, perturbation_find("tacq"), options }));
-            options_free(options);
-        }
-    assert_int_equal(masks.n_masks, SCORES);
-    assert_int_equal(masks.next_ranking, SCORES);
-    masks_free(&masks);
-    case_close(&c);
-}
-
 /* The model in a folder, with one gain of a block's first norm 0: its q, k and v never see that input. */
 static void write_deaf_model(const char *folder, const char *name, const char *gain, int input)
 {
@@ -335,81 +171,6 @@ static void inputs_that_were_never_there_keep_nothing(void **state)
     folder_remove(folder);
 }
 
-/* ---- measured ---- */
-
-static Measurement measured_with(Study *study, const Options *options, const Perturbation *p)
-{
-    MapEntry entry[MOST_LAYERS];
-    const int n = model_layer_count(study_model(study));
-    for (int l = 0; l < n; l++) entry[l] = (MapEntry){ l, p, options };
-    return measured(study, &(LayerMap){ .n = n, .entry = entry });
-}
-
-/* A mask costs bits and saves error, more where it knows the loss; sequential inputs are those of the masked model. */
-static void masked_models_are_measured(void **state)
-{
-    (void)state;
-    Case c;
-    case_open(&c, "llama-mha-untied");
-    const Perturbation *tacq = perturbation_find("tacq"), *gptq = perturbation_find("gptq");
-    Options *plain = options_of(gptq, "bits", "2", "group", "0", "clip", "mse", NULL), *empty = options_of(tacq, "bits", "2", "ratio", "0", NULL);
-    Options *mask = options_of(tacq, "bits", "2", "ratio", "0.03", NULL), *chance = options_of(tacq, "bits", "2", "ratio", "0.03", "score", "random", NULL);
-    Options *in_turn = options_of(tacq, "bits", "2", "ratio", "0.03", "sequential", "yes", NULL);
-    Study *study = study_of(c.tiny.model, &c.corpus, "cpu");
-    study_calibrate(study, c.source);
-    Measurement m[] = { measured_with(study, plain, gptq), measured_with(study, empty, tacq), measured_with(study, mask, tacq), measured_with(study, chance, tacq),
-                        measured_with(study, in_turn, tacq), measured_with(study, in_turn, tacq) };
-    assert_memory_equal(m[0].kl, m[1].kl, sizeof *m[0].kl * 2);
-    assert_string_not_equal(m[0].key, m[1].key);
-    assert_true(m[2].kl[0] + m[2].kl[1] < m[0].kl[0] + m[0].kl[1]);
-    assert_true(m[2].kl[0] + m[2].kl[1] < m[3].kl[0] + m[3].kl[1]);
-    assert_memory_equal(m[4].kl, m[5].kl, sizeof *m[4].kl * 2);
-    assert_true(m[4].kl[0] != m[2].kl[0]);
-    const char *inputs = strstr(m[2].text, " calibration ");
-    assert_non_null(inputs);
-    for (int i = 0; i < 6; i++) measurement_free(&m[i]);
-    Options *all[] = { plain, empty, mask, chance, in_turn };
-    for (int i = 0; i < 5; i++) options_free(all[i]);
-    study_close(&study);
-    case_close(&c);
-}
-
-/* Whether quantized layers are kept, some of them or all: the same measurements; all of them are made once. */
-static void kept_layers_change_nothing(void **state)
-{
-    (void)state;
-    static const int64_t room[] = { 0, 9000, 1 << 30 };
-    Case c;
-    case_open(&c, "llama-mha-untied");
-    const Perturbation *tacq = perturbation_find("tacq"), *gptq = perturbation_find("gptq");
-    Options *mask = options_of(tacq, "bits", "2", "ratio", "0.03", NULL), *plain = options_of(gptq, "bits", "3", "group", "16", NULL);
-    const MapEntry entry[2] = { { 0, tacq, mask }, { 0, gptq, plain } };
-    Measurement first[2];
-    for (int i = 0; i < 3; i++) {
-        EvidenceSource *source;
-        WORKS(evidence_open(&source, c.tiny.model, &c.corpus, kernels_cpu(), &(EvidencePlan){ .quantized = room[i] }));
-        double seconds[2] = { 0 };
-        for (int again = 0; again < 2; again++) {
-            Study *study = study_of(c.tiny.model, &c.corpus, "cpu");
-            study_calibrate(study, source);
-            for (int p = 0; p < 2; p++) {
-                Measurement m = measured_with(study, entry[p].options, entry[p].perturbation);
-                if (i + again) assert_same(&m, &first[p], "kept layers");
-                if (i + again) measurement_free(&m);
-                else first[p] = m;
-                const double spent = evidence_quantizing(source, &entry[p]).seconds;
-                assert_true(spent > 0 && (!again || (spent > seconds[p]) == (i < 2)));
-                seconds[p] = spent;
-            }
-            study_close(&study);
-        }
-        evidence_close(&source);
-    }
-    for (int p = 0; p < 2; p++) measurement_free(&first[p]);
-    options_free(mask), options_free(plain);
-    case_close(&c);
-}
-
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -418,12 +179,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(masks_of_golden_gradients),
         cmocka_unit_test(counts),
         cmocka_unit_test(shares_are_cut_from_one_ranking),
-        cmocka_unit_test(nothing_is_collected_in_vain),
-        cmocka_unit_test(sums_that_do_not_fit_are_refused), cmocka_unit_test(rankings_hold_no_candidates),
-        cmocka_unit_test(rankings_that_went_are_made_again), cmocka_unit_test(masks_stay),
         cmocka_unit_test(inputs_that_were_never_there_keep_nothing),
-        cmocka_unit_test(masked_models_are_measured),
-        cmocka_unit_test(kept_layers_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
