@@ -22,6 +22,15 @@ static inline char *run_said(const char *file, const char *config, const char *o
     return ran.out;
 }
 
+/* `run` of a config fails with 1, and says this. */
+static inline void run_refused(const char *text, const char *sentence)
+{
+    Ran ran = program("run", scratch_text("bad.yaml", text), "--quiet", NULL);
+    assert_int_equal(ran.status, 1);
+    if (!strstr(ran.err, sentence)) fail_msg("%s", ran.err);
+    ran_free(&ran);
+}
+
 static inline json_t *rows_of(const char *name, const char *table)
 {
     Ran ran = program("export", scratch_path(name), table, "--json", NULL);

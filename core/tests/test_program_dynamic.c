@@ -210,31 +210,23 @@ static void test_same_text_from_the_store(void **state)
     free(said);
 }
 
-static void expect_refused(const char *text, const char *sentence)
-{
-    Ran ran = program("run", scratch_text("bad.yaml", text), "--quiet", NULL);
-    assert_int_equal(ran.status, 1);
-    if (!strstr(ran.err, sentence)) fail_msg("%s", ran.err);
-    ran_free(&ran);
-}
-
 #define START "experiment: dynamic\nmodel: core/tests/golden/tiny/llama-v8\ntext: {random: {windows: 2, length: 20}}\n"
 #define CHOICES "choices: [{rtn: {bits: [3, 4], group: 8}}]\n"
 
 static void test_refusals(void **state)
 {
     (void)state;
-    expect_refused(START, "the experiment dynamic needs two choices or more");
-    expect_refused(START CHOICES "dynamic: {costs: grup}\n", "there is no cost 'grup'; did you mean 'group'?");
-    expect_refused(START CHOICES "dynamic: {rules: typse}\n", "there is no rule 'typse'; did you mean 'types'?");
-    expect_refused(START CHOICES "coefficients: {from: file}\n", "coefficients.file does not say which");
-    expect_refused(START CHOICES "coefficients: {from: random, seed: 1, windows: 2, context: 20}\n", "window 0 of the coefficients' text is window 0 of the text");
-    expect_refused(START CHOICES "noise: {scale: matrix}\n", "there are no coefficients by group");
-    expect_refused(START CHOICES "estimator: inject\n", "takes its coefficients from a backward pass");
-    expect_refused("experiment: predict\nmodel: core/tests/golden/tiny/llama-v8\ntext: {random: {windows: 2, length: 20}}\n" CHOICES "coefficients: {from: random}\n",
+    run_refused(START, "the experiment dynamic needs two choices or more");
+    run_refused(START CHOICES "dynamic: {costs: grup}\n", "there is no cost 'grup'; did you mean 'group'?");
+    run_refused(START CHOICES "dynamic: {rules: typse}\n", "there is no rule 'typse'; did you mean 'types'?");
+    run_refused(START CHOICES "coefficients: {from: file}\n", "coefficients.file does not say which");
+    run_refused(START CHOICES "coefficients: {from: random, seed: 1, windows: 2, context: 20}\n", "window 0 of the coefficients' text is window 0 of the text");
+    run_refused(START CHOICES "noise: {scale: matrix}\n", "there are no coefficients by group");
+    run_refused(START CHOICES "estimator: inject\n", "takes its coefficients from a backward pass");
+    run_refused("experiment: predict\nmodel: core/tests/golden/tiny/llama-v8\ntext: {random: {windows: 2, length: 20}}\n" CHOICES "coefficients: {from: random}\n",
                    "only the experiments dynamic, lsaq and tacq read another text");
-    expect_refused(START CHOICES "coefficients: {file: a.txt}\n", "coefficients.from is 'text'");
-    expect_refused(START CHOICES "budgets: [1]\n", "no allocation fits the budget of 1 bits per weight");
+    run_refused(START CHOICES "coefficients: {file: a.txt}\n", "coefficients.from is 'text'");
+    run_refused(START CHOICES "budgets: [1]\n", "no allocation fits the budget of 1 bits per weight");
 }
 
 int main(void)

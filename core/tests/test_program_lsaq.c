@@ -298,29 +298,21 @@ static void test_slopes(void **state)
     free(again);
 }
 
-static void expect_refused(const char *text, const char *sentence)
-{
-    Ran ran = program("run", scratch_text("bad.yaml", text), "--quiet", NULL);
-    assert_int_equal(ran.status, 1);
-    if (!strstr(ran.err, sentence)) fail_msg("%s", ran.err);
-    ran_free(&ran);
-}
-
 #define START "experiment: lsaq\nmodel: core/tests/golden/tiny/llama-mha-untied\ntext: {random: {windows: 2, length: 20}}\n"
 #define CHOICES "choices: [{rtn: {bits: [3, 4], group: 0}}]\n"
 
 static void test_refusals(void **state)
 {
     (void)state;
-    expect_refused(START, "the experiment lsaq needs two choices or more");
-    expect_refused(START CHOICES "layers: blocks.0.*\n", "orders whole blocks");
-    expect_refused(START CHOICES "lsaq: {rules: jacard}\n", "lsaq.rules: there is no importance rule 'jacard'; did you mean 'jaccard'?");
-    expect_refused(START CHOICES "lsaq: {pairs: 4-3}\n", "'4-3' is no HIGH/LOW");
-    expect_refused(START CHOICES "lsaq: {pairs: 4/2}\n", "'4/2' does not name two of the choices");
-    expect_refused(START CHOICES "lsaq: {pairs: 4/4}\n", "'4/4' is the same choice twice");
-    expect_refused(START CHOICES "lsaq: {high: [1, 3]}\n", "lsaq.high: 3 blocks of 2");
-    expect_refused(START CHOICES "lsaq: {k: 98}\n", "the 98 likeliest tokens of a vocabulary of 97");
-    expect_refused(START "choices: [{nf: {bits: 4}}, ch8]\n", "give the pairs by name");
+    run_refused(START, "the experiment lsaq needs two choices or more");
+    run_refused(START CHOICES "layers: blocks.0.*\n", "orders whole blocks");
+    run_refused(START CHOICES "lsaq: {rules: jacard}\n", "lsaq.rules: there is no importance rule 'jacard'; did you mean 'jaccard'?");
+    run_refused(START CHOICES "lsaq: {pairs: 4-3}\n", "'4-3' is no HIGH/LOW");
+    run_refused(START CHOICES "lsaq: {pairs: 4/2}\n", "'4/2' does not name two of the choices");
+    run_refused(START CHOICES "lsaq: {pairs: 4/4}\n", "'4/4' is the same choice twice");
+    run_refused(START CHOICES "lsaq: {high: [1, 3]}\n", "lsaq.high: 3 blocks of 2");
+    run_refused(START CHOICES "lsaq: {k: 98}\n", "the 98 likeliest tokens of a vocabulary of 97");
+    run_refused(START "choices: [{nf: {bits: 4}}, ch8]\n", "give the pairs by name");
 }
 
 int main(void)

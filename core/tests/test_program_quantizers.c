@@ -106,22 +106,14 @@ static void test_again_from_the_store(void **state)
     free(said);
 }
 
-static void expect_refused(const char *text, const char *sentence)
-{
-    Ran ran = program("run", scratch_text("bad.yaml", text), "--quiet", NULL);
-    assert_int_equal(ran.status, 1);
-    if (!strstr(ran.err, sentence)) fail_msg("%s", ran.err);
-    ran_free(&ran);
-}
-
 #define START "experiment: quantizers\nmodel: core/tests/golden/tiny/llama-v8\ntext: {random: {windows: 2, length: 20}}\n"
 
 static void test_refusals(void **state)
 {
     (void)state;
-    expect_refused(START, "the experiment quantizers needs choices");
-    expect_refused(START "choices: [{gaussian: {t2: 0.1}}]\n", "'gaussian' is noise");
-    expect_refused(START "quantizers: {singles: [\"*.dwn\"]}\nchoices: [rtn]\n", "quantizers.singles: no layer under study");
+    run_refused(START, "the experiment quantizers needs choices");
+    run_refused(START "choices: [{gaussian: {t2: 0.1}}]\n", "'gaussian' is noise");
+    run_refused(START "quantizers: {singles: [\"*.dwn\"]}\nchoices: [rtn]\n", "quantizers.singles: no layer under study");
 }
 
 int main(void)
