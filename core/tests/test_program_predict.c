@@ -9,23 +9,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "core/tests/predict_config.h"
 #include "core/tests/program_rows.h"
-
-static const char config[] =
-    "experiment: [sensitivity, predict]\n"
-    "estimator: inject\n"
-    "model: " TINY "\n"
-    "text: {random: {windows: 4, length: 24, seed: 1}}\n"
-    "layers: [\"blocks.*.q\", \"blocks.1.down\"]\n"
-    "noise: {group: 16, t2: [0.01, 0.1], draws: 2}\n"
-    "choices: [{rtn: {bits: [3, 4, 8], group: 16}}]\n"
-    "budgets: [5.0]\n"
-    "bootstrap: 200\n";
 
 /* Runs the config with one or two settings more; the caller frees what was said. */
 static char *said(const char *name, const char *setting, const char *another)
 {
-    return run_said("predict.yaml", config, name, (const char *[]){ setting, another, NULL });
+    return run_said("predict.yaml", predict_config, name, (const char *[]){ setting, another, NULL });
 }
 
 /* One rule for coefficients: the table's alpha is what the choices are priced with. */

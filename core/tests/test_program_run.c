@@ -10,19 +10,9 @@
 #include <cmocka.h>
 #include <ftw.h>
 
+#include "core/tests/predict_config.h"
 #include "core/tests/program_results.h"
 #include "core/tests/program_tokenizer.h"
-
-static const char config[] =
-    "experiment: [sensitivity, predict]\n"
-    "estimator: inject\n"
-    "model: " TINY "\n"
-    "text: {random: {windows: 4, length: 24, seed: 1}}\n"
-    "layers: [\"blocks.*.q\", \"blocks.1.down\"]\n"
-    "noise: {group: 16, t2: [0.01, 0.1], draws: 2}\n"
-    "choices: [{rtn: {bits: [3, 4, 8], group: 16}}]\n"
-    "budgets: [5.0]\n"
-    "bootstrap: 200\n";
 
 /* Null run, 3 layers x 2 levels x 2 draws, 3 uniform models, 1 allocation. */
 enum { MEASUREMENTS = 1 + 12 + 3 + 1 };
@@ -66,7 +56,7 @@ static void test_formats(void **state)
 {
     (void)state;
     const char *output = scratch_path("formats.h5");
-    run_to(scratch_text("formats.yaml", config), output, "--threads", "1");
+    run_to(scratch_text("formats.yaml", predict_config), output, "--threads", "1");
     Ran csv = program("export", output, "coefficients", NULL), md = program("export", output, "coefficients", "--format", "md", NULL);
     Ran tex = program("export", output, "coefficients", "--format=tex", NULL), json = program("export", output, "coefficients", "--json", NULL);
     assert_int_equal(strncmp(csv.out, "layer,block,type,weights,", 25), 0);
@@ -91,7 +81,7 @@ static void test_formats(void **state)
 static void test_threads_and_folder(void **state)
 {
     (void)state;
-    const char *path = scratch_text("same.yaml", config), *one = scratch_path("one.h5"), *two = scratch_path("not-yet/two.h5");
+    const char *path = scratch_text("same.yaml", predict_config), *one = scratch_path("one.h5"), *two = scratch_path("not-yet/two.h5");
     run_to(path, one, "--threads", "1");
     run_to(path, two, "--threads", "2");
     assert_same_tables(one, two);
@@ -101,7 +91,7 @@ static void test_threads_and_folder(void **state)
 static void test_memory(void **state)
 {
     (void)state;
-    char *text = xstrdup(config), least[32] = "", unit[8] = "";
+    char *text = xstrdup(predict_config), least[32] = "", unit[8] = "";
     memcpy(strstr(text, "4, length"), "80,", 3);
     const char *path = scratch_text("memory.yaml", text), *large = scratch_path("large.h5"), *small = scratch_path("small.h5");
     Ran ran = program("run", path, "--dry-run", NULL);
@@ -142,9 +132,9 @@ static void test_dry_run(void **state)
     model_copy("speaker", TINY);
     tokenizer_write("speaker", false);
     char *set = xformat("output=%s", scratch_path("dry/dry.h5")), *model = xformat("model=%s", scratch_path("speaker"));
-    char *sampled = xstrdup(config);
+    char *sampled = xstrdup(predict_config);
     memcpy(strstr(sampled, "random"), "sample", 6);
-    scratch_text("dry.yaml", config);
+    scratch_text("dry.yaml", predict_config);
     scratch_text("dry-sampled.yaml", sampled);
     int before = files_in(scratch_folder);
     for (int i = 0; i < 2; i++) {
@@ -163,7 +153,7 @@ static void test_dry_run(void **state)
 static void test_resume(void **state)
 {
     (void)state;
-    const char *path = scratch_text("again.yaml", config), *output = scratch_path("again.h5");
+    const char *path = scratch_text("again.yaml", predict_config), *output = scratch_path("again.h5");
     run_to(path, output, "--threads", "1");
     char *first = exported(output, "timings");
     Results before = results_read(output);
@@ -193,7 +183,7 @@ static void test_sampled_text_is_kept(void **state)
     (void)state;
     model_copy("sampler", TINY);
     tokenizer_write("sampler", false);
-    char *text = xstrdup(config);
+    char *text = xstrdup(predict_config);
     memcpy(strstr(text, "random"), "sample", 6);
     char *model = xformat("model=%s", scratch_path("sampler")), *set = xformat("output=%s", scratch_path("sampled.h5"));
     scratch_text("sampled.yaml", text);
@@ -214,7 +204,7 @@ static void test_sampled_text_is_kept(void **state)
 static void test_sweep(void **state)
 {
     (void)state;
-    char *text = xformat("%ssweep: {noise.group: [16, 48], text.random.length: [16, 24]}\n", config), *set = xformat("output=%s", scratch_path("sweep.h5"));
+    char *text = xformat("%ssweep: {noise.group: [16, 48], text.random.length: [16, 24]}\n", predict_config), *set = xformat("output=%s", scratch_path("sweep.h5"));
     Ran ran = program("run", scratch_text("sweep.yaml", text), "--quiet", "--set", set, "--set", "experiment=sensitivity", NULL);
     if (ran.status) print_error("%s", ran.err);
     assert_int_equal(ran.status, 0);
