@@ -7,25 +7,10 @@
 #include <cmocka.h>
 
 #include "core/model/gguf.h"
+#include "core/tests/file_folder.h"
 #include "core/tests/model_files.h"
 
-static char *folder, *path;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = folder_make();
-    path = xformat("%s/file.gguf", folder);
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    free(path);
-    folder_remove(folder);
-    return 0;
-}
+static int make_folder(void **state) { return folder_with(state, "file.gguf"); }
 
 static void default_model_has_its_keys(void **state)
 {

@@ -9,25 +9,10 @@
 #include <jansson.h>
 
 #include "core/model/hugging_face_config.h"
+#include "core/tests/file_folder.h"
 #include "core/tests/model_files.h"
 
-static char *folder, *path;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = folder_make();
-    path = xformat("%s/config.json", folder);
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    free(path);
-    folder_remove(folder);
-    return 0;
-}
+static int make_folder(void **state) { return folder_with(state, "config.json"); }
 
 /* A sound config with the keys of `changes` (a JSON object) put over its own; "-" takes a key away. */
 static int read_changed(HuggingFaceConfig *out, const char *changes)

@@ -12,6 +12,7 @@
 
 #include "core/model/safetensors.h"
 #include "core/model/safetensors_write.h"
+#include "core/tests/file_folder.h"
 #include "core/tests/model_files.h"
 
 /* ---- rounding ---- */
@@ -90,23 +91,7 @@ static void too_large_is_told(void **state)
 
 /* ---- files ---- */
 
-static char *folder, *path;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = folder_make();
-    path = xformat("%s/model.safetensors", folder);
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    free(path);
-    folder_remove(folder);
-    return 0;
-}
+static int make_folder(void **state) { return folder_with(state, "model.safetensors"); }
 
 enum { N = 3 };
 
