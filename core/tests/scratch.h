@@ -50,4 +50,12 @@ static inline int scratch_unlink(const char *path, const struct stat *info, int 
 
 static inline void scratch_remove(void) { nftw(scratch_folder, scratch_unlink, 8, FTW_DEPTH | FTW_PHYS); }
 
+/* The teardown of a group of tests. */
+static inline int scratch_teardown(void **state)
+{
+    (void)state;
+    scratch_remove();
+    return 0;
+}
+
 #endif

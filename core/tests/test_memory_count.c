@@ -194,18 +194,11 @@ static void test_what_every_plan_needs(void **state)
     assert_true(f.kv_cache == MEMORY_ENDLESS && fixed_bytes_sum(&f) == MEMORY_ENDLESS);
 }
 
-static int remove_files(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_packed_bytes), cmocka_unit_test(test_odd_sizes), cmocka_unit_test(test_row_on_one_side), cmocka_unit_test(test_scale_too_large),
         cmocka_unit_test(test_published_sizes), cmocka_unit_test(test_what_every_plan_needs),
     };
-    return cmocka_run_group_tests(tests, NULL, remove_files);
+    return cmocka_run_group_tests(tests, NULL, scratch_teardown);
 }

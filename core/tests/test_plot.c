@@ -103,13 +103,6 @@ static void test_scripts_dir(void **state)
     free(dir);
 }
 
-static int remove_scratch(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,5 +111,5 @@ int main(void)
         cmocka_unit_test(test_failing_script),
         cmocka_unit_test(test_scripts_dir),
     };
-    return cmocka_run_group_tests_name("plot", tests, NULL, remove_scratch);
+    return cmocka_run_group_tests_name("plot", tests, NULL, scratch_teardown);
 }

@@ -314,13 +314,6 @@ static void test_ticks(void **state)
     free(script);
 }
 
-static int remove_scratch(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,5 +325,5 @@ int main(void)
         cmocka_unit_test(test_masks),
         cmocka_unit_test(test_accuracies), cmocka_unit_test(test_ticks),
     };
-    return cmocka_run_group_tests_name("plot_figures", tests, NULL, remove_scratch);
+    return cmocka_run_group_tests_name("plot_figures", tests, NULL, scratch_teardown);
 }

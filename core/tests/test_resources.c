@@ -161,18 +161,11 @@ static void test_device(void **state)
     assert_true(memory.bytes == -7 && strstr(err_last(), "the GPU fell off"));
 }
 
-static int remove_files(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_groups), cmocka_unit_test(test_version_2), cmocka_unit_test(test_container), cmocka_unit_test(test_version_1),
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_this_machine), cmocka_unit_test(test_device),
     };
-    return cmocka_run_group_tests(tests, NULL, remove_files);
+    return cmocka_run_group_tests(tests, NULL, scratch_teardown);
 }

@@ -238,18 +238,11 @@ static void test_refused_records(void **state)
     assert_int_equal(task_file_read(&items, scratch_path("nothing.jsonl"), 0), ERR_FILE);
 }
 
-static int clean(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own), cmocka_unit_test(test_hellaswag), cmocka_unit_test(test_arc), cmocka_unit_test(test_piqa), cmocka_unit_test(test_winogrande),
         cmocka_unit_test(test_mmlu_csv), cmocka_unit_test(test_mmlu_jsonl), cmocka_unit_test(test_gsm8k), cmocka_unit_test(test_refused_lines), cmocka_unit_test(test_marked_beginning), cmocka_unit_test(test_refused_records),
     };
-    return cmocka_run_group_tests(tests, NULL, clean);
+    return cmocka_run_group_tests(tests, NULL, scratch_teardown);
 }

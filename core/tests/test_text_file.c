@@ -237,13 +237,6 @@ static void test_bad_ids(void **state)
     assert_int_equal(id_lists_read(&lists, scratch_text("big.ids", "2147483647"), 0, 1, 0), ERR_FORMAT);
 }
 
-static int clean(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,5 +244,5 @@ int main(void)
         cmocka_unit_test(test_jsonl), cmocka_unit_test(test_bad_jsonl), cmocka_unit_test(test_split),
         cmocka_unit_test(test_ids), cmocka_unit_test(test_many_lines), cmocka_unit_test(test_bad_ids),
     };
-    return cmocka_run_group_tests(tests, NULL, clean);
+    return cmocka_run_group_tests(tests, NULL, scratch_teardown);
 }
