@@ -9,7 +9,7 @@
 
 #include "core/base/interrupt.h"
 #include "core/measure/gradients.h"
-#include "core/tests/tiny_golden.h"
+#include "core/tests/tiny_study.h"
 
 /* ---- against the second moments that a backward pass sees ---- */
 
@@ -54,18 +54,14 @@ static void hessians_are_second_moments(void **state)
     (void)state;
     const char *const names[] = { "llama3-gqa-tied", "qwen2-bias-tied", "qwen3-qknorm" };
     for (int m = 0; m < 3; m++) {
-        Tiny tiny = tiny_open(names[m]);
-        Corpus corpus;
-        tiny_corpus(&corpus, &tiny, 17);                    /* segments of unequal length */
-        Study *study = study_of(tiny.model, &corpus, "cpu");
+        TinyStudy t;
+        tiny_study_open(&t, names[m], 17, "cpu");           /* segments of unequal length */
         Calibration *calibration;
-        WORKS(calibration_open(&calibration, tiny.model, &corpus, kernels_cpu(), 1 << 30, false));
-        for (int l = 0; l < model_layer_count(tiny.model); l++) check_layer(calibration, study, l, NULL);
+        WORKS(calibration_open(&calibration, t.model, &t.corpus, kernels_cpu(), 1 << 30, false));
+        for (int l = 0; l < model_layer_count(t.model); l++) check_layer(calibration, t.study, l, NULL);
         calibration_close(&calibration);
         calibration_close(&calibration);
-        study_close(&study);
-        corpus_free(&corpus);
-        tiny_close(&tiny);
+        tiny_study_close(&t);
     }
 }
 
@@ -144,25 +140,23 @@ enum { MOST_LAYERS = 64 };
 static void sequential_sees_what_is_replaced(void **state)
 {
     (void)state;
-    Tiny tiny = tiny_open("llama-mha-untied");
-    Corpus corpus;
-    tiny_corpus(&corpus, &tiny, WHOLE);
-    Study *study = study_of(tiny.model, &corpus, "cpu");
+    TinyStudy t;
+    tiny_study_open(&t, "llama-mha-untied", WHOLE, "cpu");
     const Perturbation *rtn = perturbation_find("rtn");
     Options *coarse = options_of(rtn, "bits", "2", "group", "8", NULL);
     MapEntry entry[MOST_LAYERS];
     int n = 0;
     Calibration *calibration;
-    WORKS(calibration_open(&calibration, tiny.model, &corpus, kernels_cpu(), 0, true));
-    for (int l = 0; l < model_layer_count(tiny.model); l++) {
-        const Layer *layer = model_layer(tiny.model, l);
+    WORKS(calibration_open(&calibration, t.model, &t.corpus, kernels_cpu(), 0, true));
+    for (int l = 0; l < model_layer_count(t.model); l++) {
+        const Layer *layer = model_layer(t.model, l);
         const LayerMap point = { .n = n, .entry = entry };
-        check_layer(calibration, study, l, n ? &point : NULL);
+        check_layer(calibration, t.study, l, n ? &point : NULL);
         if (l % 3 == 1) continue;                           /* some stay as they are */
         float *w = xmalloc(sizeof *w * (size_t)(layer->rows * layer->cols));
         PerturbationError error;
         entry[n] = (MapEntry){ l, rtn, coarse };
-        WORKS(study_apply(w, &error, study, &entry[n], (Draw){ 0 }));
+        WORKS(study_apply(w, &error, t.study, &entry[n], (Draw){ 0 }));
         assert_true(error.t2 > .02);
         WORKS(calibration_replace(calibration, l, w));
         n++;
@@ -173,9 +167,7 @@ static void sequential_sees_what_is_replaced(void **state)
     assert_non_null(strstr(err_last(), "block 0 is passed"));
     calibration_close(&calibration);
     options_free(coarse);
-    study_close(&study);
-    corpus_free(&corpus);
-    tiny_close(&tiny);
+    tiny_study_close(&t);
 }
 
 /* A whole model, sequentially: each layer as if by hand from the inputs that the layers before it leave. */
@@ -227,19 +219,15 @@ static void missing_text_is_said(void **state)
     (void)state;
     static const Option none[] = { { 0 } };
     const Perturbation curious = { .name = "curious", .summary = "", .version = 1, .options = none, .needs = NEEDS_INPUTS };
-    Tiny tiny = tiny_open("llama-v8");
-    Corpus corpus;
-    tiny_corpus(&corpus, &tiny, WHOLE);
-    Study *study = study_of(tiny.model, &corpus, "cpu");
+    TinyStudy t;
+    tiny_study_open(&t, "llama-v8", WHOLE, "cpu");
     Options *options = options_new(none);
     const MapEntry entry = { 0, &curious, options };
     PerturbationError error;
-    assert_int_equal(study_apply(NULL, &error, study, &entry, (Draw){ 0 }), ERR_ARGUMENT);
+    assert_int_equal(study_apply(NULL, &error, t.study, &entry, (Draw){ 0 }), ERR_ARGUMENT);
     assert_non_null(strstr(err_last(), "calibration.file"));
     options_free(options);
-    study_close(&study);
-    corpus_free(&corpus);
-    tiny_close(&tiny);
+    tiny_study_close(&t);
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 /* Sums of gradients against those of PyTorch in float64, against one window at a time, and in any number of threads. */
 #include "core/tests/golden_gradients.h"
+#include "core/tests/tiny_study.h"
 
 #include "core/measure/evidence.h"
 #include "core/measure/gradient_sums.h"
@@ -51,29 +52,25 @@ static void sums_are_those_of_float64(void **state)
 static void windows_of_several_segments(void **state)
 {
     (void)state;
-    Tiny tiny = tiny_open("llama3-gqa-tied");
-    Corpus corpus;
-    tiny_corpus(&corpus, &tiny, 7);
-    assert_true(corpus.n_segments > 2 * corpus.n_windows);
-    Study *study = study_of(tiny.model, &corpus, "cpu");
+    TinyStudy t;
+    tiny_study_open(&t, "llama3-gqa-tied", 7, "cpu");
+    assert_true(t.corpus.n_segments > 2 * t.corpus.n_windows);
     const GradientRequest request = { .probe = PROBE_LABELS, .group = 16, .label = "window" };
-    GradientSums sums = sums_of(tiny.model, &corpus, "cpu", true, false);
+    GradientSums sums = sums_of(t.model, &t.corpus, "cpu", true, false);
     assert_null(sums.fisher);
     for (int l = 0; l < sums.n_layers; l++) {
-        const Layer *layer = model_layer(tiny.model, l);
+        const Layer *layer = model_layer(t.model, l);
         const int64_t n = layer->rows * layer->cols;
         float *g[2] = { xmalloc(sizeof(float) * (size_t)n), xmalloc(sizeof(float) * (size_t)n) };
-        for (int w = 0; w < 2; w++) WORKS(measure_gradient(g[w], study, &request, w, l));
+        for (int w = 0; w < 2; w++) WORKS(measure_gradient(g[w], t.study, &request, w, l));
         for (int64_t i = 0; i < n; i++) {
-            const double want = fabs(g[0][i]) / (double)corpus.tokens[0] + fabs(g[1][i]) / (double)corpus.tokens[1];
+            const double want = fabs(g[0][i]) / (double)t.corpus.tokens[0] + fabs(g[1][i]) / (double)t.corpus.tokens[1];
             NEAR(sums.gradient[l][i], want, 1e-6 * want, "%s", layer->name);
         }
         free(g[0]), free(g[1]);
     }
     gradient_sums_free(&sums);
-    study_close(&study);
-    corpus_free(&corpus);
-    tiny_close(&tiny);
+    tiny_study_close(&t);
 }
 
 /* 2 x copies windows, which do not all pass together. */

@@ -1,5 +1,5 @@
 /* Forms of gradients against exact Fisher traces (enumerated independently), and against losses that are measured. */
-#include "core/tests/tiny_golden.h"
+#include "core/tests/tiny_study.h"
 
 #include "core/base/rng.h"
 #include "core/measure/gradients.h"
@@ -192,11 +192,9 @@ static void slopes_are_derivatives(void **state)
     const double h = 1e-3, t2 = 0.01;
     for (int i = 0; i < TINY_MODELS; i++)
         for (int mirrored = 0; mirrored < 2; mirrored++) {
-            Tiny tiny = tiny_open(tiny_names[i]);
-            Corpus corpus;
-            int layers[64], n = model_layer_count(tiny.model);
-            tiny_corpus(&corpus, &tiny, 24);
-            Study *study = study_of(tiny.model, &corpus, "ref");
+            TinyStudy t;
+            tiny_study_open(&t, tiny_names[i], 24, "ref");
+            int layers[64], n = model_layer_count(t.model);
             const Perturbation *law = perturbation_find("gaussian");
             Options *options = options_of(law, "t2", "0.01", "group", "16", NULL);
             MapEntry entry[64];
@@ -204,21 +202,21 @@ static void slopes_are_derivatives(void **state)
             LayerMap point = { .n = n, .entry = entry, .mirrored = mirrored };
             char level[2][40];
             for (int s = 0; s < 2; s++) snprintf(level[s], sizeof level[s], "%.17g", t2 * pow(s ? 1 + h : 1 - h, 2));
-            Measurement below = noise_measured(study, level[0], mirrored), above = noise_measured(study, level[1], mirrored);
-            Measurement there = noise_measured(study, "0.01", mirrored);
+            Measurement below = noise_measured(t.study, level[0], mirrored), above = noise_measured(t.study, level[1], mirrored);
+            Measurement there = noise_measured(t.study, "0.01", mirrored);
             for (int kl = 0; kl < 2; kl++) {
-                GradientRequest request = request_of(tiny.model, layers, kl ? PROBE_KL : PROBE_LABELS);
+                GradientRequest request = request_of(t.model, layers, kl ? PROBE_KL : PROBE_LABELS);
                 request.point = &point;
                 Measurement m;
-                WORKS(measure_gradients(&m, study, &request, corpus.n_windows, NULL, NULL));
-                for (int w = 0; w < corpus.n_windows; w++) {
+                WORKS(measure_gradients(&m, t.study, &request, t.corpus.n_windows, NULL, NULL));
+                for (int w = 0; w < t.corpus.n_windows; w++) {
                     double sum = 0, size = 0;
-                    for (int l = 0; l < n; l++) sum += measurement_form(&m, "dot")[l * corpus.n_windows + w], size += fabs(measurement_form(&m, "dot")[l * corpus.n_windows + w]);
+                    for (int l = 0; l < n; l++) sum += measurement_form(&m, "dot")[l * t.corpus.n_windows + w], size += fabs(measurement_form(&m, "dot")[l * t.corpus.n_windows + w]);
                     double want = kl ? (above.kl[w] - below.kl[w]) / (2 * h) : (above.nll[w] - below.nll[w]) / (2 * h);
                     NEAR(sum, want, 2e-3 * size, "%s, %s, window %d", tiny_names[i], kl ? "KL" : "NLL", w);
                     NEAR(m.nll[w], there.nll[w], 1e-12, "%s, NLL at the point", tiny_names[i]);
                     NEAR(m.kl[w], there.kl[w], 1e-12, "%s, KL at the point", tiny_names[i]);
-                    for (int l = 0; l < n; l++) NEAR(measurement_form(&m, "t2")[l * corpus.n_windows + w], t2, 0.3 * t2, "t2");
+                    for (int l = 0; l < n; l++) NEAR(measurement_form(&m, "t2")[l * t.corpus.n_windows + w], t2, 0.3 * t2, "t2");
                 }
                 for (int l = 0; l < n; l++) NEAR(m.t2[l], there.t2[l], 1e-12 * t2, "t2 of %s", m.layer_name[l]);
                 measurement_free(&m);
@@ -227,9 +225,7 @@ static void slopes_are_derivatives(void **state)
             measurement_free(&above);
             measurement_free(&there);
             options_free(options);
-            study_close(&study);
-            corpus_free(&corpus);
-            tiny_close(&tiny);
+            tiny_study_close(&t);
         }
 }
 
@@ -237,21 +233,19 @@ static void slopes_are_derivatives(void **state)
 static void mirrored_errors_are_opposite(void **state)
 {
     (void)state;
-    Tiny tiny = tiny_open("llama-mha-untied");
-    Corpus corpus;
-    int layers[64], n = model_layer_count(tiny.model);
-    tiny_corpus(&corpus, &tiny, WHOLE);
-    Study *study = study_of(tiny.model, &corpus, "ref");
-    Measurement clean, plus = noise_measured(study, "1e-6", false), minus = noise_measured(study, "1e-6", true);
-    WORKS(study_clean(&clean, study));
-    GradientRequest request = request_of(tiny.model, layers, PROBE_LABELS);
+    TinyStudy t;
+    tiny_study_open(&t, "llama-mha-untied", WHOLE, "ref");
+    int layers[64], n = model_layer_count(t.model);
+    Measurement clean, plus = noise_measured(t.study, "1e-6", false), minus = noise_measured(t.study, "1e-6", true);
+    WORKS(study_clean(&clean, t.study));
+    GradientRequest request = request_of(t.model, layers, PROBE_LABELS);
     Options *options = options_of(perturbation_find("gaussian"), "t2", "1e-6", "group", "16", NULL);
     ErrorForm error = { "noise", perturbation_find("gaussian"), options, 0 };
     request.n_errors = 1, request.error = &error;
     Measurement m;
-    WORKS(measure_gradients(&m, study, &request, 2, NULL, NULL));
+    WORKS(measure_gradients(&m, t.study, &request, 2, NULL, NULL));
     for (int w = 0; w < 2; w++) {
-        double dot = 0, square = 0, tokens = (double)corpus.tokens[w];
+        double dot = 0, square = 0, tokens = (double)t.corpus.tokens[w];
         for (int l = 0; l < n; l++) {
             double d = measurement_form(&m, "noise.dot")[l * 2 + w];
             dot += d;
@@ -268,9 +262,7 @@ static void mirrored_errors_are_opposite(void **state)
     measurement_free(&plus);
     measurement_free(&minus);
     options_free(options);
-    study_close(&study);
-    corpus_free(&corpus);
-    tiny_close(&tiny);
+    tiny_study_close(&t);
 }
 
 /* ---- whole matrices ---- */
@@ -316,14 +308,12 @@ static void kronecker_factors_of_one_position(void **state)
 static void scaled_errors_are_smaller(void **state)
 {
     (void)state;
-    Tiny tiny = tiny_open("llama-mha-untied");
-    Corpus corpus;
-    tiny_corpus(&corpus, &tiny, WHOLE);
-    Study *study = study_of(tiny.model, &corpus, "ref");
+    TinyStudy t;
+    tiny_study_open(&t, "llama-mha-untied", WHOLE, "ref");
     for (int mirrored = 0; mirrored < 2; mirrored++) {
-        Measurement whole = noise_measured(study, "0.04", mirrored), half = scaled_noise(study, "0.04", mirrored, 0.5);
-        Measurement quarter = noise_measured(study, "0.01", mirrored), same = scaled_noise(study, "0.04", mirrored, 1);
-        for (int w = 0; w < corpus.n_windows; w++) {
+        Measurement whole = noise_measured(t.study, "0.04", mirrored), half = scaled_noise(t.study, "0.04", mirrored, 0.5);
+        Measurement quarter = noise_measured(t.study, "0.01", mirrored), same = scaled_noise(t.study, "0.04", mirrored, 1);
+        for (int w = 0; w < t.corpus.n_windows; w++) {
             NEAR(half.kl[w], quarter.kl[w], 1e-5 * quarter.kl[w], "KL of window %d", w);
             assert_true(same.kl[w] == whole.kl[w]);
         }
@@ -335,9 +325,7 @@ static void scaled_errors_are_smaller(void **state)
         Measurement *all[] = { &whole, &half, &quarter, &same };
         for (int i = 0; i < 4; i++) measurement_free(all[i]);
     }
-    study_close(&study);
-    corpus_free(&corpus);
-    tiny_close(&tiny);
+    tiny_study_close(&t);
 }
 
 int main(int argc, char **argv)

@@ -11,7 +11,7 @@
 #include "core/importance/importance.h"
 #include "core/importance/lim.h"
 #include "core/tests/full_sort.h"
-#include "core/tests/tiny_golden.h"
+#include "core/tests/tiny_study.h"
 
 /* ---- states, against the network itself ---- */
 
@@ -192,14 +192,10 @@ static void the_models_own_projection(void **state)
     (void)state;
     const char *const names[] = { "llama3-gqa-tied", "llama-mha-untied" };
     for (int m = 0; m < 2; m++) {
-        Tiny tiny = tiny_open(names[m]);
-        Corpus corpus;
-        tiny_corpus(&corpus, &tiny, WHOLE);
-        Study *study = study_of(tiny.model, &corpus, "cpu");
-        WORKS(study_streams(study, compare_projections, NULL));
-        study_close(&study);
-        corpus_free(&corpus);
-        tiny_close(&tiny);
+        TinyStudy t;
+        tiny_study_open(&t, names[m], WHOLE, "cpu");
+        WORKS(study_streams(t.study, compare_projections, NULL));
+        tiny_study_close(&t);
     }
 }
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "core/importance/importance.h"
-#include "core/tests/tiny_golden.h"
+#include "core/tests/tiny_study.h"
 
 static Importance one(Study *study, const char *name, const double *alpha, const char *option, const char *value)
 {
@@ -45,49 +45,41 @@ static double share_of(const Model *model, int block, int from, int to, bool bot
 static void shares_of_a_model(void **state)
 {
     (void)state;
-    Tiny tiny = tiny_open("llama3-gqa-tied");
-    Corpus corpus;
-    tiny_corpus(&corpus, &tiny, WHOLE);
-    Study *study = study_of(tiny.model, &corpus, "cpu");
-    Importance block = one(study, "zd", NULL, NULL, NULL), both = one(study, "zd", NULL, "sides", "both"), matrix = one(study, "zd", NULL, "over", "matrix");
+    TinyStudy t;
+    tiny_study_open(&t, "llama3-gqa-tied", WHOLE, "cpu");
+    Importance block = one(t.study, "zd", NULL, NULL, NULL), both = one(t.study, "zd", NULL, "sides", "both"), matrix = one(t.study, "zd", NULL, "over", "matrix");
     for (int b = 0; b < 3; b++) {
         double mean = 0;
-        for (int t = 0; t < LAYER_TYPES; t++) mean += share_of(tiny.model, b, t, t + 1, false) / LAYER_TYPES;
-        NEAR(block.value[b], -share_of(tiny.model, b, 0, LAYER_TYPES, false), 1e-12, "block %d", b);
-        NEAR(both.value[b], -share_of(tiny.model, b, 0, LAYER_TYPES, true), 1e-12, "block %d, both sides", b);
+        for (int type = 0; type < LAYER_TYPES; type++) mean += share_of(t.model, b, type, type + 1, false) / LAYER_TYPES;
+        NEAR(block.value[b], -share_of(t.model, b, 0, LAYER_TYPES, false), 1e-12, "block %d", b);
+        NEAR(both.value[b], -share_of(t.model, b, 0, LAYER_TYPES, true), 1e-12, "block %d, both sides", b);
         NEAR(matrix.value[b], -mean, 1e-12, "block %d, matrices", b);
         assert_true(isnan(block.se[b]) && block.n_windows == 0);
     }
     importance_free(&block);
     importance_free(&both);
     importance_free(&matrix);
-    study_close(&study);
-    corpus_free(&corpus);
-    tiny_close(&tiny);
+    tiny_study_close(&t);
 }
 
 static void sums_and_orders(void **state)
 {
     (void)state;
-    Tiny tiny = tiny_open("llama3-gqa-tied");
-    Corpus corpus;
-    tiny_corpus(&corpus, &tiny, WHOLE);
-    Study *study = study_of(tiny.model, &corpus, "cpu");
+    TinyStudy t;
+    tiny_study_open(&t, "llama3-gqa-tied", WHOLE, "cpu");
     double alpha[2 * 21];
     for (int i = 0; i < 42; i++) alpha[i] = i / 14 == 1 ? 100 + i % 2 : i / 14 + 3 * (i % 2);     /* blocks 0, 1, 2; windows 0, 1 */
-    Importance sum = one(study, "alpha", alpha, NULL, NULL), first = one(study, "first-to-last", NULL, NULL, NULL), last = one(study, "last-to-first", NULL, NULL, NULL);
+    Importance sum = one(t.study, "alpha", alpha, NULL, NULL), first = one(t.study, "first-to-last", NULL, NULL, NULL), last = one(t.study, "last-to-first", NULL, NULL, NULL);
     assert_true(sum.value[0] == 7 * 1.5 && sum.value[1] == 7 * 100.5 && sum.value[2] == 7 * 3.5);
     NEAR(sum.se[0], 7 * 1.5, 1e-12, "half the difference of the two windows");
     assert_true(sum.order[0] == 1 && sum.order[1] == 2 && sum.order[2] == 0);
     for (int b = 0; b < 3; b++) assert_true(first.order[b] == b && last.order[b] == 2 - b);
-    Importance random = one(study, "random", NULL, NULL, NULL), again = one(study, "random", NULL, "draw", "1"), other = one(study, "random", NULL, "draw", "2");
+    Importance random = one(t.study, "random", NULL, NULL, NULL), again = one(t.study, "random", NULL, "draw", "1"), other = one(t.study, "random", NULL, "draw", "2");
     assert_memory_equal(random.value, again.value, 3 * sizeof(double));
     for (int b = 0; b < 3; b++) assert_true(random.value[b] != other.value[b] && random.value[b] > 0 && random.value[b] < 1);
     Importance *all[] = { &sum, &first, &last, &random, &again, &other };
     for (int i = 0; i < 6; i++) importance_free(all[i]);
-    study_close(&study);
-    corpus_free(&corpus);
-    tiny_close(&tiny);
+    tiny_study_close(&t);
 }
 
 /* ---- store and refusals ---- */
@@ -134,24 +126,20 @@ static void refusals(void **state)
     assert_string_equal(err_last(), "there is no importance rule 'jacard'; did you mean 'jaccard'?");
     assert_int_equal(importance_find(&rule, "by taste"), ERR_ARGUMENT);
     assert_string_equal(err_last(), "there is no importance rule 'by taste'; there are jaccard, lim, zd, alpha, random, first-to-last, last-to-first");
-    Tiny tiny = tiny_open("llama-v8");
-    Corpus corpus;
-    tiny_corpus(&corpus, &tiny, WHOLE);
-    Study *study = study_of(tiny.model, &corpus, "cpu");
+    TinyStudy t;
+    tiny_study_open(&t, "llama-v8", WHOLE, "cpu");
     ImportanceRequest request = { .name = "jaccard" };
     Importance out;
     WORKS(importance_find(&request.rule, "jaccard"));
     Options *options = options_new(request.rule->options);
     WORKS(options_set(options, "k", "9", "test"));
     request.options = options;
-    assert_int_equal(importance_measure(&out, study, &request, 1, NULL), ERR_ARGUMENT);
+    assert_int_equal(importance_measure(&out, t.study, &request, 1, NULL), ERR_ARGUMENT);
     assert_string_equal(err_last(), "the 9 likeliest tokens of a vocabulary of 8: k must be at most that");
     WORKS(importance_find(&request.rule, "alpha"));
-    assert_int_equal(importance_measure(&out, study, &request, 1, NULL), ERR_ARGUMENT);
+    assert_int_equal(importance_measure(&out, t.study, &request, 1, NULL), ERR_ARGUMENT);
     options_free(options);
-    study_close(&study);
-    corpus_free(&corpus);
-    tiny_close(&tiny);
+    tiny_study_close(&t);
 }
 
 int main(int argc, char **argv)

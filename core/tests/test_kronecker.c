@@ -9,7 +9,7 @@
 
 #include "core/base/rng.h"
 #include "core/measure/kronecker.h"
-#include "core/tests/tiny_golden.h"
+#include "core/tests/tiny_study.h"
 
 enum { R = 7, C = 11 };
 
@@ -85,26 +85,22 @@ static int keep(void *context, int layer, const float *input, const float *gradi
 static void memory_changes_nothing(void **state)
 {
     (void)state;
-    Tiny tiny = tiny_open("qwen3-qknorm");
-    Corpus corpus;
-    tiny_corpus(&corpus, &tiny, 30);
-    Study *study = study_of(tiny.model, &corpus, "cpu");
+    TinyStudy t;
+    tiny_study_open(&t, "qwen3-qknorm", 30, "cpu");
     const int layer[] = { 1, 3, 4, 6, 8, 13 };
     const GradientRequest request = { .probe = PROBE_SIGNS, .group = 64, .n_layers = 6, .layer = layer, .label = "factors" };
-    Seen all = { .model = tiny.model }, few = { .model = tiny.model };
-    WORKS(measure_kronecker(study, &request, 1 << 30, keep, &all));
-    WORKS(measure_kronecker(study, &request, 20000, keep, &few));
+    Seen all = { .model = t.model }, few = { .model = t.model };
+    WORKS(measure_kronecker(t.study, &request, 1 << 30, keep, &all));
+    WORKS(measure_kronecker(t.study, &request, 20000, keep, &few));
     assert_int_equal(all.n, 6);
     assert_int_equal(few.n, 6);
     for (int i = 0; i < 6; i++) {
-        const Layer *l = model_layer(tiny.model, layer[i]);
+        const Layer *l = model_layer(t.model, layer[i]);
         assert_memory_equal(all.input[layer[i]], few.input[layer[i]], sizeof(float) * (size_t)(l->cols * l->cols));
         assert_memory_equal(all.gradient[layer[i]], few.gradient[layer[i]], sizeof(float) * (size_t)(l->rows * l->rows));
         free(all.input[layer[i]]), free(few.input[layer[i]]), free(all.gradient[layer[i]]), free(few.gradient[layer[i]]);
     }
-    study_close(&study);
-    corpus_free(&corpus);
-    tiny_close(&tiny);
+    tiny_study_close(&t);
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
 /* KL and delta-NLL of stated perturbations against float64 references; failures in the middle of a pass. */
-#include "core/tests/tiny_golden.h"
+#include "core/tests/tiny_study.h"
 
 #include "core/measure/compare.h"
 #include "core/measure/gradients.h"
@@ -155,18 +155,16 @@ static void nothing_changed_is_exactly_zero(void **state)
     (void)state;
     for (int i = 0; i < TINY_MODELS; i++)
         for (int b = 0; b < BACK_ENDS; b++) {
-            Tiny tiny = tiny_open(tiny_names[i]);
-            Corpus corpus;
-            tiny_corpus(&corpus, &tiny, 24);
-            Study *study = study_of(tiny.model, &corpus, back_ends[b]);
+            TinyStudy t;
+            tiny_study_open(&t, tiny_names[i], 24, back_ends[b]);
             const Perturbation *gaussian = perturbation_find("gaussian");
             Options *none = options_of(gaussian, "t2", "0", NULL), *shared = options_of(gaussian, "t2", "0", "fresh", "shared", NULL);
             MapEntry entry[64];
-            LayerMap map = { .entry = entry, .n = model_layer_count(tiny.model) };
+            LayerMap map = { .entry = entry, .n = model_layer_count(t.model) };
             for (int l = 0; l < map.n; l++) entry[l] = (MapEntry){ l, gaussian, l % 2 ? shared : none };
-            Measurement clean, same = measured(study, &map);
-            WORKS(study_clean(&clean, study));
-            for (int w = 0; w < corpus.n_windows; w++) {
+            Measurement clean, same = measured(t.study, &map);
+            WORKS(study_clean(&clean, t.study));
+            for (int w = 0; w < t.corpus.n_windows; w++) {
                 assert_true(same.kl[w] == 0 && same.nll[w] == clean.nll[w] && same.same_top[w] == 1);
                 assert_true(isnan(clean.kl[w]));
             }
@@ -175,9 +173,7 @@ static void nothing_changed_is_exactly_zero(void **state)
             measurement_free(&same);
             options_free(none);
             options_free(shared);
-            study_close(&study);
-            corpus_free(&corpus);
-            tiny_close(&tiny);
+            tiny_study_close(&t);
         }
 }
 
