@@ -5,35 +5,9 @@
 #define CORE_TESTS_CODEBOOK_LEVELS_H
 
 #include <jansson.h>
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "core/base/err.h"
-#include "core/perturb/perturbation.h"
 #include "core/quantize/codebook.h"
-
-/* out = quantizer(w) with settings name, value, ..., NULL. */
-static inline int quantize(const char *quantizer, float *out, PerturbationError *error, const float *w, int64_t rows, int64_t cols, ...)
-{
-    const Perturbation *perturbation = perturbation_find(quantizer);
-    assert_non_null(perturbation);
-    Options *options = options_new(perturbation->options);
-    va_list args;
-    va_start(args, cols);
-    for (const char *name; (name = va_arg(args, const char *));)
-        assert_int_equal(options_set(options, name, va_arg(args, const char *), "test"), OK);
-    va_end(args);
-    const LayerWeights layer = { w, rows, cols, 3 };
-    int status = perturbation_apply(out, error, perturbation, &layer, options, NULL, (Draw){ 0 });
-    options_free(options);
-    return status;
-}
+#include "core/tests/quantizer_calls.h"
 
 static const char *const quantizers[] = { "nf", "af" };
 
@@ -46,7 +20,7 @@ static inline int levels_seen(double level[MOST_LEVELS], const char *quantizer, 
     PerturbationError error;
     for (int64_t i = 0; i < rows * cols; i++)               /* a 1 in every group, and all steps between them */
         w[i] = i % cols == 0 ? 1 : fminf((float)(i / cols * (cols - 1) + i % cols) / (STEPS / 2) - 1, 1);
-    assert_int_equal(quantize(quantizer, out, &error, w, rows, cols, "bits", bits, "group", group, "scale_bits", "64",
+    assert_int_equal(quantize(out, &error, quantizer, w, rows, cols, "bits", bits, "group", group, "scale_bits", "64",
                               offset ? "offset" : NULL, offset, NULL), OK);
     int n = 0;
     for (int64_t i = 0; i < rows * cols; i++) {

@@ -1,37 +1,16 @@
-#include <math.h>
-#include <omp.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "core/base/err.h"
-#include "core/base/rng.h"
-#include "core/perturb/perturbation.h"
-#include "core/quantize/codebook.h"
-#include "core/quantize/scale.h"
 #include "core/tests/codebook_levels.h"
-#include "core/tests/quant_golden.h"
+#include "core/tests/quantizer_checks.h"
 
 static void check_golden(const char *matrix, const char *quantizer, const char *name, double tolerance)
 {
-    char file[32];
-    snprintf(file, sizeof file, "%s.dequant", matrix);
-    int64_t rows, cols, same_rows, same_cols;
-    float *w = golden_tensor(matrix, "weight", &rows, &cols), *expected = golden_tensor(file, name, &same_rows, &same_cols);
-    assert_true(w && expected && rows == same_rows && cols == same_cols);
-    float *out = xmalloc((size_t)(rows * cols) * sizeof *out);
+    GoldenResult g = golden_result(matrix, name);
     PerturbationError error;
-    const double t2 = golden_t2(matrix, name);
-    assert_int_equal(quantize(quantizer, out, &error, w, rows, cols, "scale_bits", "64", NULL), OK);
-    for (int64_t i = 0; i < rows * cols; i++) assert_true(fabs(out[i] - expected[i]) <= tolerance * fabs(expected[i]));
-    assert_true(t2 > 0 && fabs(error.t2 - t2) <= 1e-5 * t2);
-    assert_int_equal(quantize(quantizer, out, &error, w, rows, cols, "scale_bits", "16", NULL), OK);
-    assert_true(fabs(error.t2 - t2) <= 0.01 * t2);
-    free(w), free(expected), free(out);
+    assert_int_equal(quantize(g.out, &error, quantizer, g.w, g.rows, g.cols, "scale_bits", "64", NULL), OK);
+    for (int64_t i = 0; i < g.rows * g.cols; i++) assert_true(fabs(g.out[i] - g.expected[i]) <= tolerance * fabs(g.expected[i]));
+    assert_true(fabs(error.t2 - g.t2) <= 1e-5 * g.t2);
+    assert_int_equal(quantize(g.out, &error, quantizer, g.w, g.rows, g.cols, "scale_bits", "16", NULL), OK);
+    assert_true(fabs(error.t2 - g.t2) <= 0.01 * g.t2);
+    golden_result_free(&g);
 }
 
 /* Levels are 0.04 apart at least, so values as near as this have equal codes. */
@@ -58,7 +37,7 @@ static void test_nearest_level(void **state)
             for (int s = 0; s < 3; s++) {
                 const char bits[2] = { (char)('0' + b), 0 };
                 assert_int_equal(levels_seen(level, quantizers[q], bits, "30", NULL), 1 << b);
-                assert_int_equal(quantize(quantizers[q], out, &error, w, ROWS, COLS, "bits", bits, "group", "30",
+                assert_int_equal(quantize(out, &error, quantizers[q], w, ROWS, COLS, "bits", bits, "group", "30",
                                           "scale_bits", scale_bits[s], NULL), OK);
                 for (int r = 0; r < ROWS; r++)
                     for (int c = 0; c < COLS; c++) {
@@ -86,7 +65,7 @@ static void test_largest_weights_stay(void **state)
     for (int q = 0; q < 2; q++)
         for (int b = 2; b <= 4; b++) {
             const char bits[2] = { (char)('0' + b), 0 };
-            assert_int_equal(quantize(quantizers[q], out, &error, w, 2, 4, "bits", bits, "group", "0", "scale_bits", "32", NULL), OK);
+            assert_int_equal(quantize(out, &error, quantizers[q], w, 2, 4, "bits", bits, "group", "0", "scale_bits", "32", NULL), OK);
             assert_true(out[1] == -2 && out[2] == 2 && out[3] == 0 && out[4] == 0 && out[5] == 0.7f && out[6] == -0.7f);
         }
 }
@@ -99,7 +78,7 @@ static void test_half_way(void **state)
     float out[4];
     PerturbationError error;
     for (int q = 0; q < 2; q++) {
-        assert_int_equal(quantize(quantizers[q], out, &error, w, 1, 4, "bits", "2", NULL), OK);
+        assert_int_equal(quantize(out, &error, quantizers[q], w, 1, 4, "bits", "2", NULL), OK);
         assert_true(out[0] == 2 && out[1] == -2 && out[2] == 0 && out[3] == -2);
     }
 }
@@ -111,7 +90,7 @@ static void check_bits(const char *quantizer, double expected, double code_bits,
     PerturbationError error;
     rng_normals(w, rows * cols, 5, rng_stream(RNG_TEST, 0, 0, 0), 0);
     const char bits[2] = { (char)('0' + (int)code_bits), 0 };
-    assert_int_equal(quantize(quantizer, out, &error, w, rows, cols, "bits", bits, "group", group, "scale_bits", scale_bits,
+    assert_int_equal(quantize(out, &error, quantizer, w, rows, cols, "bits", bits, "group", group, "scale_bits", scale_bits,
                               "double", twice, NULL), OK);
     assert_true(fabs(error.bits - expected) < 1e-12 && error.code_bits == code_bits);
     free(w), free(out);
@@ -155,7 +134,7 @@ static void test_double_quantization(void **state)
     for (int64_t i = 0; i < n; i++) w[i] = (float)(0.1 * (hashed((uint32_t)i) - 0.5) * (0.5 + hashed((uint32_t)(i / group + 1000000))));
 
     assert_true(group == 64 && n / group > 512);
-    assert_int_equal(quantize("nf", out, &error, w, rows, cols, "double", "yes", NULL), OK);
+    assert_int_equal(quantize(out, &error, "nf", w, rows, cols, "double", "yes", NULL), OK);
     int others = 0;
     for (int64_t g = 0; g < n / group; g++) {               /* +-1 are levels, so the largest w^ of a group is its scale */
         double largest = 0;
@@ -166,7 +145,7 @@ static void test_double_quantization(void **state)
     assert_true(others <= 2);                               /* in float32 one lies 1e-4 of a step on the other side of a middle */
     /* bitsandbytes chooses codes by the scale before it is quantized, which can only be worse. */
     assert_true(t2 > 0 && error.t2 <= t2 && error.t2 >= 0.99 * t2);
-    assert_int_equal(quantize("nf", out, &plain, w, rows, cols, "scale_bits", "64", NULL), OK);
+    assert_int_equal(quantize(out, &plain, "nf", w, rows, cols, "scale_bits", "64", NULL), OK);
     assert_true(error.t2 > plain.t2 && error.t2 < 1.05 * plain.t2);
     json_decref(golden);
     free(scale), free(w), free(out);
@@ -183,16 +162,16 @@ static void test_degenerate_groups(void **state)
         for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
             for (int d = 0; d < 2; d++) {
                 for (int k = 0; k < 16; k++) w[k] = constants[i];
-                assert_int_equal(quantize(quantizers[q], out, &error, w, 2, 8, "group", "4", "scale_bits", "32", "double", twice[d], NULL), OK);
+                assert_int_equal(quantize(out, &error, quantizers[q], w, 2, 8, "group", "4", "scale_bits", "32", "double", twice[d], NULL), OK);
                 assert_memory_equal(out, w, sizeof w);
                 for (int k = 8; k < 16; k++) w[k] = 0;      /* next to groups of another size */
-                assert_int_equal(quantize(quantizers[q], out, &error, w, 2, 8, "group", "4", "scale_bits", "32", "double", twice[d], NULL), OK);
+                assert_int_equal(quantize(out, &error, quantizers[q], w, 2, 8, "group", "4", "scale_bits", "32", "double", twice[d], NULL), OK);
                 for (int k = 8; k < 16; k++) assert_true(out[k] == 0);
                 assert_true(error.t2 <= (d ? 1e-3 : 0));
             }
     /* A group of one weight is that weight; a scale below the least half is 0. */
     for (int k = 0; k < 16; k++) w[k] = k == 3 ? 1e-9f : 0.25f * (float)(k - 7);
-    assert_int_equal(quantize("af", out, &error, w, 1, 16, "group", "1", NULL), OK);
+    assert_int_equal(quantize(out, &error, "af", w, 1, 16, "group", "1", NULL), OK);
     for (int k = 0; k < 16; k++) assert_true(out[k] == (k == 3 ? 0 : w[k]));
 }
 
@@ -205,35 +184,22 @@ static void test_refusals(void **state)
     const char *const twice[] = { "no", "yes" };
     for (int q = 0; q < 2; q++)
         for (int d = 0; d < 2; d++) {
-            assert_int_equal(quantize(quantizers[q], out, &error, bad, 1, 4, "double", twice[d], NULL), ERR_ARGUMENT);
-            assert_int_equal(quantize(quantizers[q], out, &error, none, 1, 4, "double", twice[d], NULL), ERR_ARGUMENT);
-            assert_int_equal(quantize(quantizers[q], out, &error, infinite, 1, 4, "scale_bits", "64", "double", twice[d], NULL), ERR_ARGUMENT);
+            assert_int_equal(quantize(out, &error, quantizers[q], bad, 1, 4, "double", twice[d], NULL), ERR_ARGUMENT);
+            assert_int_equal(quantize(out, &error, quantizers[q], none, 1, 4, "double", twice[d], NULL), ERR_ARGUMENT);
+            assert_int_equal(quantize(out, &error, quantizers[q], infinite, 1, 4, "scale_bits", "64", "double", twice[d], NULL), ERR_ARGUMENT);
         }
-    assert_int_equal(quantize("nf", out, &error, huge, 1, 4, NULL), ERR_ARGUMENT);
+    assert_int_equal(quantize(out, &error, "nf", huge, 1, 4, NULL), ERR_ARGUMENT);
     assert_non_null(strstr(err_last(), "nf: a scale of layer 3 does not fit into 16 bits"));
-    assert_int_equal(quantize("nf", out, &error, huge, 1, 4, "double", "yes", NULL), OK);
+    assert_int_equal(quantize(out, &error, "nf", huge, 1, 4, "double", "yes", NULL), OK);
 }
 
 static void test_threads_change_nothing(void **state)
 {
     (void)state;
-    enum { COLS = 130, ROWS = PARALLEL_WEIGHTS / COLS + 1, N = ROWS * COLS };
-    static float w[N], one[N], three[N];
-    const char *const twice[] = { "no", "yes" };
-    PerturbationError error, again;
-    rng_normals(w, N, 5, rng_stream(RNG_TEST, 0, 0, 0), 0);
-    w[N - 1] = 9;
-    const int threads = omp_get_max_threads();
-    for (int q = 0; q < 2; q++)
-        for (int d = 0; d < 2; d++) {
-            omp_set_num_threads(1);
-            assert_int_equal(quantize(quantizers[q], one, &error, w, ROWS, COLS, "double", twice[d], NULL), OK);
-            omp_set_num_threads(3);
-            assert_int_equal(quantize(quantizers[q], three, &again, w, ROWS, COLS, "double", twice[d], NULL), OK);
-            omp_set_num_threads(threads);
-            assert_memory_equal(one, three, sizeof one);
-            assert_memory_equal(&error, &again, sizeof error);
-        }
+    for (int q = 0; q < 2; q++) {
+        same_in_threads(quantizers[q], "double", "no");
+        same_in_threads(quantizers[q], "double", "yes");
+    }
 }
 
 int main(void)

@@ -73,7 +73,7 @@ static void test_levels_from_many_threads(void **state)
 #pragma omp parallel for num_threads(THREADS) schedule(static, 1)
     for (int t = 0; t < THREADS; t++) {
         PerturbationError error;
-        status[t] = quantize("af", out[t], &error, w, 2, 48, "group", t % 2 ? "16" : "24", NULL);
+        status[t] = quantize(out[t], &error, "af", w, 2, 48, "group", t % 2 ? "16" : "24", NULL);
     }
     for (int t = 0; t < THREADS; t++) assert_int_equal(status[t], OK);
     assert_memory_equal(out[0], out[2], sizeof out[0]);
@@ -120,7 +120,7 @@ static void test_gaussian_error(void **state)
                 const char bits[2] = { (char)('0' + b), 0 };
                 const int n = levels_seen(level, quantizers[q], bits, groups[g], NULL);
                 const double expected = expected_t2(level, n, atoi(groups[g]));
-                assert_int_equal(quantize(quantizers[q], out, &error, w, 1024, N / 1024, "bits", bits, "group", groups[g],
+                assert_int_equal(quantize(out, &error, quantizers[q], w, 1024, N / 1024, "bits", bits, "group", groups[g],
                                           "scale_bits", "64", NULL), OK);
                 assert_true(fabs(error.t2 / expected - 1) <= 0.01);
             }
@@ -136,7 +136,7 @@ static void test_gaussian_absolute_error(void **state)
     double mean[2] = { 0 };
     rng_normals(w, N, 8, rng_stream(RNG_TEST, 0, 0, 0), 0);
     for (int q = 0; q < 2; q++) {
-        assert_int_equal(quantize(quantizers[q], out, &error, w, N / GROUP, GROUP, "group", "0", "scale_bits", "64", NULL), OK);
+        assert_int_equal(quantize(out, &error, quantizers[q], w, N / GROUP, GROUP, "group", "0", "scale_bits", "64", NULL), OK);
         for (int64_t first = 0; first < N; first += GROUP) {
             double largest = 0, sum = 0;
             for (int64_t i = first; i < first + GROUP; i++) largest = fmax(largest, fabsf(w[i])), sum += fabs((double)out[i] - w[i]);

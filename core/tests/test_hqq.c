@@ -1,58 +1,21 @@
-#include <math.h>
-#include <omp.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "core/base/err.h"
-#include "core/base/rng.h"
-#include "core/perturb/perturbation.h"
-#include "core/quantize/scale.h"
-#include "core/tests/quant_golden.h"
-
-/* out = hqq(w) with settings name, value, ..., NULL. */
-static int hqq(float *out, PerturbationError *error, const float *w, int64_t rows, int64_t cols, ...)
-{
-    const Perturbation *perturbation = perturbation_find("hqq");
-    assert_non_null(perturbation);
-    Options *options = options_new(perturbation->options);
-    va_list args;
-    va_start(args, cols);
-    for (const char *name; (name = va_arg(args, const char *));)
-        assert_int_equal(options_set(options, name, va_arg(args, const char *), "test"), OK);
-    va_end(args);
-    const LayerWeights layer = { w, rows, cols, 3 };
-    int status = perturbation_apply(out, error, perturbation, &layer, options, NULL, (Draw){ 0 });
-    options_free(options);
-    return status;
-}
+#include "core/tests/quantizer_checks.h"
 
 static void check_golden(const char *matrix, const char *bits)
 {
-    char name[32], file[32];
+    char name[32];
     snprintf(name, sizeof name, "hqq.g64.b%s", bits);
-    snprintf(file, sizeof file, "%s.dequant", matrix);
-    int64_t rows, cols, same_rows, same_cols;
-    float *w = golden_tensor(matrix, "weight", &rows, &cols), *expected = golden_tensor(file, name, &same_rows, &same_cols);
-    assert_true(w && expected && rows == same_rows && cols == same_cols);
-    float *out = xmalloc((size_t)(rows * cols) * sizeof *out);
-    const double t2 = golden_t2(matrix, name);
+    GoldenResult g = golden_result(matrix, name);
     PerturbationError error;
-    assert_true(t2 > 0);
 
     /* Another code would be a whole step away. */
-    assert_int_equal(hqq(out, &error, w, rows, cols, "bits", bits, "scale_bits", "64", NULL), OK);
-    for (int64_t i = 0; i < rows * cols; i++) assert_true(fabs(out[i] - expected[i]) <= 1e-6 * fabs(expected[i]));
-    assert_true(fabs(error.t2 - t2) <= 1e-6 * t2);
-    assert_int_equal(hqq(out, &error, w, rows, cols, "bits", bits, "scale_bits", "32", NULL), OK);
-    assert_true(fabs(error.t2 - t2) <= 1e-5 * t2);
-    assert_int_equal(hqq(out, &error, w, rows, cols, "bits", bits, NULL), OK);
-    assert_true(fabs(error.t2 - t2) <= 0.01 * t2);
-    free(w), free(expected), free(out);
+    assert_int_equal(quantize(g.out, &error, "hqq", g.w, g.rows, g.cols, "bits", bits, "scale_bits", "64", NULL), OK);
+    for (int64_t i = 0; i < g.rows * g.cols; i++) assert_true(fabs(g.out[i] - g.expected[i]) <= 1e-6 * fabs(g.expected[i]));
+    assert_true(fabs(error.t2 - g.t2) <= 1e-6 * g.t2);
+    assert_int_equal(quantize(g.out, &error, "hqq", g.w, g.rows, g.cols, "bits", bits, "scale_bits", "32", NULL), OK);
+    assert_true(fabs(error.t2 - g.t2) <= 1e-5 * g.t2);
+    assert_int_equal(quantize(g.out, &error, "hqq", g.w, g.rows, g.cols, "bits", bits, NULL), OK);
+    assert_true(fabs(error.t2 - g.t2) <= 0.01 * g.t2);
+    golden_result_free(&g);
 }
 
 static void test_golden(void **state)
@@ -164,7 +127,7 @@ static void test_definition(void **state)
         PerturbationError error;
         rng_normals(w, N, 5, rng_stream(RNG_TEST, 0, 0, (int)c), 0);
         for (int i = 0; i < N; i++) w[i] *= cases[c].size;
-        assert_int_equal(hqq(out, &error, w, ROWS, COLS, "bits", cases[c].bits, "scale_bits", cases[c].scale_bits, "iterations", cases[c].steps,
+        assert_int_equal(quantize(out, &error, "hqq", w, ROWS, COLS, "bits", cases[c].bits, "scale_bits", cases[c].scale_bits, "iterations", cases[c].steps,
                              "p", cases[c].p, "beta", cases[c].beta, NULL), OK);
         assert_int_equal(differences(w, out, ROWS, COLS, 64, atoi(cases[c].bits), atoi(cases[c].scale_bits), atoi(cases[c].steps),
                                      atof(cases[c].p), atof(cases[c].beta)), 0);
@@ -191,14 +154,14 @@ static void test_moving_the_zero_point_helps(void **state)
     for (int b = 0; b < 3; b++) {
         rng_normals(w, N, 5, rng_stream(RNG_TEST, 0, 0, 0), 0);
         for (int i = 0; i < N; i++) w[i] *= 0.02f;
-        assert_int_equal(hqq(out, &unmoved, w, ROWS, COLS, "bits", bits[b], "scale_bits", "32", "iterations", "0", NULL), OK);
-        assert_int_equal(hqq(out, &error, w, ROWS, COLS, "bits", bits[b], "scale_bits", "32", NULL), OK);
+        assert_int_equal(quantize(out, &unmoved, "hqq", w, ROWS, COLS, "bits", bits[b], "scale_bits", "32", "iterations", "0", NULL), OK);
+        assert_int_equal(quantize(out, &error, "hqq", w, ROWS, COLS, "bits", bits[b], "scale_bits", "32", NULL), OK);
         assert_true(error.t2 < 0.99 * unmoved.t2);
 
         for (int i = 0; i < N; i++) w[i] *= 50;
-        assert_int_equal(hqq(out, &unmoved, w, ROWS, COLS, "bits", bits[b], "scale_bits", "32", "iterations", "0", NULL), OK);
+        assert_int_equal(quantize(out, &unmoved, "hqq", w, ROWS, COLS, "bits", bits[b], "scale_bits", "32", "iterations", "0", NULL), OK);
         const double before = mean_power(out, w, N, 0.7);
-        assert_int_equal(hqq(out, &error, w, ROWS, COLS, "bits", bits[b], "scale_bits", "32", NULL), OK);
+        assert_int_equal(quantize(out, &error, "hqq", w, ROWS, COLS, "bits", bits[b], "scale_bits", "32", NULL), OK);
         assert_true(mean_power(out, w, N, 0.7) < before);
     }
 }
@@ -210,11 +173,11 @@ static void test_bits_per_weight(void **state)
     float w[2 * N], out[2 * N];
     PerturbationError error;
     rng_normals(w, 2 * N, 5, rng_stream(RNG_TEST, 0, 0, 0), 0);
-    assert_int_equal(hqq(out, &error, w, 2, N, "bits", "3", NULL), OK);
+    assert_int_equal(quantize(out, &error, "hqq", w, 2, N, "bits", "3", NULL), OK);
     assert_true(fabs(error.bits - (3 + 3 * 2 * 16 / 150.0)) < 1e-12 && error.code_bits == 3);        /* groups of 64, 64, 22 */
-    assert_int_equal(hqq(out, &error, w, 2, N, "bits", "8", "group", "0", "scale_bits", "32", NULL), OK);
+    assert_int_equal(quantize(out, &error, "hqq", w, 2, N, "bits", "8", "group", "0", "scale_bits", "32", NULL), OK);
     assert_true(fabs(error.bits - (8 + 2 * 32 / 150.0)) < 1e-12 && error.code_bits == 8);
-    assert_int_equal(hqq(out, &error, w, 2, N, "group", "1000", "scale_bits", "64", NULL), OK);
+    assert_int_equal(quantize(out, &error, "hqq", w, 2, N, "group", "1000", "scale_bits", "64", NULL), OK);
     assert_true(fabs(error.bits - (4 + 2 * 64 / 150.0)) < 1e-12 && error.code_bits == 4);
 }
 
@@ -229,14 +192,14 @@ static void test_degenerate_groups_are_exact(void **state)
     for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
         for (int wide = 0; wide < 2; wide++) {
             for (int k = 0; k < 8; k++) w[k] = constants[i];
-            assert_int_equal(hqq(out, &error, w, 2, 4, "scale_bits", wide ? "64" : "32", NULL), OK);
+            assert_int_equal(quantize(out, &error, "hqq", w, 2, 4, "scale_bits", wide ? "64" : "32", NULL), OK);
             assert_memory_equal(out, w, sizeof w);
-            assert_int_equal(hqq(out, &error, w, 1, 8, "group", "1", "scale_bits", "32", NULL), OK);
+            assert_int_equal(quantize(out, &error, "hqq", w, 1, 8, "group", "1", "scale_bits", "32", NULL), OK);
             assert_memory_equal(out, w, sizeof w);
         }
     /* A constant group next to an ordinary one. */
     for (int k = 0; k < 8; k++) w[k] = k < 4 ? 0.25f : 0.1f * (float)k;
-    assert_int_equal(hqq(out, &error, w, 1, 8, "group", "4", NULL), OK);
+    assert_int_equal(quantize(out, &error, "hqq", w, 1, 8, "group", "4", NULL), OK);
     for (int k = 0; k < 4; k++) assert_true(out[k] == 0.25f);
     assert_true(error.t2 < 1e-3);
 }
@@ -248,41 +211,23 @@ static void test_beyond_the_stored_format(void **state)
     PerturbationError error;
     /* Too narrow for half a scale, or for half a zero point: the centre.  A scale too wide: refused. */
     const float narrow[4] = { 1, 1 + 0x1p-23f, 1, 1 }, far[4] = { 100, 100.01f, 100, 100.005f };
-    assert_int_equal(hqq(out, &error, narrow, 1, 4, "bits", "8", NULL), OK);
+    assert_int_equal(quantize(out, &error, "hqq", narrow, 1, 4, "bits", "8", NULL), OK);
     for (int k = 0; k < 4; k++) assert_true(out[k] == 1);
-    assert_int_equal(hqq(out, &error, far, 1, 4, "bits", "8", NULL), OK);
+    assert_int_equal(quantize(out, &error, "hqq", far, 1, 4, "bits", "8", NULL), OK);
     for (int k = 0; k < 4; k++) assert_true(out[k] == 100);
-    assert_int_equal(hqq(out, &error, far, 1, 4, "bits", "8", "scale_bits", "32", NULL), OK);
+    assert_int_equal(quantize(out, &error, "hqq", far, 1, 4, "bits", "8", "scale_bits", "32", NULL), OK);
     assert_true(error.t2 < 1e-12);
-    const float wide[4] = { -1e30f, 0, 1, 1e30f }, huge[4] = { 1e6f, 1e6f, 1e6f, 1e6f };
-    assert_int_equal(hqq(out, &error, wide, 1, 4, NULL), ERR_ARGUMENT);
-    assert_non_null(strstr(err_last(), "layer 3"));
-    assert_int_equal(hqq(out, &error, huge, 1, 4, NULL), ERR_ARGUMENT);
-    assert_int_equal(hqq(out, &error, wide, 1, 4, "scale_bits", "32", NULL), OK);
-    const float bad[4] = { 1, NAN, 2, 3 }, first[4] = { NAN, 1, 2, 3 }, none[4] = { NAN, NAN, NAN, NAN }, infinite[4] = { 1, INFINITY, 2, 3 };
-    assert_int_equal(hqq(out, &error, bad, 1, 4, "scale_bits", "32", NULL), ERR_ARGUMENT);
-    assert_int_equal(hqq(out, &error, bad, 1, 4, "scale_bits", "32", "iterations", "0", NULL), ERR_ARGUMENT);
-    assert_int_equal(hqq(out, &error, first, 1, 4, "scale_bits", "32", NULL), ERR_ARGUMENT);
-    assert_int_equal(hqq(out, &error, none, 1, 4, "scale_bits", "64", NULL), ERR_ARGUMENT);
-    assert_int_equal(hqq(out, &error, infinite, 1, 4, "scale_bits", "64", NULL), ERR_ARGUMENT);
+    refuses_wide_and_infinite("hqq");
+    const float bad[4] = { 1, NAN, 2, 3 }, first[4] = { NAN, 1, 2, 3 }, none[4] = { NAN, NAN, NAN, NAN };
+    assert_int_equal(quantize(out, &error, "hqq", bad, 1, 4, "scale_bits", "32", "iterations", "0", NULL), ERR_ARGUMENT);
+    assert_int_equal(quantize(out, &error, "hqq", first, 1, 4, "scale_bits", "32", NULL), ERR_ARGUMENT);
+    assert_int_equal(quantize(out, &error, "hqq", none, 1, 4, "scale_bits", "64", NULL), ERR_ARGUMENT);
 }
 
 static void test_threads_change_nothing(void **state)
 {
     (void)state;
-    enum { COLS = 130, ROWS = PARALLEL_WEIGHTS / COLS + 1, N = ROWS * COLS };
-    static float w[N], one[N], three[N];
-    PerturbationError error, again;
-    rng_normals(w, N, 5, rng_stream(RNG_TEST, 0, 0, 0), 0);
-    w[N - 1] = 9;
-    const int threads = omp_get_max_threads();
-    omp_set_num_threads(1);
-    assert_int_equal(hqq(one, &error, w, ROWS, COLS, "bits", "2", NULL), OK);
-    omp_set_num_threads(3);
-    assert_int_equal(hqq(three, &again, w, ROWS, COLS, "bits", "2", NULL), OK);
-    omp_set_num_threads(threads);
-    assert_memory_equal(one, three, sizeof one);
-    assert_memory_equal(&error, &again, sizeof error);
+    same_in_threads("hqq", "bits", "2");
 }
 
 int main(void)

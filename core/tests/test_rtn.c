@@ -1,42 +1,24 @@
-#include "core/tests/quantizer_calls.h"
-
-#include <omp.h>
+#include "core/tests/quantizer_checks.h"
 
 #include "core/model/dequantize.h"
-#include "core/quantize/scale.h"
-#include "core/tests/quant_golden.h"
-
-static int rtn(float *out, PerturbationError *error, const float *w, int64_t rows, int64_t cols, ...)
-{
-    va_list list;
-    va_start(list, cols);
-    int status = quantize_listed(out, error, "rtn", w, rows, cols, NULL, (Draw){ 0 }, list);
-    va_end(list);
-    return status;
-}
 
 static void check_golden(const char *matrix, const char *group, const char *bits)
 {
-    char name[32], file[32];
+    char name[32];
     snprintf(name, sizeof name, "rtn.%s.b%s", strcmp(group, "0") ? "g64" : "row", bits);
-    snprintf(file, sizeof file, "%s.dequant", matrix);
-    int64_t rows, cols, same_rows, same_cols;
-    float *w = golden_tensor(matrix, "weight", &rows, &cols), *expected = golden_tensor(file, name, &same_rows, &same_cols);
-    assert_true(w && expected && rows == same_rows && cols == same_cols);
-    float *out = xmalloc((size_t)(rows * cols) * sizeof *out);
+    GoldenResult g = golden_result(matrix, name);
     PerturbationError error;
 
-    assert_int_equal(rtn(out, &error, w, rows, cols, "bits", bits, "group", group, "scale_bits", "64", NULL), OK);
-    for (int64_t i = 0; i < rows * cols; i++) assert_true(out[i] == expected[i]);
+    assert_int_equal(quantize(g.out, &error, "rtn", g.w, g.rows, g.cols, "bits", bits, "group", group, "scale_bits", "64", NULL), OK);
+    for (int64_t i = 0; i < g.rows * g.cols; i++) assert_true(g.out[i] == g.expected[i]);
     /* The golden t^2 is that of W^ before its rounding to float32, which at 8 bits is worth 1.9e-7. */
-    double t2 = golden_t2(matrix, name);
-    assert_true(t2 > 0 && fabs(error.t2 - t2) <= 2.5e-7 * t2);
+    assert_true(fabs(error.t2 - g.t2) <= 2.5e-7 * g.t2);
 
-    assert_int_equal(rtn(out, &error, w, rows, cols, "bits", bits, "group", group, "scale_bits", "32", NULL), OK);
-    for (int64_t i = 0; i < rows * cols; i++) assert_true(fabs(out[i] - expected[i]) <= 0x1p-22 * fabs(expected[i]));
-    assert_int_equal(rtn(out, &error, w, rows, cols, "bits", bits, "group", group, NULL), OK);
-    assert_true(fabs(error.t2 - t2) <= 0.01 * t2);          /* half scales cost next to nothing */
-    free(w), free(expected), free(out);
+    assert_int_equal(quantize(g.out, &error, "rtn", g.w, g.rows, g.cols, "bits", bits, "group", group, "scale_bits", "32", NULL), OK);
+    for (int64_t i = 0; i < g.rows * g.cols; i++) assert_true(fabs(g.out[i] - g.expected[i]) <= 0x1p-22 * fabs(g.expected[i]));
+    assert_int_equal(quantize(g.out, &error, "rtn", g.w, g.rows, g.cols, "bits", bits, "group", group, NULL), OK);
+    assert_true(fabs(error.t2 - g.t2) <= 0.01 * g.t2);      /* half scales cost next to nothing */
+    golden_result_free(&g);
 }
 
 static void test_golden(void **state)
@@ -58,7 +40,7 @@ static void test_symmetric_is_nearest(void **state)
     rng_normals(w, ROWS * COLS, 5, rng_stream(RNG_TEST, 0, 0, 0), 0);
     for (int bits = 2; bits <= 8; bits++) {
         char text[2] = { (char)('0' + bits), 0 };
-        assert_int_equal(rtn(out, &error, w, ROWS, COLS, "bits", text, "group", "30", "symmetric", "yes", "scale_bits", "32", NULL), OK);
+        assert_int_equal(quantize(out, &error, "rtn", w, ROWS, COLS, "bits", text, "group", "30", "symmetric", "yes", "scale_bits", "32", NULL), OK);
         assert_true(fabs(error.bits - (bits + 4 * 32 / 100.0)) < 1e-12);
         for (int r = 0; r < ROWS; r++)
             for (int c = 0; c < COLS; c++) {
@@ -78,15 +60,15 @@ static void test_bits_per_weight(void **state)
     float w[2 * N], out[2 * N];
     PerturbationError error;
     rng_normals(w, 2 * N, 5, rng_stream(RNG_TEST, 0, 0, 0), 0);
-    assert_int_equal(rtn(out, &error, w, 2, N, "bits", "3", NULL), OK);
+    assert_int_equal(quantize(out, &error, "rtn", w, 2, N, "bits", "3", NULL), OK);
     assert_true(fabs(error.bits - (3 + 3 * (16 + 3) / 150.0)) < 1e-12);        /* groups of 64, 64, 22 */
-    assert_int_equal(rtn(out, &error, w, 2, N, "bits", "4", "group", "0", "scale_bits", "32", NULL), OK);
+    assert_int_equal(quantize(out, &error, "rtn", w, 2, N, "bits", "4", "group", "0", "scale_bits", "32", NULL), OK);
     assert_true(fabs(error.bits - (4 + (32 + 4) / 150.0)) < 1e-12);
-    assert_int_equal(rtn(out, &error, w, 2, N, "bits", "4", "group", "1000", NULL), OK);
+    assert_int_equal(quantize(out, &error, "rtn", w, 2, N, "bits", "4", "group", "1000", NULL), OK);
     assert_true(fabs(error.bits - (4 + (16 + 4) / 150.0)) < 1e-12);
 
     for (int i = 0; i < 2 * N; i++) w[i] = 10 + 0.1f * (w[i] > 0 ? 1 : -1);     /* z about -50 * 15 */
-    assert_int_equal(rtn(out, &error, w, 2, N, "bits", "4", "group", "0", "scale_bits", "32", NULL), OK);
+    assert_int_equal(quantize(out, &error, "rtn", w, 2, N, "bits", "4", "group", "0", "scale_bits", "32", NULL), OK);
     assert_true(fabs(error.bits - (4 + (32 + 16) / 150.0)) < 1e-12);
     assert_true(error.t2 < 1e-6);
 }
@@ -101,9 +83,9 @@ static void test_degenerate_groups_are_exact(void **state)
             float w[8], out[8];
             PerturbationError error;
             for (int k = 0; k < 8; k++) w[k] = constants[i];
-            assert_int_equal(rtn(out, &error, w, 1, 8, "symmetric", symmetric[s], "scale_bits", "64", NULL), OK);
+            assert_int_equal(quantize(out, &error, "rtn", w, 1, 8, "symmetric", symmetric[s], "scale_bits", "64", NULL), OK);
             assert_memory_equal(out, w, sizeof w);
-            assert_int_equal(rtn(out, &error, w, 2, 4, "symmetric", symmetric[s], "scale_bits", "32", NULL), OK);
+            assert_int_equal(quantize(out, &error, "rtn", w, 2, 4, "symmetric", symmetric[s], "scale_bits", "32", NULL), OK);
             assert_true(error.t2 <= 1e-14);
             if (s == 0) assert_true(error.t2 == 0);
         }
@@ -130,34 +112,15 @@ static void test_scales_beyond_their_format(void **state)
     const float w[4] = { 1, 1 + 0x1p-23f, 1, 1 };
     float out[4];
     PerturbationError error;
-    assert_int_equal(rtn(out, &error, w, 1, 4, "bits", "8", NULL), OK);
+    assert_int_equal(quantize(out, &error, "rtn", w, 1, 4, "bits", "8", NULL), OK);
     assert_true(out[0] == 1 && out[1] == 1);
-    const float wide[4] = { -1e30f, 0, 1, 1e30f }, huge[4] = { 1e6f, 1e6f, 1e6f, 1e6f };
-    assert_int_equal(rtn(out, &error, wide, 1, 4, NULL), ERR_ARGUMENT);
-    assert_non_null(strstr(err_last(), "layer 3"));
-    assert_int_equal(rtn(out, &error, huge, 1, 4, NULL), ERR_ARGUMENT);
-    assert_int_equal(rtn(out, &error, wide, 1, 4, "scale_bits", "32", NULL), OK);
-    const float bad[4] = { 1, NAN, 2, 3 }, infinite[4] = { 1, INFINITY, 2, 3 };
-    assert_int_equal(rtn(out, &error, bad, 1, 4, "scale_bits", "32", NULL), ERR_ARGUMENT);
-    assert_int_equal(rtn(out, &error, infinite, 1, 4, "scale_bits", "64", NULL), ERR_ARGUMENT);
+    refuses_wide_and_infinite("rtn");
 }
 
 static void test_threads_change_nothing(void **state)
 {
     (void)state;
-    enum { COLS = 130, ROWS = PARALLEL_WEIGHTS / COLS + 1, N = ROWS * COLS };
-    static float w[N], one[N], three[N];
-    PerturbationError error, again;
-    rng_normals(w, N, 5, rng_stream(RNG_TEST, 0, 0, 0), 0);
-    w[N - 1] = 9;
-    const int threads = omp_get_max_threads();
-    omp_set_num_threads(1);
-    assert_int_equal(rtn(one, &error, w, ROWS, COLS, NULL), OK);
-    omp_set_num_threads(3);
-    assert_int_equal(rtn(three, &again, w, ROWS, COLS, NULL), OK);
-    omp_set_num_threads(threads);
-    assert_memory_equal(one, three, sizeof one);
-    assert_memory_equal(&error, &again, sizeof error);
+    same_in_threads("rtn", NULL, NULL);
 }
 
 int main(void)
