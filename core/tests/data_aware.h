@@ -4,6 +4,8 @@
 #ifndef CORE_TESTS_DATA_AWARE_H
 #define CORE_TESTS_DATA_AWARE_H
 
+#include <omp.h>
+
 #include "core/tests/quant_golden.h"
 #include "core/tests/quantizer_calls.h"
 
@@ -30,6 +32,27 @@ static inline void refuses_damaged(const char *name, const float *w, const Evide
             assert_int_equal(quantize_with(name, out, &error, damaged, 4, 2, evidence, NULL), ERR_ARGUMENT);
         }
     assert_true(error.t2 == -1);
+}
+
+/* What quantizers that need a Hessian refuse alike: none, and one that is not positive, under a setting (NULL: none). */
+static inline void refuses_hessians(const char *name, const char *setting, const char *value)
+{
+    float w[8] = { 1, 2, -1, 3, 0.5f, 1, 2, 2 }, out[8], h[4] = { 2, 1, 1, 2 };
+    PerturbationError error = { .t2 = -1 };
+    const Evidence evidence = { .hessian = h }, nothing = { .hessian = NULL };
+    char *needs = xformat("%s needs", name), *not_there = xformat("%s: the Hessian of layer 3 was not collected", name);
+    assert_int_equal(quantize_with(name, out, &error, w, 4, 2, NULL, NULL), ERR_ARGUMENT);
+    assert_non_null(strstr(err_last(), needs));
+    assert_int_equal(quantize_with(name, out, &error, w, 4, 2, &nothing, NULL), ERR_ARGUMENT);
+    assert_non_null(strstr(err_last(), not_there));
+    h[1] = 5;
+    assert_int_equal(quantize_with(name, out, &error, w, 4, 2, &evidence, setting, value, NULL), ERR_ARGUMENT);
+    assert_non_null(strstr(err_last(), "raise percdamp"));
+    h[1] = 1;
+    assert_true(error.t2 == -1);
+    refuses_damaged(name, w, &evidence);
+    assert_int_equal(quantize_with(name, out, &error, w, 4, 2, &evidence, NULL), OK);
+    free(needs), free(not_there);
 }
 
 /* tr(E H E'), E = out - w. */
@@ -72,13 +95,17 @@ static inline float *made_up_hessian(double *mean, int64_t n, int64_t count, dou
     return h;
 }
 
-/* A tensor of core/tests/golden/gptq/gptq.safetensors. */
-static inline float *gptq_tensor(const char *name, int64_t *rows, int64_t *cols)
+/* A tensor of core/tests/golden/NAME/NAME.safetensors, which must be there. */
+static inline float *tensor_there(const char *folder, const char *name, int64_t *rows, int64_t *cols)
 {
-    float *data = golden_tensor("../gptq/gptq", name, rows, cols);
+    char file[64];
+    snprintf(file, sizeof file, "../%s/%s", folder, folder);
+    float *data = golden_tensor(file, name, rows, cols);
     assert_non_null(data);
     return data;
 }
+
+static inline float *gptq_tensor(const char *name, int64_t *rows, int64_t *cols) { return tensor_there("gptq", name, rows, cols); }
 
 typedef struct { float *w, *hessian; double *mean; int64_t rows, cols; } GoldenCase;
 
@@ -133,5 +160,23 @@ static inline MadeUpCase made_up_case(int64_t rows, int64_t cols)
 }
 
 static inline void made_up_case_free(MadeUpCase *c) { free(c->w), free(c->hessian), free(c->out), free(c->other); }
+
+/* A case with settings name, value, ..., NULL: one thread, three and five make the same to the last bit. */
+static inline void same_case_in_threads(const char *name, int64_t rows, int64_t cols, ...)
+{
+    MadeUpCase c = made_up_case(rows, cols);
+    PerturbationError error;
+    const int before = omp_get_max_threads();
+    for (int threads = 1; threads <= 5; threads += 2) {
+        va_list list;
+        va_start(list, cols);
+        omp_set_num_threads(threads);
+        assert_int_equal(quantize_listed(threads == 1 ? c.other : c.out, &error, name, c.w, rows, cols, &c.evidence, (Draw){ 0 }, list), OK);
+        va_end(list);
+        if (threads > 1) assert_memory_equal(c.out, c.other, sizeof *c.out * (size_t)(rows * cols));
+    }
+    omp_set_num_threads(before);
+    made_up_case_free(&c);
+}
 
 #endif

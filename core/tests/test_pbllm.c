@@ -1,6 +1,5 @@
 /* PB-LLM against a slow program of its definition, its stored form to the last bit, what must not change it, and what it refuses. */
 #include <math.h>
-#include <omp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,12 +12,7 @@
 #include "core/quantize/scale.h"
 #include "core/tests/data_aware.h"
 
-static float *pbllm_tensor(const char *name, int64_t *rows, int64_t *cols)
-{
-    float *data = golden_tensor("../pbllm/pbllm", name, rows, cols);
-    assert_non_null(data);
-    return data;
-}
+static float *pbllm_tensor(const char *name, int64_t *rows, int64_t *cols) { return tensor_there("pbllm", name, rows, cols); }
 
 static double expected_bits(int64_t rows, int64_t cols, int64_t salient, int salient_bits, int64_t group)
 {
@@ -70,15 +64,7 @@ static PerturbationError quantize_case(const MadeUpCase *c, float *out, const ch
 static void test_threads_change_nothing(void **state)
 {
     (void)state;
-    MadeUpCase c = made_up_case(ROWS, COLS);
-    const int before = omp_get_max_threads();
-    for (int threads = 1; threads <= 5; threads += 2) {
-        omp_set_num_threads(threads);
-        quantize_case(&c, threads == 1 ? c.other : c.out, "0.9", "64");
-        if (threads > 1) assert_memory_equal(c.out, c.other, sizeof *c.out * ROWS * COLS);
-    }
-    omp_set_num_threads(before);
-    made_up_case_free(&c);
+    same_case_in_threads("pb-llm", ROWS, COLS, "low", "0.9", "group", "64", "metric", "hessian", NULL);
 }
 
 static void turn_rows(float *w)
@@ -173,20 +159,7 @@ static void test_inputs_never_there(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    float w[8] = { 1, 2, -1, 3, 0.5f, 1, 2, 2 }, out[8], h[4] = { 2, 1, 1, 2 };
-    PerturbationError error = { .t2 = -1 };
-    const Evidence evidence = { .hessian = h }, nothing = { .hessian = NULL };
-    assert_int_equal(quantize_with("pb-llm", out, &error, w, 4, 2, NULL, NULL), ERR_ARGUMENT);
-    assert_non_null(strstr(err_last(), "pb-llm needs"));
-    assert_int_equal(quantize_with("pb-llm", out, &error, w, 4, 2, &nothing, NULL), ERR_ARGUMENT);
-    assert_non_null(strstr(err_last(), "pb-llm: the Hessian of layer 3 was not collected"));
-    h[1] = 5;
-    assert_int_equal(quantize_with("pb-llm", out, &error, w, 4, 2, &evidence, NULL), ERR_ARGUMENT);
-    assert_non_null(strstr(err_last(), "raise percdamp"));
-    h[1] = 1;
-    assert_true(error.t2 == -1);
-    refuses_damaged("pb-llm", w, &evidence);
-    assert_int_equal(quantize_with("pb-llm", out, &error, w, 4, 2, &evidence, NULL), OK);
+    refuses_hessians("pb-llm", NULL, NULL);
     Options *options = options_new(perturbation_find("pb-llm")->options);
     assert_int_equal(options_set(options, "low", "0.97", "test"), ERR_ARGUMENT);
     options_free(options);

@@ -1,6 +1,5 @@
 /* SpQR against a slow program of its definition, its stored form to the last bit, what must not change it, and what it refuses. */
 #include <math.h>
-#include <omp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,12 +12,7 @@
 #include "core/quantize/scale.h"
 #include "core/tests/data_aware.h"
 
-static float *spqr_tensor(const char *name, int64_t *rows, int64_t *cols)
-{
-    float *data = golden_tensor("../spqr/spqr", name, rows, cols);
-    assert_non_null(data);
-    return data;
-}
+static float *spqr_tensor(const char *name, int64_t *rows, int64_t *cols) { return tensor_there("spqr", name, rows, cols); }
 
 static int64_t ceil_of(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
@@ -105,15 +99,7 @@ static PerturbationError quantize_case(const MadeUpCase *c, float *out, const fl
 static void test_threads_change_nothing(void **state)
 {
     (void)state;
-    MadeUpCase c = made_up_case(ROWS, COLS);
-    const int before = omp_get_max_threads();
-    for (int threads = 1; threads <= 5; threads += 2) {
-        omp_set_num_threads(threads);
-        quantize_case(&c, threads == 1 ? c.other : c.out, c.w, ROWS, "yes");
-        if (threads > 1) assert_memory_equal(c.out, c.other, sizeof *c.out * ROWS * COLS);
-    }
-    omp_set_num_threads(before);
-    made_up_case_free(&c);
+    same_case_in_threads("spqr", ROWS, COLS, "outliers", "yes", NULL);
 }
 
 /* Sixteen rows share their statistics and nothing else: alone, or with others in their place, they become the same. */
@@ -211,20 +197,7 @@ static void test_inputs_never_there(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    float w[8] = { 1, 2, -1, 3, 0.5f, 1, 2, 2 }, out[8], h[4] = { 2, 1, 1, 2 };
-    PerturbationError error = { .t2 = -1 };
-    const Evidence evidence = { .hessian = h }, nothing = { .hessian = NULL };
-    assert_int_equal(quantize_with("spqr", out, &error, w, 4, 2, NULL, NULL), ERR_ARGUMENT);
-    assert_non_null(strstr(err_last(), "spqr needs"));
-    assert_int_equal(quantize_with("spqr", out, &error, w, 4, 2, &nothing, NULL), ERR_ARGUMENT);
-    assert_non_null(strstr(err_last(), "spqr: the Hessian of layer 3 was not collected"));
-    h[1] = 5;
-    assert_int_equal(quantize_with("spqr", out, &error, w, 4, 2, &evidence, "percdamp", "0.01", NULL), ERR_ARGUMENT);
-    assert_non_null(strstr(err_last(), "raise percdamp"));
-    h[1] = 1;
-    assert_true(error.t2 == -1);
-    refuses_damaged("spqr", w, &evidence);
-    assert_int_equal(quantize_with("spqr", out, &error, w, 4, 2, &evidence, NULL), OK);
+    refuses_hessians("spqr", "percdamp", "0.01");
     Options *options = options_new(perturbation_find("spqr")->options);
     assert_int_equal(options_set(options, "stat_group", "24", "test"), ERR_ARGUMENT);
     assert_int_equal(options_set(options, "threshold", "0", "test"), ERR_ARGUMENT);
