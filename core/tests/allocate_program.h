@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "core/tests/program_json.h"
 #include "core/tests/program_models.h"
 
 /* Two blocks of q, k and up, of the shapes of the tiny model, with three choices. */
@@ -23,17 +24,6 @@ static inline const char *table_path(const char *name, bool with_group)
     const char *path = scratch_text(name, text);
     free(text);
     return path;
-}
-
-static inline json_t *parse(Ran *ran)
-{
-    if (ran->status != 0) print_error("%s", ran->err);
-    assert_int_equal(ran->status, 0);
-    assert_string_equal(ran->err, "");
-    json_t *root = json_loads(ran->out, 0, NULL);
-    assert_non_null(root);
-    ran_free(ran);
-    return root;
 }
 
 static inline json_t *item(json_t *root, const char *list, int i) { return json_array_get(json_object_get(root, list), (size_t)i); }

@@ -17,7 +17,7 @@ static void test_constraints(void **state)
     const char *table = table_path("t.csv", false);
     Ran ran = program("allocate", table, "--budget", "5.5", "--together", "q,k", "--pin", "blocks.1.up=rtn{bits=8,group=64}", "--exclude", "blocks.0.up",
                       "--forbid", "blocks.0.q=*bits=2*", "--json", NULL);
-    json_t *root = parse(&ran), *a = item(root, "allocations", 0);
+    json_t *root = json_of(&ran), *a = item(root, "allocations", 0);
     assert_int_equal(json_object_size(json_object_get(a, "choices")), 5);
     assert_string_equal(choice(a, "blocks.1.up"), "rtn{bits=8,group=64}");
     assert_string_equal(choice(a, "blocks.0.k"), choice(a, "blocks.0.q"));
@@ -36,14 +36,14 @@ static void test_groups_of_the_table(void **state)
 {
     (void)state;
     Ran ran = program("allocate", table_path("t.csv", false), "--budget", "5", "--json", NULL);
-    json_t *root = parse(&ran), *a = item(root, "allocations", 0);
+    json_t *root = json_of(&ran), *a = item(root, "allocations", 0);
     assert_string_not_equal(choice(a, "blocks.0.up"), choice(a, "blocks.1.up"));
     json_decref(root);
     ran = program("allocate", table_path("g.csv", true), "--budget", "5", "--json", NULL);
-    root = parse(&ran), a = item(root, "allocations", 0);
+    root = json_of(&ran), a = item(root, "allocations", 0);
     assert_string_equal(choice(a, "blocks.0.up"), choice(a, "blocks.1.up"));
     ran = program("allocate", scratch_path("g.csv"), "--verify", save("g.json", root), "--json", NULL);
-    json_t *verdict = parse(&ran);
+    json_t *verdict = json_of(&ran);
     assert_true(json_is_true(json_object_get(item(verdict, "verified", 0), "optimal")));
     json_decref(verdict);
     json_decref(root);
@@ -56,7 +56,7 @@ static void test_distinct(void **state)
     for (int k = 1; k <= 3; k++) {
         char *most = xformat("%d", k);
         Ran ran = program("allocate", table, "--budget", "5", "--distinct", most, "--json", NULL);
-        json_t *root = parse(&ran), *choices = json_object_get(item(root, "allocations", 0), "choices"), *value;
+        json_t *root = json_of(&ran), *choices = json_object_get(item(root, "allocations", 0), "choices"), *value;
         const char *layer;
         int seen[3] = { 0 };
         json_object_foreach(choices, layer, value) seen[json_string_value(value)[9] == '2' ? 0 : json_string_value(value)[9] == '4' ? 1 : 2] = 1;
@@ -84,7 +84,7 @@ static void test_sizes(void **state)
     (void)state;
     const char *table = table_path("t.csv", false);
     Ran ran = program("allocate", table, "--size", "10kB", "--size", "9216", "--json", NULL);
-    json_t *root = parse(&ran);
+    json_t *root = json_of(&ran);
     assert_true(number(item(root, "allocations", 0), "bytes") == 10000 && number(item(root, "allocations", 0), "elsewhere") == 0);
     assert_true(number(json_object_get(item(root, "allocations", 1), "certificate"), "capacity") == 8 * 9216 && number(item(root, "allocations", 1), "budget") == 4);
     json_decref(root);
@@ -93,7 +93,7 @@ static void test_sizes(void **state)
     const int64_t elsewhere = 4 * (2 * 97 * 48 + 5 * 48 + 2 * (2 * 48 * 48 + 2 * 96 * 48));
     char *size = xformat("%lld", (long long)elsewhere + 9216);
     ran = program("allocate", table, "--size", size, "--model", TINY, "--json", NULL);
-    root = parse(&ran);
+    root = json_of(&ran);
     json_t *a = item(root, "allocations", 0);
     assert_true(number(a, "elsewhere") == (double)elsewhere && number(a, "bytes") == (double)elsewhere + 9216 && number(a, "budget") == 4);
     ran = program("allocate", table, "--verify", save("s.json", root), NULL);
@@ -129,7 +129,7 @@ static void test_best(void **state)
     (void)state;
     const char *table = table_path("t.csv", false);
     Ran ran = program("allocate", table, "--budget", "4.25", "--best", "5", "--json", NULL);
-    json_t *root = parse(&ran), *list = json_object_get(root, "allocations");
+    json_t *root = json_of(&ran), *list = json_object_get(root, "allocations");
     assert_int_equal(json_array_size(list), 5);
     for (int i = 0; i < 5; i++) {
         json_t *a = item(root, "allocations", i);
@@ -167,7 +167,7 @@ static void test_frontier(void **state)
     (void)state;
     const char *table = table_path("t.csv", false);
     Ran ran = program("allocate", table, "--frontier", "--budget", "4", "--json", NULL);
-    json_t *root = parse(&ran), *frontier = json_object_get(root, "frontier"), *point;
+    json_t *root = json_of(&ran), *frontier = json_object_get(root, "frontier"), *point;
     size_t i, n = json_array_size(frontier);
     double best = INFINITY, last = INFINITY;
     assert_true(n == 19);
@@ -224,7 +224,7 @@ static void test_results_file(void **state)
 {
     (void)state;
     Ran ran = program("allocate", results_path("r.h5", false, false), "--budget", "3", "--json", NULL);
-    json_t *root = parse(&ran), *a = item(root, "allocations", 0);
+    json_t *root = json_of(&ran), *a = item(root, "allocations", 0);
     assert_string_equal(choice(a, "blocks.0.q"), "high");
     assert_string_equal(choice(a, "blocks.0.k"), "low");
     assert_true(number(a, "cost") == 3);

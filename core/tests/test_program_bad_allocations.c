@@ -54,7 +54,7 @@ static void test_every_value_counts(void **state)
     (void)state;
     const char *table = table_path("t.csv", false);
     Ran ran = program("allocate", table, "--size", "10kB", "--pin", "blocks.1.k=rtn{bits=4,group=64}", "--json", NULL);
-    json_t *root = parse(&ran), *a = item(root, "allocations", 0), *certificate = json_object_get(a, "certificate");
+    json_t *root = json_of(&ran), *a = item(root, "allocations", 0), *certificate = json_object_get(a, "certificate");
     assert_true(number(certificate, "gap") > 0 && number(certificate, "price") > 0);
     assert_int_equal(refuse_each_value(root, a, table), 8);
     assert_int_equal(refuse_each_value(root, certificate, table), 7);

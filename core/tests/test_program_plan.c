@@ -8,26 +8,14 @@
 #include <stdint.h>
 #include <sys/stat.h>
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "core/store/store.h"
-#include "core/tests/program.h"
+#include "core/tests/program_json.h"
 
 #define SMALL "random:smollm2-135m"
 enum { BLOCKS = 30, LAYERS = 7 * BLOCKS };
 
 /* ---- JSON of one run ---- */
-
-static json_t *object_of(Ran *ran)
-{
-    if (ran->status) print_error("%s", ran->err);
-    assert_int_equal(ran->status, 0);
-    assert_string_equal(ran->err, "");
-    json_t *root = json_loads(ran->out, 0, NULL);
-    assert_non_null(root);
-    ran_free(ran);
-    return root;
-}
 
 static int64_t whole(const json_t *object, const char *key)
 {
@@ -165,7 +153,7 @@ static int rank_of_sums(int block)
     return rank;
 }
 
-#define PLAN(...) object_of(&(Ran[]){ program("plan", __VA_ARGS__, "--json", NULL) }[0])
+#define PLAN(...) json_of(&(Ran[]){ program("plan", __VA_ARGS__, "--json", NULL) }[0])
 #define MEMORY "150000000", "--context", "256"
 
 static void test_rules(void **state)
@@ -304,7 +292,7 @@ static void test_auto(void **state)
     json_decref(plan);
     Ran ran = program("plan", "random:tiny", "--context", "16", "--backend", "cuda", "--json", NULL);
     if (ran.status == 0) {                              /* the launch shim, or a GPU */
-        plan = object_of(&ran);
+        plan = json_of(&ran);
         assert_int_equal(strncmp(word(json_object_get(plan, "memory"), "source"), "free on ", 8), 0);
         json_decref(plan);
     } else {
