@@ -67,6 +67,18 @@ static void made_up_free(Case *c) { free(c->w), free(c->h), free(c->out), free(c
 
 static const char *const grids[][2] = { { "1", "16" }, { "2", "256" }, { "3", "64" }, { "4", "256" } };
 
+/* out and error by gptq-higgs, other by higgs, whose error is returned. */
+static PerturbationError with_and_without(Case *c, const char *const grid[2], const char *hadamard, const char *signs)
+{
+    const Evidence evidence = { .hessian = c->h };
+    PerturbationError of_higgs;
+    assert_int_equal(quantize_with("gptq-higgs", c->out, &c->error, c->w, ROWS, COLS, &evidence, "p", grid[0], "n", grid[1],
+                                   "hadamard", hadamard, "signs", signs, NULL), OK);
+    assert_int_equal(quantize_with("higgs", c->other, &of_higgs, c->w, ROWS, COLS, NULL, "p", grid[0], "n", grid[1],
+                                   "hadamard", hadamard, "signs", signs, NULL), OK);
+    return of_higgs;
+}
+
 /* With a multiple of the identity, which a rotation leaves as it is, nothing is there to absorb. */
 static void test_unrelated_inputs_are_higgs(void **state)
 {
@@ -74,17 +86,12 @@ static void test_unrelated_inputs_are_higgs(void **state)
     Case c = made_up();
     const char *const hadamards[] = { "0", "16" };
     const char *const signs[] = { "no", "yes" };
-    const Evidence evidence = { .hessian = c.h };
     memset(c.h, 0, sizeof *c.h * COLS * COLS);
     for (int64_t j = 0; j < COLS; j++) c.h[j * COLS + j] = 3;
     for (int g = 0; g < 4; g++)
         for (int h = 0; h < 2; h++)
             for (int s = 0; s < 2; s++) {
-                PerturbationError of_higgs;
-                assert_int_equal(quantize_with("gptq-higgs", c.out, &c.error, c.w, ROWS, COLS, &evidence, "p", grids[g][0], "n", grids[g][1],
-                                               "hadamard", hadamards[h], "signs", signs[s], NULL), OK);
-                assert_int_equal(quantize_with("higgs", c.other, &of_higgs, c.w, ROWS, COLS, NULL, "p", grids[g][0], "n", grids[g][1],
-                                               "hadamard", hadamards[h], "signs", signs[s], NULL), OK);
+                const PerturbationError of_higgs = with_and_without(&c, grids[g], hadamards[h], signs[s]);
                 assert_memory_equal(c.out, c.other, sizeof *c.out * ROWS * COLS);
                 assert_true(c.error.bits == of_higgs.bits && c.error.code_bits == of_higgs.code_bits);
             }
@@ -95,16 +102,11 @@ static void test_less_output_error(void **state)
 {
     (void)state;
     Case c = made_up();
-    const Evidence evidence = { .hessian = c.h };
     const char *const hadamards[] = { "0", "256" }, *const signs[] = { "no", "yes" };
     for (int g = 0; g < 4; g++)
         for (int h = 0; h < 2; h++)
             for (int s = 0; s < 2; s++) {
-                PerturbationError of_higgs;
-                assert_int_equal(quantize_with("gptq-higgs", c.out, &c.error, c.w, ROWS, COLS, &evidence, "p", grids[g][0], "n", grids[g][1],
-                                               "hadamard", hadamards[h], "signs", signs[s], NULL), OK);
-                assert_int_equal(quantize_with("higgs", c.other, &of_higgs, c.w, ROWS, COLS, NULL, "p", grids[g][0], "n", grids[g][1],
-                                               "hadamard", hadamards[h], "signs", signs[s], NULL), OK);
+                const PerturbationError of_higgs = with_and_without(&c, grids[g], hadamards[h], signs[s]);
                 assert_true(output_error(c.out, c.w, ROWS, COLS, c.h) < 0.8 * output_error(c.other, c.w, ROWS, COLS, c.h));
                 assert_true(c.error.t2 > of_higgs.t2 && c.error.bits == of_higgs.bits);
             }
