@@ -26,20 +26,11 @@ static const Kernels *bf16(void)
 /* A tiny model in both precisions. */
 typedef struct { Tiny tiny; Corpus corpus; Study *rounded, *exact; } Both;
 
-static Study *study_in(const Model *model, const Corpus *corpus, const Kernels *k)
-{
-    Study *study;
-    StudyPlan plan;
-    WORKS(study_plan(&plan, model_shape(model), corpus, k, (int64_t)1 << 34));
-    WORKS(study_open(&study, model, corpus, k, &plan, 1, NULL));
-    return study;
-}
-
 static void both_open(Both *b, int i, int context)
 {
     b->tiny = tiny_open(names[i]);
     tiny_corpus(&b->corpus, &b->tiny, context);
-    b->rounded = study_in(b->tiny.model, &b->corpus, bf16());
+    b->rounded = study_on(b->tiny.model, &b->corpus, bf16(), 1);
     b->exact = study_of(b->tiny.model, &b->corpus, "cpu");
 }
 

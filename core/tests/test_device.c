@@ -31,10 +31,7 @@ static void host_touches_nothing(void **state)
 /* Layers quantized by what they are given, one after the other: its measurement, and a Kronecker size. */
 static Measurement calibrated(double *size, const Kernels *k, const Model *model, const Corpus *corpus, bool noise_too)
 {
-    Study *study;
-    StudyPlan plan;
-    WORKS(study_plan(&plan, model_shape(model), corpus, k, (int64_t)1 << 34));
-    WORKS(study_open(&study, model, corpus, k, &plan, 1, NULL));
+    Study *study = study_on(model, corpus, k, 1);
     EvidenceSource *evidence;
     WORKS(evidence_open(&evidence, model, corpus, k, &(EvidencePlan){ .expected = NEEDS_INPUTS }));
     study_calibrate(study, evidence);

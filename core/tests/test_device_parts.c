@@ -144,12 +144,9 @@ static void noise_needs_no_weights_of_the_host(void **state)
     (void)state;
     Tiny tiny = tiny_open("llama3-gqa-tied");
     Corpus corpus;
-    Study *study;
-    StudyPlan plan;
     const Kernels *k = device_on(kernels_cpu(), true, true);
     work_corpus(&corpus, model_shape(tiny.model)->vocabulary);
-    WORKS(study_plan(&plan, model_shape(tiny.model), &corpus, k, (int64_t)1 << 34));
-    WORKS(study_open(&study, tiny.model, &corpus, k, &plan, 5, NULL));
+    Study *study = study_on(tiny.model, &corpus, k, 5);
     WorkMaps maps = work_maps();
     Measurement m;
     WORKS(study_clean(&m, study));
@@ -174,12 +171,9 @@ static void noise_without_a_size_is_refused(void **state)
     (void)state;
     Tiny tiny = tiny_open("llama-v8");
     Corpus corpus;
-    Study *study;
-    StudyPlan plan;
     const Kernels *k = device_on(kernels_cpu(), false, true);
     tiny_corpus(&corpus, &tiny, WHOLE);
-    WORKS(study_plan(&plan, model_shape(tiny.model), &corpus, k, (int64_t)1 << 34));
-    WORKS(study_open(&study, tiny.model, &corpus, k, &plan, 5, NULL));
+    Study *study = study_on(tiny.model, &corpus, k, 5);
     Options *options = options_of(perturbation_find("gaussian"), NULL);
     const MapEntry entry = { 3, perturbation_find("gaussian"), options };
     Measurement m;

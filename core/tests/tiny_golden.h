@@ -101,14 +101,16 @@ static inline void start_with(int threads, char **argv)
 enum { WHOLE = 512 };               /* no sequence is cut by such a context */
 
 /* A study with plenty of memory. */
-static inline Study *study_of(const Model *model, const Corpus *corpus, const char *back_end)
+static inline Study *study_on(const Model *model, const Corpus *corpus, const Kernels *kernels, uint64_t seed)
 {
     Study *study;
     StudyPlan plan;
-    WORKS(study_plan(&plan, model_shape(model), corpus, kernels_find(back_end), (int64_t)1 << 34));
-    WORKS(study_open(&study, model, corpus, kernels_find(back_end), &plan, 1, NULL));
+    WORKS(study_plan(&plan, model_shape(model), corpus, kernels, (int64_t)1 << 34));
+    WORKS(study_open(&study, model, corpus, kernels, &plan, seed, NULL));
     return study;
 }
+
+static inline Study *study_of(const Model *model, const Corpus *corpus, const char *back_end) { return study_on(model, corpus, kernels_find(back_end), 1); }
 
 /* Name and text in turn, ending with NULL. */
 static inline Options *options_of(const Perturbation *perturbation, ...)
