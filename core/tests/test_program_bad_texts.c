@@ -70,7 +70,7 @@ static const BadInput texts[] = {
     { "documents for a task", 1, { "tasks", "@m", "@content.jsonl" }, { "content.jsonl:1", "no task is known", "a line may look like" }, make_content },
     { "ids for a task", 1, { "tasks", "@m", "@good.ids" }, { "good.ids: protocol choices needs text" }, make_ids },
     { "task without answers", 1, { "tasks", "@m", "@test.jsonl" }, { "test.jsonl:1", "published without answers" }, make_tasks },
-    { "nothing to choose", 1, { "tasks", "@m", "@math.jsonl" }, { "math.jsonl:1: GSM8K", "protocol answers" }, make_tasks },
+    { "nothing to choose", 1, { "tasks", "@m", "@math.jsonl" }, { "math.jsonl:1: 1 answer of GSM8K", "protocol answers" }, make_tasks },
     { "a field of a task missing", 1, { "tasks", "@m", "@goal.jsonl" }, { "goal.jsonl:1", "nearest is PIQA", "needs \"label\" too" }, make_tasks },
     { "CSV with a header", 1, { "tasks", "@m", "@head.csv" }, { "head.csv:1", "not A, B, C or D", "no header line" }, make_tasks },
     { "all items skipped", 1, { "tasks", "@m", "@task.jsonl", "--skip", "1" }, { "task.jsonl: there are 1 items", "to be skipped" }, make_tasks },
