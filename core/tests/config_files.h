@@ -16,10 +16,11 @@
 
 #include "core/base/err.h"
 #include "core/config/config.h"
+#include "core/tests/temporary.h"
 
 #define BASE "experiment: predict\nmodel: m.gguf\ntext: {file: t.txt}\n"
 
-static char path[] = "/tmp/linearity-config-XXXXXX.yaml";
+static char path[2048];
 
 static inline void write_bytes(const char *bytes, size_t n)
 {
@@ -48,6 +49,7 @@ static inline void expect_message(const char *text, const char *expected)
 static inline int make_path(void **state)
 {
     (void)state;
+    snprintf(path, sizeof path, "%s/linearity-config-XXXXXX.yaml", temporary_place());
     int descriptor = mkstemps(path, 5);
     return descriptor < 0 ? -1 : close(descriptor);
 }

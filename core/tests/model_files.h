@@ -13,13 +13,13 @@
 
 #include "core/base/err.h"
 #include "core/model/model.h"
+#include "core/tests/temporary.h"
 
 /* ---- a folder that is gone after the test ---- */
 
 static inline char *folder_make(void)
 {
-    const char *where = getenv("TMPDIR");
-    char *path = xformat("%s/linearity-test-XXXXXX", where ? where : "/tmp");
+    char *path = xformat("%s/linearity-test-XXXXXX", temporary_place());
     if (!mkdtemp(path)) abort();
     return path;
 }

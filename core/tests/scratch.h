@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static char scratch_folder[] = "/tmp/linearity-test-XXXXXX";
+#include "core/tests/temporary.h"
+
+static char scratch_folder[2048];
 
 /* The path of a file in the folder; good for the next 64 calls. */
 static inline const char *scratch_path(const char *name)
@@ -18,7 +20,10 @@ static inline const char *scratch_path(const char *name)
     static char path[PATHS][4096];
     static int next;
     static int made;
-    if (!made) made = mkdtemp(scratch_folder) != NULL;
+    if (!made) {
+        snprintf(scratch_folder, sizeof scratch_folder, "%s/linearity-test-XXXXXX", temporary_place());
+        made = mkdtemp(scratch_folder) != NULL;
+    }
     assert(made);
     char *out = path[next++ % PATHS];
     snprintf(out, sizeof path[0], "%s/%s", scratch_folder, name);

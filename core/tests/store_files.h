@@ -17,14 +17,15 @@
 
 #include "core/base/err.h"
 #include "core/store/store.h"
+#include "core/tests/temporary.h"
 
-static char folder[32], path[64], journal_path[80], temporary_path[80], lock_path[80];
+static char folder[2048], path[2100], journal_path[2120], temporary_path[2120], lock_path[2120];
 
 static inline int setup(void **state)
 {
     (void)state;
     bool in_memory = access("/dev/shm", W_OK) == 0;             /* where flushing costs nothing */
-    snprintf(folder, sizeof folder, "%s/test_store.XXXXXX", in_memory ? "/dev/shm" : "/tmp");
+    snprintf(folder, sizeof folder, "%s/test_store.XXXXXX", in_memory ? "/dev/shm" : temporary_place());
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/run.h5", folder);
     snprintf(journal_path, sizeof journal_path, "%s.journal", path);

@@ -78,7 +78,7 @@ static void test_kills_lose_and_double_nothing(void **state)
     (void)state;
     static const char *const names[] = { "measurements", "measurement_layers", "measurement_windows", "measurement_forms", "results" };
     enum { NAMES = sizeof names / sizeof *names };
-    char log_path[64], *undisturbed[NAMES];
+    char log_path[2100], *undisturbed[NAMES];
     snprintf(log_path, sizeof log_path, "%s/log", folder);
     int status, kills = 0;
     waitpid(start_experiment(log_path), &status, 0);

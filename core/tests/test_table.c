@@ -13,6 +13,7 @@
 
 #include "core/base/err.h"
 #include "core/store/table.h"
+#include "core/tests/temporary.h"
 
 static Table *sample(void)
 {
@@ -142,7 +143,7 @@ static void test_failed_stream(void **state)
 
 /* ---- reading ---- */
 
-static char csv_path[] = "/tmp/test_table.XXXXXX";
+static char csv_path[2048];
 
 static void write_csv(const char *text, size_t n)
 {
@@ -299,6 +300,7 @@ static void test_many_rows(void **state)
 static int make_path(void **state)
 {
     (void)state;
+    snprintf(csv_path, sizeof csv_path, "%s/test_table.XXXXXX", temporary_place());
     int fd = mkstemp(csv_path);
     return fd < 0 ? -1 : close(fd);
 }
