@@ -126,7 +126,7 @@ void run_say(Run *run, const char *format, ...) __attribute__((format(printf, 2,
 typedef struct {
     const char *name, *summary;
     bool other_text;                /* does it take its coefficients from coefficients.from? */
-    bool by_item;                   /* are its errors over the items of a task?  Otherwise over windows, which are said to be choices of one question where they are. */
+    bool by_item;                   /* are all its errors over the items of a task?  (run_say_shared_questions) */
     /* Adds what it will measure; *later = passes over the whole model that depend on results. */
     int (*plan)(Plan *plan, int *later, Run *run);
     int (*run)(Run *run);

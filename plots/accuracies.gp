@@ -6,11 +6,11 @@ load scripts."/style.gp"
 call scripts."/first.gp" "quantizers"
 
 n = 0; low = 1e300; high = 0; least = 0; most = 0
-array name[24]
+array name[48]
 array score[2] = ["acc", "acc_norm"]
 array heading[2] = ["most likely answer", "most likely answer by its length"]
 known(label) = (sum [i = 1:n] (name[i] eq label)) > 0
-add(label) = known(label) || n == 24 ? 0 : (n = n + 1, name[n] = label, 0)
+add(label) = known(label) || n == 48 ? 0 : (n = n + 1, name[n] = label, 0)
 drawn(k) = chosen(0) && column("kl") > 0 && column("acc") >= 0
 bar(y) = or_else(1.96 * column(y."_se"), 0)
 from(s) = 100 * (column(score[s]."_change") - bar(score[s]."_change"))

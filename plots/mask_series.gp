@@ -3,13 +3,13 @@
 # A series is a method, with the width of its codes where it keeps weights.  A colour for each quantizer, so that its widths and scores are seen to
 # belong together; filled markers for the plain ones, hollow ones for variants of a method (`tacq magnitude`); allocations in black.
 n = 0; m = 0; low = 1e300; high = 0; sides = 1; rows = 0
-array name[24]; array method[24]; array heading[2]
+array name[48]; array method[48]; array heading[2]
 enough = 512
 array row_series[enough]; array row_side[enough]; array row_bits[enough]; array row_kl[enough]
 do for [i = 1:enough] { row_series[i] = 0; row_side[i] = 0; row_bits[i] = 0.; row_kl[i] = 0. }
 series(k) = column("ratio") > 0 ? strcol("method").sprintf(", %g bits", column("code_bits")) : strcol("method")
 index_of(label) = n == 0 ? 0 : (sum [i = 1:n] (name[i] eq label ? i : 0))
-add(label) = index_of(label) || n == 24 ? 0 : (n = n + 1, name[n] = label, 0)
+add(label) = index_of(label) || n == 48 ? 0 : (n = n + 1, name[n] = label, 0)
 note_row(k) = rows == enough ? 0 : (rows = rows + 1, row_series[rows] = index_of(series(0)), row_side[rows] = column("side"), row_bits[rows] = column("bits"), row_kl[rows] = column("kl"), 0)
 note_span(k) = (low = min(low, column("kl")), high = max(high, column("kl")), sides = max(sides, column("side")), heading[int(column("side"))] = strcol("text"), 0)
 drawn(k) = chosen(0) && column("kl") > 0 && column("bits") > 0 && wanted(0)
@@ -21,7 +21,7 @@ array hollow[6] = [10, 12, 14, 4, 6, 8]
 quantizer(label) = label eq "allocated" ? "" : (strstrt(label, ",") ? word(label[1:strstrt(label, ",") - 1], 1) : word(label, 1))
 variant(label) = words(strstrt(label, ",") ? label[1:strstrt(label, ",") - 1] : label) > 1
 place(what) = m == 0 ? 0 : (sum [j = 1:m] (method[j] eq what ? j : 0))
-array tone[24]; array mark[24]; array thick[24]; array title_of[24]
+array tone[48]; array mark[48]; array thick[48]; array title_of[48]
 plain = 0; other = 0
 do for [i = 1:n] {
     what = quantizer(name[i])

@@ -6,7 +6,8 @@
  *
  * for all layers, each [rows][cols].  Absolute values and squares are taken window by window, so gradients of windows cannot be
  * formed together: windows pass the network in groups, and each layer's gradient is made for one window after the other, added, and
- * thrown away.  Beside the model that takes the sums, one block's weights, and one layer's gradient.
+ * thrown away.  Beside the model that takes the sums, one block's weights, one layer's gradient, and the activations of the rows that pass
+ * together: 512, or a window's where that is longer.
  *
  * Sums are float32 on the host, windows in the order of the text: all terms have one sign, so n windows round by at most n 2^-24,
  * far less than windows differ.  They do not depend on how many windows pass together, or on threads.

@@ -36,8 +36,8 @@ static int64_t ranked(int64_t weights, int64_t most)
 
 int64_t masks_bytes(int64_t weights, int n_masks, int64_t kept, int64_t most)
 {
-    const int64_t k = ranked(weights, most), others = n_masks - 1 < MOST_RANKINGS ? n_masks - 1 : MOST_RANKINGS;
     if (n_masks == 0) return 0;
+    const int64_t k = ranked(weights, most), others = n_masks - 1 < MOST_RANKINGS ? n_masks - 1 : MOST_RANKINGS;
     return others * k * (int64_t)(sizeof(float) + sizeof(int64_t)) + top_k_bytes(k, weights) + kept * (int64_t)sizeof(uint32_t);
 }
 

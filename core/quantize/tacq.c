@@ -10,7 +10,8 @@
  *     bits per weight = those of gptq + (16 + value_bits) ratio + the rows' numbers
  *
  * One row a group, clip = mse, columns in their order, as in the authors' scripts.  Those quantize block after block from inputs of the
- * blocks quantized so far: sequential = yes; and they let each row's grid reach 0, which a row with weights of one sign alone does not here (as in rtn).  A layer has its share of the mask of the whole model, also where it is quantized alone.
+ * blocks quantized so far: sequential = yes; and their grids always hold 0, which those of rows with weights of one sign alone need not here
+ * (as in rtn).  A layer has its share of the mask of the whole model, also where it is quantized alone.
  */
 #include <stdlib.h>
 

@@ -15,10 +15,10 @@
 
 const Figure figures[] = {
     { "response",     "responses",    { "t2", "kl" },             "type",  TYPES,  .also = "coefficients" },
-    { "coefficients", "coefficients", { "alpha", "alpha" },       "type",  TYPES,  .also = NULL },
+    { "coefficients", "coefficients", { "alpha", "alpha" },       "type",  TYPES,  .question = NULL },
     { "checks",       "checks",       { "ratio", "ratio" },       "type",  TYPES,  .question = "checks" },
     { "predicted",    "predictions",  { "predicted_kl", "kl" },   "model", MODELS, .also = "floor" },
-    { "frontier",     "predictions",  { "bits", "kl" },           "model", MODELS, .also = NULL },
+    { "frontier",     "predictions",  { "bits", "kl" },           "model", MODELS, .question = NULL },
     { "ladder",       "ladder",       { "t2", "ratio_linear" },   "law",   LAWS,   .question = "additivity" },
     { "additivity",   "additivity",   { "bits", "ratio_linear" }, "law",   LAWS,   .question = "additivity" },
     { "ppl_law",      "additivity",   { "bits", "ppl" },          "law",   LAWS,   .question = "additivity" },

@@ -73,7 +73,7 @@ static void print_json(const Summary *s, const Corpus *corpus, const Model *mode
 static void print_mean(const char *name, Mean mean)
 {
     if (isfinite(mean.se)) printf("%s %.6g +- %.2g nats/token\n", name, mean.value, mean.se);
-    else printf("%s %.6g nats/token (one window: no standard error)\n", name, mean.value);
+    else printf("%s %.6g nats/token (one window or item: no standard error)\n", name, mean.value);
 }
 
 static void print_text(const Summary *s, const Corpus *corpus, const Model *model, const double *t2)

@@ -42,7 +42,7 @@ static void print_text(const Corpus *corpus, Mean nll, double seconds)
 {
     const double ppl = exp(nll.value);
     if (isfinite(nll.se)) printf("NLL %.5f +- %.5f nats/token   PPL %.4f +- %.4f\n", nll.value, nll.se, ppl, ppl * nll.se);
-    else printf("NLL %.5f nats/token   PPL %.4f   (one window: no standard error)\n", nll.value, ppl);
+    else printf("NLL %.5f nats/token   PPL %.4f   (one window or item: no standard error)\n", nll.value, ppl);
     printf("%lld tokens scored in %d windows; protocol %s, context %d, %s; %.1f s, %.0f tokens/s\n", (long long)corpus->n_scored,
            corpus->n_windows, corpus->protocol, corpus->context, corpus->bos ? "with BOS" : "no BOS", seconds, (double)corpus->n_inputs / seconds);
 }

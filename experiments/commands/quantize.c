@@ -204,7 +204,8 @@ static int run(const Arguments *a)
 const Command command_quantize = {
     .name = "quantize", .arguments = "MODEL --method M --out DIR", .summary = "the model with its layers quantized, as a Hugging Face directory",
     .details = "Each layer is encoded into the stored form of the method and decoded again; what is written is the decoded model, in\n"
-               "floating point, so that any program computes with it.  The table has t^2 and bits per weight of every layer.\n",
+               "floating point, so that any program computes with it.  A table has t^2 and bits per weight of every layer; another\n"
+               "the time and the largest resident memory of what the calibration text is asked for, and of the whole.\n",
     .own = own, .settings = settings, .manual = method_manual, .required = (const char *const[]){ "method", "out", NULL }, .check = check,
     .least = 1, .most = 1, .json = true, .run = run,
 };

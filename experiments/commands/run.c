@@ -85,12 +85,14 @@ static int run_point(Point *p, Job *s)
     TRY(price_point(&price, p));
     p->run.progress = progress_begin(price.n, price.work, "measurements", s->quiet);
     int status = OK;
+    bool over_windows = false;
     for (int i = 0; i < options_count(p->options, "experiment") && status == OK; i++) {
         const Experiment *e = NULL;
         status = experiment_find(&e, options_text_at(p->options, "experiment", i));
         if (status == OK) status = e->run(&p->run);
-        if (status == OK && !e->by_item) run_say_shared_questions(&p->run);
+        over_windows |= status == OK && !e->by_item;
     }
+    if (over_windows) run_say_shared_questions(&p->run);
     progress_end(p->run.progress);
     char *rounding = run_rounding(&p->run);
     if (rounding) run_say(&p->run, "%s", rounding);

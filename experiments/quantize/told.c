@@ -37,7 +37,7 @@ static void stages_of(NamedStage out[STAGES], const QuantizeJob *job)
 {
     const EvidenceCosts costs = job->evidence ? evidence_costs(job->evidence) : (EvidenceCosts){ 0 };
     const NamedStage stage[STAGES] = {
-        { "gradients", costs.gradients }, { "models that scores look at", costs.quantized }, { "scores and their largest", costs.scores }, { "in all", job->whole },
+        { "gradients", costs.gradients }, { "quantized for scores", costs.quantized }, { "scores", costs.scores }, { "in all", job->whole },
     };
     memcpy(out, stage, sizeof stage);
 }

@@ -35,7 +35,7 @@ typedef struct {
     Side side[SIDES];
     int n_models;                   /* the first n_choices are uniform                        */
     MaskModel *model;
-    StageCost allocating;           /* of the forms that allocations go by            */
+    StageCost allocating;           /* of the forms that allocations go by                    */
 } Tacq;
 
 static inline const Choice *tacq_choice(const Tacq *t, int c) { return &t->run->config->choice[c]; }

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "core/allocate/allocate.h"
-#include "core/base/stage.h"
 #include "core/base/err.h"
+#include "core/base/stage.h"
 #include "core/estimate/fit.h"
 #include "core/measure/gradient_sums.h"
 #include "experiments/tacq/tacq.h"
